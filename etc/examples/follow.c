@@ -1,0 +1,344 @@
+#include "follow.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lines.h"
+
+#define NONE (-1)
+
+struct follow {
+	char path[PATH_MAX - 16]; /* leaves room for a generation */
+	int watch;                /* inotify */
+	int fd;                   /* the file being read, -1: none yet */
+	int next;                 /* its successor, -1: not seen yet */
+	bool waited;              /* the file may have been truncated since it was read last */
+	uint64_t gaps;
+	dev_t dev; /* of fd */
+	ino_t ino;
+	struct place before; /* in the file read before fd, while no line of fd was returned */
+	struct lines lines;
+};
+
+/* FNV-1a, 64 bits: no adversary here, and nothing to link. */
+static uint64_t hash_of(const char *data, size_t len)
+{
+	uint64_t hash = 14695981039346656037u;
+
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ (unsigned char)data[i]) * 1099511628211u;
+	return hash;
+}
+
+/* Generation 0 is FILE itself. */
+static const char *name_of(const struct follow *f, int generation, char buf[PATH_MAX])
+{
+	if (generation == 0)
+		snprintf(buf, PATH_MAX, "%s", f->path);
+	else
+		snprintf(buf, PATH_MAX, "%s.%d", f->path, generation);
+	return buf;
+}
+
+static void shut(int *fd)
+{
+	int saved = errno;
+
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	errno = saved;
+}
+
+/* -1 with ENOENT: there is none. O_NONBLOCK: a FIFO must not hang us; it is refused. */
+static int open_generation(const struct follow *f, int generation, struct stat *st)
+{
+	char name[PATH_MAX];
+	int fd = open(name_of(f, generation, name), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, st) == 0 && S_ISREG(st->st_mode))
+		return fd;
+	shut(&fd);
+	errno = EINVAL;
+	return -1;
+}
+
+/* Whether the file holds what was read up to p. */
+static bool tail_matches(int fd, const struct place *p)
+{
+	char buf[LINES_TAIL];
+	ssize_t n;
+
+	if (p->tail > sizeof(buf) || p->tail > p->offset)
+		return false;
+	n = pread(fd, buf, p->tail, (off_t)(p->offset - p->tail));
+	return n >= 0 && (uint64_t)n == p->tail && hash_of(buf, p->tail) == p->hash;
+}
+
+/*
+ * Whether a file is the one of p: the same one, or, by content alone, a copy of it. The latter also
+ * finds a file whose device number is another after a boot.
+ */
+static bool is_place(int fd, const struct stat *st, const struct place *p, bool same_file)
+{
+	if (same_file && (st->st_dev != p->dev || st->st_ino != p->ino))
+		return false;
+	if (!same_file && p->tail == 0)
+		return false;
+	return (uint64_t)st->st_size >= p->offset && tail_matches(fd, p);
+}
+
+/* Starts reading fd, which becomes ours, at offset. */
+static int take_up(struct follow *f, int fd, const struct stat *st, uint64_t offset)
+{
+	follow_place(f, &f->before);
+	shut(&f->next);
+	shut(&f->fd);
+	f->fd = fd;
+	f->dev = st->st_dev;
+	f->ino = st->st_ino;
+	return lines_start(&f->lines, fd, offset);
+}
+
+/*
+ * Looks p up from FILE to older generations: a file that is renamed meanwhile moves the same way,
+ * so it is not missed. 1: found, reading goes on there; 0: not found; -1: error.
+ */
+static int find_place(struct follow *f, const struct place *p, bool same_file)
+{
+	struct stat st;
+	int fd;
+
+	for (int i = 0; i <= FOLLOW_GENERATIONS; i++) {
+		fd = open_generation(f, i, &st);
+		/* Only what is surely not there is passed over: a gap counts lines anew. */
+		if (fd < 0 && errno != ENOENT && errno != EINVAL)
+			return -1;
+		if (fd < 0)
+			continue;
+		if (is_place(fd, &st, p, same_file))
+			return take_up(f, fd, &st, p->offset) < 0 ? -1 : 1;
+		shut(&fd);
+	}
+	return 0;
+}
+
+/* FILE from its start, if it is there. 1: yes; 0: no; -1: error. */
+static int start_anew(struct follow *f)
+{
+	struct stat st;
+	int fd = open_generation(f, 0, &st);
+
+	if (fd >= 0)
+		return take_up(f, fd, &st, 0) < 0 ? -1 : 1;
+	shut(&f->next);
+	shut(&f->fd);
+	return errno == ENOENT ? 0 : -1;
+}
+
+static int resume(struct follow *f, const struct place *p)
+{
+	int found = find_place(f, p, true);
+
+	if (found == 0)
+		found = find_place(f, p, false);
+	if (found != 0)
+		return found;
+	f->gaps++;
+	shut(&f->fd);
+	memset(&f->before, 0, sizeof(f->before));
+	return start_anew(f);
+}
+
+/*
+ * Finds the new place when the file being read was truncated. Where no line was read of it, nothing
+ * in it can tell; then the place is still in the file before it, which leads on to what came after.
+ */
+static int check_truncated(struct follow *f)
+{
+	struct place here;
+	struct stat st;
+
+	f->waited = false;
+	follow_place(f, &here);
+	if (fstat(f->fd, &st) < 0)
+		return -1;
+	if (is_place(f->fd, &st, &here, true))
+		return 0;
+	return resume(f, &here) < 0 ? -1 : 0;
+}
+
+/* Which generation the file being read is now, NONE if it was removed or moved elsewhere. */
+static int generation(const struct follow *f)
+{
+	char name[PATH_MAX];
+	struct stat st;
+
+	for (int i = 0; i <= FOLLOW_GENERATIONS; i++)
+		if (stat(name_of(f, i, name), &st) == 0 && st.st_dev == f->dev &&
+		    st.st_ino == f->ino)
+			return i;
+	return NONE;
+}
+
+/*
+ * Opens the next younger file when the one being read was rotated away. It is the successor only if
+ * ours still has the same name afterwards: rotation renames the oldest first. If not, more events
+ * are due, and we come back. 1: f->next is open; 0: not yet; -1: error.
+ */
+static int open_next(struct follow *f)
+{
+	int mine = generation(f), younger = mine > 0 ? mine - 1 : 0;
+	struct stat st;
+	int fd;
+
+	if (mine == 0)
+		return 0;
+	fd = open_generation(f, younger, &st);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -1;
+	/* A younger FILE without content may mean that its writer still writes to ours. */
+	if ((younger == 0 && st.st_size == 0) || generation(f) != mine) {
+		shut(&fd);
+		return 0;
+	}
+	f->next = fd;
+	return 1;
+}
+
+static int switch_to_next(struct follow *f)
+{
+	struct stat st;
+	int fd = f->next;
+
+	f->next = -1;
+	if (fstat(fd, &st) < 0) {
+		shut(&fd);
+		return -1;
+	}
+	return take_up(f, fd, &st, 0) < 0 ? -1 : 1;
+}
+
+/* At the end of the file being read. 1: there may be more to read; 0: not now; -1: error. */
+static int advance(struct follow *f)
+{
+	if (f->fd < 0)
+		return start_anew(f);
+	/* The successor was opened before we got here again: ours has been read to its very end. */
+	if (f->next >= 0)
+		return switch_to_next(f);
+	return open_next(f);
+}
+
+int follow_next(struct follow *f, const char **text, size_t *len)
+{
+	int more = 1;
+
+	if (f->waited && f->fd >= 0 && check_truncated(f) < 0)
+		return -1;
+	while (more > 0) {
+		if (f->fd >= 0) {
+			int got = lines_next(&f->lines, text, len);
+
+			if (got != 0)
+				return got;
+		}
+		more = advance(f);
+	}
+	f->waited = true;
+	return more;
+}
+
+void follow_place(const struct follow *f, struct place *p)
+{
+	const char *tail;
+
+	if (f->fd < 0 || (f->lines.offset == 0 && f->before.known)) {
+		*p = f->before;
+		return;
+	}
+	p->known = true;
+	p->dev = f->dev;
+	p->ino = f->ino;
+	p->offset = f->lines.offset;
+	p->tail = lines_tail(&f->lines, &tail);
+	p->hash = hash_of(tail, p->tail);
+}
+
+/* Watches the directory: for FILE to be made, renamed and written to, under any of its names. */
+static int open_watch(const char *path)
+{
+	char *copy = strdup(path);
+	int fd = copy == NULL ? -1 : inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	if (fd >= 0 && inotify_add_watch(
+			   fd, dirname(copy), IN_ONLYDIR | IN_CREATE | IN_MOVED_TO | IN_MODIFY) < 0)
+		shut(&fd);
+	free(copy);
+	return fd;
+}
+
+struct follow *follow_open(const char *path, const struct place *from)
+{
+	struct follow *f = calloc(1, sizeof(*f));
+	int n;
+
+	if (f == NULL)
+		return NULL;
+	f->watch = f->fd = f->next = -1;
+	f->before = *from;
+	n = snprintf(f->path, sizeof(f->path), "%s", path);
+	if ((size_t)n >= sizeof(f->path)) {
+		errno = ENAMETOOLONG;
+		goto fail;
+	}
+	/* Before the first look at the files: what happens after that look wakes us. */
+	f->watch = open_watch(path);
+	if (f->watch < 0)
+		goto fail;
+	if (from->known && resume(f, from) < 0)
+		goto fail;
+	return f;
+fail:
+	follow_close(f);
+	return NULL;
+}
+
+void follow_close(struct follow *f)
+{
+	if (f == NULL)
+		return;
+	shut(&f->next);
+	shut(&f->fd);
+	shut(&f->watch);
+	free(f);
+}
+
+uint64_t follow_gaps(const struct follow *f)
+{
+	return f->gaps;
+}
+
+int follow_fd(const struct follow *f)
+{
+	return f->watch;
+}
+
+/* Which file changed and how does not matter: follow_next() looks for itself. */
+void follow_drain(struct follow *f)
+{
+	char buf[4096];
+
+	while (read(f->watch, buf, sizeof(buf)) > 0)
+		continue;
+}

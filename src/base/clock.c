@@ -1,0 +1,45 @@
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <time.h>
+
+msec clock_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (msec)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+msec msec_add(msec a, msec b)
+{
+	if (a == MSEC_NEVER || b == MSEC_NEVER || a > MSEC_NEVER - b)
+		return MSEC_NEVER;
+	return a + b;
+}
+
+msec msec_min(msec a, msec b)
+{
+	return a < b ? a : b;
+}
+
+const char *clock_stamp(char buf[CLOCK_STAMP_MAX])
+{
+	struct timespec ts;
+	struct tm tm;
+	size_t len;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	gmtime_r(&ts.tv_sec, &tm);
+	len = strftime(buf, CLOCK_STAMP_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(buf + len, CLOCK_STAMP_MAX - len, ".%03dZ", (int)(ts.tv_nsec / 1000000));
+	return buf;
+}
+
+int64_t clock_wall(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec;
+}

@@ -1,0 +1,32 @@
+/*
+ * clock.h - time as this program counts it.
+ *
+ * Every deadline is a `msec`: milliseconds of CLOCK_BOOTTIME, which runs on while the machine is
+ * suspended (a lease does, too) and never jumps with the wall clock. Wall-clock time is only for
+ * people: log lines and the "time" of a state record.
+ */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef int64_t msec; /* a scalar with a unit, not a hidden struct */
+
+#define MSEC_NEVER INT64_MAX /* a deadline that does not come; "infinity" in a configuration */
+
+msec clock_now(void);
+
+/* a + b that stays MSEC_NEVER when either is; both must be >= 0. */
+msec msec_add(msec a, msec b);
+msec msec_min(msec a, msec b);
+
+#define CLOCK_STAMP_MAX 32
+
+/* Wall-clock now as "2026-11-22T23:50:19.123Z" (UTC) in buf; returns buf. */
+const char *clock_stamp(char buf[CLOCK_STAMP_MAX]);
+
+/* The wall clock in whole seconds since the epoch, for "since" fields. */
+int64_t clock_wall(void);
+
+#endif

@@ -1,0 +1,227 @@
+#include "base/fs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define READ_CHUNK 16384
+
+static int make_one(const char *path, mode_t mode, struct err *e)
+{
+	struct stat st;
+
+	if (mkdir(path, mode) == 0) {
+		/* The umask may have taken bits that were asked for. */
+		if (chmod(path, mode) != 0)
+			return err_sys(e, "cannot set the mode of %s", path);
+		return 0;
+	}
+	if (errno != EEXIST)
+		return err_sys(e, "cannot create directory %s", path);
+	if (stat(path, &st) != 0)
+		return err_sys(e, "cannot use %s", path);
+	if (!S_ISDIR(st.st_mode)) {
+		errno = ENOTDIR;
+		return err_sys(e, "cannot use %s", path);
+	}
+	return 0;
+}
+
+int fs_mkdirs(const char *path, mode_t mode, struct err *e)
+{
+	char part[PATH_MAX];
+	size_t len = strlen(path);
+
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	if (len >= sizeof(part)) {
+		errno = ENAMETOOLONG;
+		return err_sys(e, "cannot create directory %s", path);
+	}
+	for (size_t i = 1; i <= len; i++) {
+		if (i < len && path[i] != '/')
+			continue;
+		memcpy(part, path, i);
+		part[i] = '\0';
+		if (access(part, F_OK) != 0 && make_one(part, i == len ? mode : 0755, e) != 0)
+			return -1;
+	}
+	return make_one(path, mode, e);
+}
+
+/* Opens a regular file and nothing else; O_NONBLOCK so that a FIFO without a writer does not hang
+ * us. */
+static int open_regular(const char *path, struct err *e)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return err_sys(e, "cannot open %s", path);
+	if (fstat(fd, &st) != 0) {
+		err_sys(e, "cannot examine %s", path);
+	} else if (S_ISDIR(st.st_mode)) {
+		errno = EISDIR;
+		err_sys(e, "cannot read %s", path);
+	} else if (!S_ISREG(st.st_mode)) {
+		err_set(e, "cannot read %s: it is not a regular file", path);
+	} else {
+		return fd;
+	}
+	close(fd);
+	return -1;
+}
+
+/*
+ * Reads until the end, or until more than max bytes prove that it is too large. Not by what stat()
+ * says of the size: a file may grow meanwhile, and those of /proc all say 0.
+ */
+static int read_up_to(int fd, const char *path, size_t max, char **data, size_t *len, struct err *e)
+{
+	ssize_t n;
+
+	*data = NULL;
+	*len = 0;
+	do {
+		char *bigger = realloc(*data, *len + READ_CHUNK + 1);
+
+		if (bigger == NULL)
+			return err_set(e, "cannot read %s: out of memory", path);
+		*data = bigger;
+		do {
+			n = read(fd, *data + *len, READ_CHUNK);
+		} while (n < 0 && errno == EINTR);
+		if (n < 0)
+			return err_sys(e, "cannot read %s", path);
+		*len += (size_t)n;
+		if (*len > max)
+			return err_set(e, "cannot use %s: it is larger than %zu bytes", path, max);
+	} while (n > 0);
+	(*data)[*len] = '\0';
+	return 0;
+}
+
+int fs_read(const char *path, size_t max, char **data, size_t *len, struct err *e)
+{
+	char *buf;
+	int fd = open_regular(path, e);
+	int rc;
+
+	if (fd < 0)
+		return -1;
+	rc = read_up_to(fd, path, max, &buf, len, e);
+	close(fd);
+	if (rc == 0)
+		*data = buf;
+	else
+		free(buf);
+	return rc;
+}
+
+int fs_write_all(int fd, const void *data, size_t len, struct err *e)
+{
+	const char *p = data;
+
+	while (len > 0) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(e, "cannot write");
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int fs_sync_dir_of(const char *path, struct err *e)
+{
+	char dir[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	int fd;
+	int rc;
+
+	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, "cannot open directory %s", dir);
+	rc = fsync(fd);
+	if (rc != 0)
+		err_sys(e, "cannot sync directory %s", dir);
+	close(fd);
+	return rc;
+}
+
+static int write_temp(
+    const char *temp, const void *data, size_t len, mode_t mode, bool durable, struct err *e)
+{
+	int fd, rc;
+
+	/* What a crash left there, or somebody put there: a link, a FIFO that would hang us. */
+	unlink(temp);
+	fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	if (fd < 0)
+		return err_sys(e, "cannot create %s", temp);
+	rc = fs_write_all(fd, data, len, e);
+	if (rc != 0)
+		err_add(e, "%s", temp);
+	else if (fchmod(fd, mode) != 0)
+		rc = err_sys(e, "cannot set the mode of %s", temp);
+	else if (durable && fsync(fd) != 0)
+		rc = err_sys(e, "cannot sync %s", temp);
+	if (close(fd) != 0 && rc == 0)
+		rc = err_sys(e, "cannot write %s", temp);
+	return rc;
+}
+
+int fs_replace(
+    const char *path, const void *data, size_t len, mode_t mode, bool durable, struct err *e)
+{
+	char temp[PATH_MAX];
+
+	if ((size_t)snprintf(temp, sizeof(temp), "%s.tmp", path) >= sizeof(temp)) {
+		errno = ENAMETOOLONG;
+		return err_sys(e, "cannot write %s", path);
+	}
+	if (write_temp(temp, data, len, mode, durable, e) != 0)
+		goto fail;
+	if (rename(temp, path) != 0) {
+		err_sys(e, "cannot replace %s", path);
+		goto fail;
+	}
+	return durable ? fs_sync_dir_of(path, e) : 0;
+fail:
+	unlink(temp);
+	return -1;
+}
+
+static bool is_kept(int fd, const int *keep, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (keep[i] == fd)
+			return true;
+	}
+	return false;
+}
+
+void fs_close_others(const int *keep, size_t n)
+{
+	int top = 2;
+
+	for (size_t i = 0; i < n; i++) {
+		if (keep[i] > top)
+			top = keep[i];
+	}
+	for (int fd = 3; fd < top; fd++) {
+		if (!is_kept(fd, keep, n))
+			close(fd);
+	}
+	closefrom(top + 1);
+}

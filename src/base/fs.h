@@ -1,0 +1,42 @@
+/*
+ * fs.h - the few things this program does to files, done the durable and the symlink-safe way.
+ *
+ * All calls block. "Durable" means that after a return of 0 the result survives a power cut: file
+ * and directory are synced. Failures fill e with the path and the cause.
+ */
+#ifndef BASE_FS_H
+#define BASE_FS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+/* Makes path with exactly the mode given if it is missing, and missing directories above it with
+ * 0755, whatever the umask. */
+int fs_mkdirs(const char *path, mode_t mode, struct err *e);
+
+/* Reads a regular file of at most max bytes into a fresh, NUL-terminated buffer that the caller
+ * frees. */
+int fs_read(const char *path, size_t max, char **data, size_t *len, struct err *e);
+
+/*
+ * Replaces path atomically: readers see the old file or the new one, never a part. Writes
+ * "path.tmp" first, and removes that when it fails; so one writer per path. With durable, synced
+ * before and after the rename.
+ */
+int fs_replace(
+    const char *path, const void *data, size_t len, mode_t mode, bool durable, struct err *e);
+
+/* Writes all of it, through EINTR and short writes. */
+int fs_write_all(int fd, const void *data, size_t len, struct err *e);
+
+/* Syncs the directory that holds path. */
+int fs_sync_dir_of(const char *path, struct err *e);
+
+/* Closes every descriptor from 3 up, but those in keep (any order, -1 allowed). For the child side
+ * of a fork. */
+void fs_close_others(const int *keep, size_t n);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * sig.h - signals become events in one place; no code of this program runs in a handler.
+ *
+ * A process blocks the signals it wants with sig_open() and reads them from a descriptor. That
+ * descriptor must be made after the fork: an inherited one reports the parent's signals. SIGPIPE is
+ * ignored throughout, writes return EPIPE.
+ */
+#ifndef BASE_SIG_H
+#define BASE_SIG_H
+
+#include <signal.h>
+#include <stdbool.h>
+
+#include "base/err.h"
+
+/*
+ * Blocks the signals of the 0-terminated list and resets them to their default disposition (a shell
+ * that starts a program with "&" hands it SIGINT ignored, and an ignored signal is not queued).
+ * Returns a non-blocking, close-on-exec descriptor, or -1.
+ */
+int sig_open(const int *signals, struct err *e);
+
+/* The next signal that arrived, with its sender's pid in *from when from is not NULL; 0 when there
+ * is none. */
+int sig_next(int fd, int *from);
+
+/* Mask and every disposition back to default: between fork and exec. Async-signal-safe. */
+void sig_reset(void);
+
+/* Blocks everything; sig_open() of the new process then sets its own mask. Around fork, so no
+ * signal is lost to the wrong process. */
+void sig_block_all(sigset_t *old);
+void sig_restore(const sigset_t *old);
+
+/* "INT", "SIGINT", "int" or "RTMIN+2" to its number; 0 if there is no such signal. */
+int sig_number(const char *name);
+/* "SIGINT" for 2; a static or constant string. */
+const char *sig_name(int signo);
+
+#endif

@@ -1,0 +1,259 @@
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/text.h"
+#include "conf/conf.h"
+#include "conf/nearest.h"
+
+#define LETTER_HELP 'h'
+#define LONG_ONLY 256  /* getopt's value for an option without a letter: this and its place */
+#define OPTIONS_MAX 32 /* bits of cli_command.options */
+
+int cli_fail(int status, const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("graceful: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return status;
+}
+
+int cli_misuse(const struct cli_command *cmd, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "graceful %s: ", cmd->name);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "; see graceful %s --help\n", cmd->name);
+	return EXIT_BAD_USE;
+}
+
+void cli_report(const struct conf_errors *errors)
+{
+	for (size_t i = 0; i < errors->n; i++)
+		fprintf(stderr, "%s\n", errors->lines[i]);
+}
+
+static void print_overview(FILE *out)
+{
+	fputs("Usage: graceful COMMAND [OPTION]... [OPERAND]...\n\n"
+	      "Runs stateful jobs, each on one machine at a time, and hands them over without "
+	      "loss.\n\n"
+	      "Commands:\n",
+	    out);
+	for (const struct cli_command *c = cli_commands; c->name != NULL; c++)
+		fprintf(out, "  %-11s %s\n", c->name, c->brief);
+	fputs("  help        show the help of a command\n\n"
+	      "graceful COMMAND --help tells more, graceful --version the version.\n",
+	    out);
+}
+
+static void print_help(const struct cli_command *cmd)
+{
+	printf("Usage: graceful %s [OPTION]...%s%s\n\n%s\nOptions:\n", cmd->name,
+	    *cmd->operands != '\0' ? " " : "", cmd->operands, cmd->text);
+	for (const struct cli_option_def *o = cli_options; o->name != NULL; o++) {
+		char form[32];
+
+		if ((cmd->options & o->option) == 0)
+			continue;
+		snprintf(form, sizeof(form), "--%s%s%s", o->name, o->arg != NULL ? " " : "",
+		    o->arg != NULL ? o->arg : "");
+		if (o->letter != 0)
+			printf("  -%c, %-14s %s\n", o->letter, form, o->brief);
+		else
+			printf("      %-14s %s\n", form, o->brief);
+	}
+	printf("  -h, %-14s %s\n", "--help", "show this help");
+}
+
+static const struct cli_command *find_command(const char *name)
+{
+	for (const struct cli_command *c = cli_commands; c->name != NULL; c++)
+		if (strcmp(c->name, name) == 0)
+			return c;
+	return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+	struct nearest search = { .written = name };
+
+	nearest_try(&search, "help");
+	for (const struct cli_command *c = cli_commands; c->name != NULL; c++)
+		nearest_try(&search, c->name);
+	if (search.best == NULL)
+		return cli_fail(
+		    EXIT_BAD_USE, "there is no command \"%s\"; see graceful --help", name);
+	return cli_fail(EXIT_BAD_USE,
+	    "there is no command \"%s\"; did you mean %s? "
+	    "See graceful --help",
+	    name, search.best);
+}
+
+static int option_value(const struct cli_option_def *o)
+{
+	return o->letter != 0 ? o->letter : LONG_ONLY + (int)(o - cli_options);
+}
+
+/* What getopt needs to know of a command's options. The arrays hold all options and --help. */
+static void describe_options(const struct cli_command *cmd, struct option *longs, char *shorts)
+{
+	*shorts++ = ':'; /* tell a missing argument from an unknown option */
+	*shorts++ = LETTER_HELP;
+	*longs++ = (struct option){ "help", no_argument, NULL, LETTER_HELP };
+	for (const struct cli_option_def *o = cli_options; o->name != NULL; o++) {
+		if ((cmd->options & o->option) == 0)
+			continue;
+		*longs++ = (struct option){ o->name,
+			o->arg != NULL ? required_argument : no_argument, NULL, option_value(o) };
+		if (o->letter == 0)
+			continue;
+		*shorts++ = (char)o->letter;
+		if (o->arg != NULL)
+			*shorts++ = ':';
+	}
+	*longs = (struct option){ 0 };
+	*shorts = '\0';
+}
+
+static void take_option(struct cli_args *args, int value)
+{
+	for (const struct cli_option_def *o = cli_options; o->name != NULL; o++) {
+		char *target = (char *)args + o->target;
+
+		if (option_value(o) != value)
+			continue;
+		if (o->arg == NULL)
+			memcpy(target, &(bool){ true }, sizeof(bool));
+		else
+			memcpy(target, &optarg, sizeof(optarg));
+	}
+}
+
+/* getopt names a bad option by its letter, which may stand among others, or by the whole word. */
+static int bad_option(const struct cli_command *cmd, const char *word, const char *what)
+{
+	if (optopt > 0 && optopt < LONG_ONLY)
+		return cli_misuse(cmd, "-%c %s", optopt, what);
+	return cli_misuse(cmd, "%s %s", word, what);
+}
+
+static int check_operands(const struct cli_command *cmd, const struct cli_args *args)
+{
+	if (args->n_operands < cmd->min_operands)
+		return cli_misuse(cmd, "%s is missing", cmd->operands);
+	if (args->n_operands > cmd->max_operands)
+		return cli_misuse(cmd, "\"%s\" is too much", args->operands[cmd->max_operands]);
+	return EXIT_OK;
+}
+
+/* argv[0] is the command. */
+static int run_command(const struct cli_command *cmd, int argc, char **argv)
+{
+	struct cli_args args = { .conf_file = CONF_DEFAULT_FILE };
+	struct option longs[OPTIONS_MAX + 2];
+	char shorts[2 * OPTIONS_MAX + 3];
+	int letter, status;
+
+	describe_options(cmd, longs, shorts);
+	opterr = 0;
+	while ((letter = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		switch (letter) {
+		case LETTER_HELP: print_help(cmd); return EXIT_OK;
+		case ':': return bad_option(cmd, argv[optind - 1], "needs an argument");
+		case '?': return bad_option(cmd, argv[optind - 1], "is no option here");
+		default: take_option(&args, letter);
+		}
+	}
+	args.operands = argv + optind;
+	args.n_operands = argc - optind;
+	status = check_operands(cmd, &args);
+	return status == EXIT_OK ? cmd->run(cmd, &args) : status;
+}
+
+static int help(char **names)
+{
+	const struct cli_command *cmd;
+
+	if (names[0] == NULL) {
+		print_overview(stdout);
+		return EXIT_OK;
+	}
+	cmd = find_command(names[0]);
+	if (cmd == NULL)
+		return unknown_command(names[0]);
+	print_help(cmd);
+	return EXIT_OK;
+}
+
+static int dispatch(int argc, char **argv)
+{
+	const struct cli_command *cmd;
+
+	if (argc < 2) {
+		print_overview(stderr);
+		return EXIT_BAD_USE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+	    strcmp(argv[1], "help") == 0)
+		return help(argv + 2);
+	if (strcmp(argv[1], "--version") == 0) {
+		puts("graceful " PACKAGE_VERSION);
+		return EXIT_OK;
+	}
+	cmd = find_command(argv[1]);
+	if (cmd == NULL)
+		return unknown_command(argv[1]);
+	return run_command(cmd, argc - 1, argv + 1);
+}
+
+/*
+ * A caller may have closed our standard descriptors. Then the first file that we open would get
+ * their numbers, and output would land in it. What is put there instead cannot be written either,
+ * so that lost output is still noticed.
+ */
+static void fill_standard_fds(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+			open("/dev/null", O_RDONLY);
+}
+
+/* Output that got lost is a failure: a full disk, a closed pipe. */
+static int flush_output(int status)
+{
+	int lost = ferror(stdout);
+
+	errno = 0;
+	if (fclose(stdout) == 0 && !lost)
+		return status;
+	if (errno != 0)
+		cli_fail(status, "cannot write the output: %s", strerror(errno));
+	else
+		cli_fail(status, "cannot write the output");
+	return status != EXIT_OK ? status : EXIT_CANNOT;
+}
+
+int cli_main(int argc, char **argv)
+{
+	fill_standard_fds();
+	/* Screens go out in one piece, so that Ctrl-C cannot leave half of an escape sequence. */
+	setvbuf(stdout, NULL, _IOFBF, 1 << 16);
+	signal(SIGPIPE, SIG_IGN); /* a closed pipe shall be reported, see flush_output() */
+	text_setup();
+	return flush_output(dispatch(argc, argv));
+}

@@ -1,0 +1,158 @@
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/probe.h"
+#include "cli/screen.h"
+#include "cli/table.h"
+#include "conf/conf.h"
+#include "conf/units.h"
+
+#define COMMAND_MAX 512 /* bytes of a command in the overview */
+
+struct check {
+	const struct conf *conf;
+	size_t mistakes;
+};
+
+static void complain(struct check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* One line in the form of conf_load()'s own. */
+static void complain(struct check *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "%s: ", c->conf->file);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	c->mistakes++;
+}
+
+static void check_job(struct check *c, const struct job_conf *job)
+{
+	struct probe_job found;
+	struct err e;
+
+	if (probe_job(job, &found, &e) != 0) {
+		complain(c, "jobs.%s: cannot be checked: %s", job->name, e.text);
+		return;
+	}
+	if (found.user != 0)
+		complain(c, "jobs.%s.user: cannot become %s: %s", job->name, job->user_name,
+		    strerror(found.user));
+	if (found.cwd != 0)
+		complain(c, "jobs.%s.cwd: %s cannot enter %s: %s", job->name, job->user_name,
+		    job->cwd, strerror(found.cwd));
+	if (found.command != 0)
+		complain(c, "jobs.%s.command: %s cannot execute %s: %s", job->name, job->user_name,
+		    job->argv[0], strerror(found.command));
+	if (found.interpreter != 0)
+		complain(c,
+		    "jobs.%s.command: %s cannot execute %s, which the first line of %s names: %s",
+		    job->name, job->user_name, found.interpreter_path, job->argv[0],
+		    strerror(found.interpreter));
+}
+
+static void check_dir(struct check *c, const char *key, const char *path)
+{
+	struct err e;
+
+	if (path != NULL && probe_dir(path, &e) != 0)
+		complain(c, "%s: %s", key, e.text);
+}
+
+static void check_machine(struct check *c)
+{
+	const struct conf *conf = c->conf;
+
+	check_dir(c, "run_dir", conf->run_dir);
+	check_dir(c, "work_dir", conf->work_dir);
+	check_dir(c, "state.url", conf->state_dir);
+	if (conf->coord == CONF_COORD_LOCAL)
+		check_dir(c, "coordinator.path", conf->local_path);
+	for (size_t i = 0; i < conf->n_jobs; i++)
+		check_job(c, conf->jobs[i]);
+}
+
+static void add_command(struct table *t, char **argv)
+{
+	char text[COMMAND_MAX] = "";
+	size_t len = 0;
+
+	for (; *argv != NULL && len + 1 < sizeof(text); argv++) {
+		int n = snprintf(text + len, sizeof(text) - len, "%s%s", len > 0 ? " " : "", *argv);
+
+		len += n > 0 ? (size_t)n : 0;
+	}
+	table_add(t, PAINT_NONE, text);
+}
+
+static void add_job(struct table *t, const struct job_conf *job)
+{
+	char buf[UNITS_MAX];
+
+	table_add(t, PAINT_NONE, job->name);
+	table_add(t, PAINT_NONE, job->user_name);
+	table_add(t, PAINT_NONE, units_show_duration(job->stop_timeout, buf));
+	table_add(t, PAINT_NONE, units_show_duration(job->checkpoint, buf));
+	add_command(t, job->argv);
+}
+
+static const struct table_column job_columns[] = {
+	{ "JOB", false },
+	{ "USER", false },
+	{ "STOP_TIMEOUT", true },
+	{ "CHECKPOINT", true },
+	{ "COMMAND", false },
+};
+
+static int show_jobs(const struct conf *conf)
+{
+	struct table *t = table_new(job_columns, sizeof(job_columns) / sizeof(job_columns[0]));
+	struct term term = term_now();
+	int rc;
+
+	if (t == NULL)
+		return -1;
+	for (size_t i = 0; i < conf->n_jobs; i++)
+		add_job(t, conf->jobs[i]);
+	rc = table_print(t, stdout, term.width, term.colour);
+	table_free(t);
+	return rc;
+}
+
+static int check_conf(const struct conf *conf)
+{
+	struct check c = { .conf = conf };
+
+	check_machine(&c);
+	if (c.mistakes > 0)
+		return cli_fail(EXIT_BAD_CONF,
+		    "%s cannot be fulfilled on this machine: %zu problem%s", conf->file, c.mistakes,
+		    c.mistakes == 1 ? "" : "s");
+	if (conf->n_jobs > 0 && show_jobs(conf) != 0)
+		return cli_fail(EXIT_CANNOT, "out of memory");
+	printf("%sconfiguration is fine: %zu job%s\n", conf->n_jobs > 0 ? "\n" : "", conf->n_jobs,
+	    conf->n_jobs == 1 ? "" : "s");
+	return EXIT_OK;
+}
+
+int cmd_check(const struct cli_command *cmd, const struct cli_args *args)
+{
+	struct conf_errors errors;
+	struct conf *conf = conf_load(args->conf_file, &errors);
+	int status = EXIT_BAD_CONF;
+
+	(void)cmd;
+	cli_report(&errors);
+	if (conf != NULL)
+		status = check_conf(conf);
+	else
+		cli_fail(EXIT_BAD_CONF, "%s cannot be used", args->conf_file);
+	conf_errors_free(&errors);
+	conf_free(conf);
+	return status;
+}

@@ -1,0 +1,228 @@
+#include <errno.h>
+#include <jansson.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/sig.h"
+#include "cli/cli.h"
+#include "cli/find.h"
+#include "cli/follow.h"
+#include "cli/screen.h"
+#include "cli/statusview.h"
+
+#define INTERVAL_MAX 86400 /* seconds between two drawings */
+
+static int show_once(const struct master *m)
+{
+	struct term term = term_now();
+	struct statusview v;
+	struct err e;
+	int rc;
+
+	if (statusview_read(m, &v, &e) != 0)
+		return cli_fail(EXIT_CANNOT, "%s", e.text);
+	rc = statusview_print(&v, clock_wall(), stdout, term.width, term.colour);
+	statusview_clear(&v);
+	return rc == 0 ? EXIT_OK : cli_fail(EXIT_CANNOT, "out of memory");
+}
+
+/* The very bytes that were checked; on a terminal in a form that holds no control character. */
+static int print_json(const struct statusview *v, const char *text, size_t len)
+{
+	if (!isatty(STDOUT_FILENO)) {
+		fwrite(text, 1, len, stdout);
+		return EXIT_OK;
+	}
+	if (json_dumpf(v->root, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) != 0)
+		return cli_fail(EXIT_CANNOT, "cannot print the status");
+	putchar('\n');
+	return EXIT_OK;
+}
+
+static int show_json(const struct master *m)
+{
+	struct statusview v;
+	struct err e;
+	char *text;
+	size_t len;
+	int status;
+
+	if (statusview_load(m->run_dir, &text, &len, &e) != 0)
+		return cli_fail(EXIT_CANNOT, "%s", e.text);
+	if (statusview_check(m, text, len, &v, &e) != 0) {
+		status = cli_fail(EXIT_CANNOT, "%s", e.text);
+	} else {
+		status = print_json(&v, text, len);
+		statusview_clear(&v);
+	}
+	free(text);
+	return status;
+}
+
+struct watch {
+	char *run_dir;
+	int follow;
+	int signals;
+	msec interval;
+	struct screen screen;
+};
+
+/* What stands on the screen: the table, or one line that says why there is none. */
+static int compose(const struct watch *w, FILE *out)
+{
+	struct term term = term_now();
+	struct statusview v;
+	struct master m;
+	struct err e;
+	int rc = 0;
+
+	if (find_master(w->run_dir, &m, &e) <= 0) {
+		fprintf(out, "%s\n", e.text);
+		return 0;
+	}
+	if (statusview_read(&m, &v, &e) != 0) {
+		fprintf(out, "%s\n", e.text);
+	} else {
+		rc = statusview_print(&v, clock_wall(), out, term.width, term.colour);
+		statusview_clear(&v);
+	}
+	find_close(&m);
+	return rc;
+}
+
+static int redraw(struct watch *w)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	int rc;
+
+	if (out == NULL)
+		return -1;
+	rc = compose(w, out);
+	if (fclose(out) != 0)
+		rc = -1;
+	if (rc == 0)
+		screen_draw(&w->screen, text);
+	free(text);
+	return rc;
+}
+
+/* Ctrl-Z: the shell gets its terminal back as it was, for as long as we sleep. */
+static void suspend(struct watch *w)
+{
+	screen_close(&w->screen);
+	raise(SIGSTOP);
+}
+
+/* Whether to go on. */
+static bool take_signals(struct watch *w)
+{
+	int signo;
+
+	while ((signo = sig_next(w->signals, NULL)) != 0) {
+		if (signo == SIGTSTP)
+			suspend(w);
+		else if (signo != SIGWINCH)
+			return false;
+	}
+	return true;
+}
+
+/* Until something changed or the interval is over. False: time to end. */
+static bool wait_for_change(struct watch *w)
+{
+	msec end = msec_add(clock_now(), w->interval);
+	struct pollfd fds[] = {
+		{ .fd = w->follow, .events = POLLIN },
+		{ .fd = w->signals, .events = POLLIN },
+	};
+	msec left;
+
+	while ((left = end - clock_now()) > 0) {
+		if (poll(fds, 2, (int)left) < 0 && errno != EINTR)
+			return false;
+		if (fds[1].revents != 0)
+			return take_signals(w);
+		if (fds[0].revents != 0 && follow_changed(w->follow))
+			return true;
+	}
+	/* The directory may have been made anew, as /run is for each service start. */
+	follow_again(w->follow, w->run_dir, NULL);
+	return true;
+}
+
+static int watch_loop(struct watch *w)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH, 0 };
+	int rc = 0;
+	struct err e;
+
+	w->follow = follow_open(w->run_dir, &e);
+	if (w->follow < 0)
+		return cli_fail(EXIT_CANNOT, "%s", e.text);
+	w->signals = sig_open(signals, &e);
+	if (w->signals < 0) {
+		close(w->follow);
+		return cli_fail(EXIT_CANNOT, "%s", e.text);
+	}
+	do {
+		rc = redraw(w);
+	} while (rc == 0 && !ferror(stdout) && wait_for_change(w));
+	screen_close(&w->screen);
+	close(w->signals);
+	close(w->follow);
+	return rc == 0 ? EXIT_OK : cli_fail(EXIT_CANNOT, "out of memory");
+}
+
+static int watch(const struct cli_args *args, msec interval)
+{
+	struct watch w = { .interval = interval, .screen = { .full = true } };
+	int status = find_run_dir(args, &w.run_dir);
+
+	if (status != EXIT_OK)
+		return status;
+	status = watch_loop(&w);
+	free(w.run_dir);
+	return status;
+}
+
+/* Whole seconds as an interval; 0 if the text is none. */
+static msec parse_interval(const char *text)
+{
+	char *end;
+	long value = strtol(text, &end, 10);
+
+	if (end == text || *end != '\0' || value < 1 || value > INTERVAL_MAX)
+		return 0;
+	return value * 1000;
+}
+
+int cmd_status(const struct cli_command *cmd, const struct cli_args *args)
+{
+	msec interval = 1000;
+	struct master m;
+	int status;
+
+	if (args->json && args->watch)
+		return cli_misuse(cmd, "--json and --watch exclude each other");
+	if (args->n_operands > 0 && !args->watch)
+		return cli_misuse(cmd, "\"%s\" is too much without --watch", args->operands[0]);
+	if (args->n_operands > 0)
+		interval = parse_interval(args->operands[0]);
+	if (interval == 0)
+		return cli_misuse(cmd, "\"%s\" is no number of seconds from 1 to %d",
+		    args->operands[0], INTERVAL_MAX);
+	if (args->watch)
+		return watch(args, interval);
+	status = find_open(args, &m);
+	if (status != EXIT_OK)
+		return status;
+	status = args->json ? show_json(&m) : show_once(&m);
+	find_close(&m);
+	return status;
+}

@@ -1,0 +1,243 @@
+#include "cli/find.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include "conf/conf.h"
+
+#define TRIES 5 /* at catching a PID file that does not change under our eyes */
+
+enum probe { PROBE_FOUND, PROBE_NONE, PROBE_AGAIN, PROBE_FAILED };
+
+int find_run_dir(const struct cli_args *args, char **run_dir)
+{
+	struct conf_errors errors;
+	struct conf *conf;
+
+	if (args->run_dir != NULL) {
+		*run_dir = strdup(args->run_dir);
+		return *run_dir != NULL ? EXIT_OK : cli_fail(EXIT_CANNOT, "out of memory");
+	}
+	conf = conf_load(args->conf_file, &errors);
+	if (conf == NULL)
+		cli_report(&errors);
+	conf_errors_free(&errors);
+	if (conf == NULL)
+		return cli_fail(EXIT_BAD_CONF,
+		    "cannot tell the run directory from %s; "
+		    "correct it, name another with -c, or give --run-dir",
+		    args->conf_file);
+	*run_dir = strdup(conf->run_dir);
+	conf_free(conf);
+	return *run_dir != NULL ? EXIT_OK : cli_fail(EXIT_CANNOT, "out of memory");
+}
+
+/* 0 while the file is empty, as between a master's lock and its PID; -1 for what is no PID. */
+static pid_t read_pid(int fd)
+{
+	char text[32];
+	char *end;
+	long pid;
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+	if (n < 0)
+		return -1;
+	if (n == 0)
+		return 0;
+	text[n] = '\0';
+	errno = 0;
+	pid = strtol(text, &end, 10);
+	if (end == text || (*end != '\0' && *end != '\n') || errno != 0 || pid <= 0 ||
+	    pid > INT_MAX)
+		return -1;
+	return (pid_t)pid;
+}
+
+/*
+ * Whether somebody holds the lock of the PID file. The question takes the lock for a moment if
+ * nobody does, and a master that starts in just that moment would believe that another one runs.
+ * So it is asked only when a process with the PID of the file lives.
+ */
+static enum probe probe_lock(int fd, const char *path, struct err *e)
+{
+	if (flock(fd, LOCK_SH | LOCK_NB) == 0) {
+		flock(fd, LOCK_UN);
+		err_set(e, "no master runs here (%s is not locked)", path);
+		return PROBE_NONE;
+	}
+	if (errno == EWOULDBLOCK)
+		return PROBE_FOUND;
+	err_sys(e, "cannot ask for the lock of %s", path);
+	return PROBE_FAILED;
+}
+
+/*
+ * The order matters: the process is pinned by a descriptor first, then the lock is found held and
+ * the PID in the file unchanged. So the process that we hold is the one that holds the lock.
+ */
+static enum probe probe_pid_file(int fd, const char *path, struct master *m, struct err *e)
+{
+	enum probe probe;
+
+	m->pid = read_pid(fd);
+	if (m->pid < 0) {
+		err_set(e, "%s holds no PID", path);
+		return PROBE_FAILED;
+	}
+	if (m->pid == 0) {
+		err_set(e, "no master runs here yet (%s is empty)", path);
+		return PROBE_NONE;
+	}
+	m->pidfd = pidfd_open(m->pid, 0);
+	if (m->pidfd < 0 && errno == ESRCH) {
+		err_set(e, "no master runs here (%s names PID %d, which is gone)", path, m->pid);
+		return PROBE_NONE;
+	}
+	if (m->pidfd < 0) {
+		err_sys(e, "cannot watch PID %d of %s", m->pid, path);
+		return PROBE_FAILED;
+	}
+	probe = probe_lock(fd, path, e);
+	if (probe == PROBE_FOUND && read_pid(fd) != m->pid) {
+		err_set(e, "%s changes too often to be read", path);
+		probe = PROBE_AGAIN;
+	}
+	if (probe != PROBE_FOUND)
+		close(m->pidfd);
+	return probe;
+}
+
+static enum probe probe_path(const char *path, struct master *m, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	enum probe probe;
+
+	if (fd < 0 && errno == ENOENT) {
+		err_set(e, "no master runs here (%s does not exist)", path);
+		return PROBE_NONE;
+	}
+	if (fd < 0) {
+		err_sys(e, "cannot read %s", path);
+		return PROBE_FAILED;
+	}
+	probe = probe_pid_file(fd, path, m, e);
+	close(fd);
+	return probe;
+}
+
+int find_master(const char *run_dir, struct master *m, struct err *e)
+{
+	enum probe probe = PROBE_AGAIN;
+	char *path;
+
+	if (asprintf(&path, "%s/%s", run_dir, PID_FILE) < 0)
+		return err_set(e, "out of memory");
+	for (int i = 0; i < TRIES && probe == PROBE_AGAIN; i++)
+		probe = probe_path(path, m, e);
+	free(path);
+	if (probe != PROBE_FOUND)
+		return probe == PROBE_NONE ? 0 : -1;
+	m->run_dir = strdup(run_dir);
+	if (m->run_dir == NULL) {
+		close(m->pidfd);
+		return err_set(e, "out of memory");
+	}
+	return 1;
+}
+
+int find_open(const struct cli_args *args, struct master *m)
+{
+	struct err e;
+	char *run_dir;
+	int status = find_run_dir(args, &run_dir);
+	int found;
+
+	if (status != EXIT_OK)
+		return status;
+	found = find_master(run_dir, m, &e);
+	free(run_dir);
+	if (found > 0)
+		return EXIT_OK;
+	if (found < 0)
+		return cli_fail(EXIT_CANNOT, "%s", e.text);
+	if (args->run_dir != NULL)
+		return cli_fail(EXIT_CANNOT, "%s; start one with: graceful run", e.text);
+	return cli_fail(
+	    EXIT_CANNOT, "%s; start one with: graceful run -c %s", e.text, args->conf_file);
+}
+
+void find_close(struct master *m)
+{
+	close(m->pidfd);
+	free(m->run_dir);
+}
+
+static int send_signal(int pidfd, const char *whom, pid_t pid, int signo, struct err *e)
+{
+	if (pidfd_send_signal(pidfd, signo, NULL, 0) == 0)
+		return 0;
+	if (errno == EPERM)
+		return err_set(e,
+		    "not allowed to signal %s (pid %d); "
+		    "be root or the user that it runs as",
+		    whom, pid);
+	if (errno == ESRCH)
+		return err_set(e, "%s (pid %d) is gone", whom, pid);
+	return err_sys(e, "cannot signal %s (pid %d)", whom, pid);
+}
+
+int find_signal_master(const struct master *m, int signo, struct err *e)
+{
+	return send_signal(m->pidfd, "the master", m->pid, signo, e);
+}
+
+/* The parent of a process, 0 if it cannot be told. Its name, in parentheses, may hold anything. */
+static pid_t parent_of(pid_t pid)
+{
+	char path[64];
+	char text[512];
+	const char *after_name;
+	int parent = 0;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	after_name = strrchr(text, ')');
+	if (after_name == NULL || sscanf(after_name, ") %*c %d", &parent) != 1)
+		return 0;
+	return parent;
+}
+
+int find_signal_worker(const struct master *m, pid_t worker, int signo, struct err *e)
+{
+	int pidfd = pidfd_open(worker, 0);
+	int rc;
+
+	if (pidfd < 0 && errno == ESRCH)
+		return err_set(e, "the worker (pid %d) is gone", worker);
+	if (pidfd < 0)
+		return err_sys(e, "cannot watch the worker (pid %d)", worker);
+	/* If the PID is reused between these two, the signal goes nowhere: pidfd is the old one. */
+	if (parent_of(worker) == m->pid)
+		rc = send_signal(pidfd, "the worker", worker, signo, e);
+	else
+		rc = err_set(
+		    e, "pid %d is no worker of the master (pid %d) any more", worker, m->pid);
+	close(pidfd);
+	return rc;
+}

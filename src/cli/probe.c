@@ -1,0 +1,125 @@
+#include "cli/probe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int become_user(const struct job_conf *job)
+{
+	if (!job->switch_user)
+		return 0;
+	if (setgroups(job->n_groups, job->groups) != 0 || setgid(job->gid) != 0 ||
+	    setuid(job->uid) != 0)
+		return errno;
+	return 0;
+}
+
+static int find_command(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return errno;
+	if (S_ISDIR(st.st_mode))
+		return EISDIR;
+	if (!S_ISREG(st.st_mode))
+		return EACCES;
+	return access(path, X_OK) == 0 ? 0 : errno;
+}
+
+static int find_interpreter(const char *script, char path[SPAWN_INTERPRETER_MAX])
+{
+	return spawn_interpreter(script, path) ? find_command(path) : 0;
+}
+
+/* Never returns: the child is the job's user for good. */
+static void __attribute__((noreturn)) run_child(const struct job_conf *job, int out)
+{
+	struct probe_job result = { .user = become_user(job) };
+
+	if (result.user == 0) {
+		result.cwd = chdir(job->cwd) == 0 ? 0 : errno;
+		result.command = find_command(job->argv[0]);
+		if (result.command == 0)
+			result.interpreter =
+			    find_interpreter(job->argv[0], result.interpreter_path);
+	}
+	_exit(write(out, &result, sizeof(result)) == (ssize_t)sizeof(result) ? 0 : 1);
+}
+
+static ssize_t read_result(int fd, struct probe_job *result)
+{
+	ssize_t n;
+
+	do {
+		n = read(fd, result, sizeof(*result));
+	} while (n < 0 && errno == EINTR);
+	return n;
+}
+
+int probe_job(const struct job_conf *job, struct probe_job *result, struct err *e)
+{
+	int fds[2];
+	ssize_t n;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) != 0)
+		return err_sys(e, "cannot make a pipe");
+	pid = fork();
+	if (pid == 0)
+		run_child(job, fds[1]);
+	close(fds[1]);
+	if (pid < 0) {
+		err_sys(e, "cannot fork");
+		close(fds[0]);
+		return -1;
+	}
+	n = read_result(fds[0], result);
+	close(fds[0]);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	return n == (ssize_t)sizeof(*result) ? 0 : err_set(e, "the probing process died");
+}
+
+static int probe_existing(const char *path, const struct stat *st, struct err *e)
+{
+	if (!S_ISDIR(st->st_mode))
+		return err_set(e, "%s is not a directory", path);
+	if (access(path, W_OK | X_OK) != 0)
+		return err_sys(e, "cannot write in %s", path);
+	return 0;
+}
+
+/* Takes the last name off an absolute path: "/a/b" to "/a", "/a" to "/". */
+static void go_up(char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	while (slash > path && slash[1] == '\0') {
+		*slash = '\0';
+		slash = strrchr(path, '/');
+	}
+	if (slash == path)
+		slash++;
+	*slash = '\0';
+}
+
+int probe_dir(const char *path, struct err *e)
+{
+	char *at = strdup(path);
+	struct stat st;
+	int rc;
+
+	if (at == NULL)
+		return err_set(e, "out of memory");
+	while ((rc = stat(at, &st)) != 0 && errno == ENOENT && strchr(at, '/') != NULL)
+		go_up(at);
+	rc = rc == 0 ? probe_existing(at, &st, e) : err_sys(e, "cannot look at %s", at);
+	free(at);
+	return rc;
+}

@@ -1,0 +1,26 @@
+/*
+ * probe.h - whether this machine can fulfil a configuration, found out without changing anything.
+ */
+#ifndef CLI_PROBE_H
+#define CLI_PROBE_H
+
+#include "base/err.h"
+#include "conf/conf.h"
+#include "job/spawn.h"
+
+/* What stands in a job's way: 0 or the errno of each step, as its user would meet it. */
+struct probe_job {
+	int user;        /* becoming the user */
+	int cwd;         /* entering the working directory */
+	int command;     /* executing the command */
+	int interpreter; /* executing what the command, a script, names in its first line */
+	char interpreter_path[SPAWN_INTERPRETER_MAX];
+};
+
+/* Tries all of it in a child process that becomes the job's user. -1: there is no such child. */
+int probe_job(const struct job_conf *job, struct probe_job *result, struct err *e);
+
+/* Whether path is a directory that we can write, or can be made. */
+int probe_dir(const char *path, struct err *e);
+
+#endif

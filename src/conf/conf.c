@@ -1,0 +1,219 @@
+#include "conf/conf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "conf/conf_check.h"
+#include "conf/conf_read.h"
+
+#define CONF_FILE_MAX (1 << 20)
+
+/* What conf_free() gets back: the configuration lives in the arena that it takes along. */
+struct conf_box {
+	struct conf conf; /* first: a pointer to it is one to the box */
+	struct arena arena;
+};
+
+bool conf_job_name_ok(const char *name)
+{
+	static const char letters[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	    "._-";
+	size_t len = strspn(name, letters);
+
+	return name[len] == '\0' && len > 0 && len <= JOB_NAME_MAX &&
+	       strchr("._-", name[0]) == NULL;
+}
+
+/* The instance is the host's name unless the file gives one. */
+static void default_instance(struct reader *rd, const struct node *root, struct conf *conf)
+{
+	char host[CONF_INSTANCE_MAX + 1] = "";
+
+	if (node_get(root, "instance") != NULL)
+		return;
+	/* A longer name is cut, and then the call may leave out the NUL and fail. */
+	gethostname(host, sizeof(host));
+	host[CONF_INSTANCE_MAX] = '\0';
+	if (conf_job_name_ok(host))
+		strcpy(conf->instance, host);
+	else
+		report_error(rd->report, root,
+		    "the host's name, \"%s\", cannot serve as \"instance\"; set one", host);
+}
+
+static void read_section(struct reader *rd, const struct node *root, const char *name,
+    const struct schema *schema, struct conf *conf)
+{
+	const struct node *n = node_get(root, name);
+
+	if (n != NULL && !read_object(rd, n, schema))
+		n = NULL;
+	read_fields(rd, n, NULL, schema, conf);
+}
+
+static void read_account(
+    struct reader *rd, const struct node *n, const struct node *defaults, struct job_conf *job)
+{
+	const struct node *user = node_get(n, "user"), *group = node_get(n, "group");
+
+	/* An inherited group belongs to the inherited user and not to the job's own. */
+	if (user == NULL) {
+		user = node_get(defaults, "user");
+		if (group == NULL)
+			group = node_get(defaults, "group");
+	}
+	read_user(rd, user, group, job);
+}
+
+/* Reads "defaults" into a job that nobody runs, to find what is wrong in it. */
+static void read_defaults(struct reader *rd, const struct node *defaults)
+{
+	const struct node *command = node_get(defaults, "command");
+	struct job_conf scratch = { .name = "" };
+
+	if (defaults == NULL || !read_object(rd, defaults, &schema_job))
+		return;
+	if (command != NULL)
+		report_error(rd->report, command, "every job has its own; it cannot be a default");
+	read_fields(rd, defaults, NULL, &schema_job, &scratch);
+	read_account(rd, defaults, NULL, &scratch);
+}
+
+static struct job_conf *read_job(
+    struct reader *rd, const struct node *n, const struct node *defaults)
+{
+	struct job_conf *job = arena_alloc(rd->arena, 1, sizeof(*job));
+
+	if (job == NULL)
+		return NULL;
+	if (!conf_job_name_ok(n->key))
+		report_error(rd->report, n,
+		    "a job's name is 1 to 63 of A-Z a-z 0-9 . _ -, beginning with a letter or "
+		    "digit");
+	snprintf(job->name, sizeof(job->name), "%s", n->key);
+	if (!read_object(rd, n, &schema_job))
+		return job;
+	if (node_get(n, "command") == NULL)
+		report_error(rd->report, n, "\"command\" is missing");
+	read_fields(rd, n, defaults, &schema_job, job);
+	read_account(rd, n, defaults, job);
+	check_fit_defaults(n, defaults, job);
+	return job;
+}
+
+static void read_jobs(struct reader *rd, const struct node *root, struct conf *conf)
+{
+	const struct node *jobs = node_get(root, "jobs"), *defaults = node_get(root, "defaults");
+
+	read_defaults(rd, defaults);
+	if (jobs == NULL) {
+		report_error(rd->report, root, "\"jobs\" is missing");
+		return;
+	}
+	if (!json_is_object(jobs->value)) {
+		read_refuse(rd, jobs, "an object: { \"NAME\": { \"command\": [...] }, ... }");
+		return;
+	}
+	if (jobs->n_children == 0)
+		report_warning(rd->report, jobs, "is empty: there is nothing to run");
+	conf->jobs = arena_alloc(rd->arena, jobs->n_children + 1, sizeof(struct job_conf *));
+	if (conf->jobs == NULL)
+		return;
+	/* What is wrong in "defaults" has been told; not again for each of thousands of jobs. */
+	rd->report->muted = defaults;
+	for (size_t i = 0; i < jobs->n_children && !rd->arena->failed; i++)
+		conf->jobs[conf->n_jobs++] = read_job(rd, jobs->children[i], defaults);
+	rd->report->muted = NULL;
+}
+
+static void read_root(struct reader *rd, const struct node *root, struct conf *conf)
+{
+	if (!read_object(rd, root, &schema_top))
+		return;
+	read_fields(rd, root, NULL, &schema_top, conf);
+	default_instance(rd, root, conf);
+	read_section(rd, root, "coordinator", &schema_coordinator, conf);
+	read_section(rd, root, "state", &schema_state, conf);
+	read_section(rd, root, "log", &schema_log, conf);
+	read_jobs(rd, root, conf);
+	if (!rd->arena->failed)
+		check_all(rd, root, conf);
+}
+
+static struct conf_box *build(const struct tree *t, const char *name, struct report *report)
+{
+	struct arena arena = { 0 };
+	struct reader rd = { .report = report, .arena = &arena };
+	struct conf_box *box = arena_alloc(&arena, 1, sizeof(*box));
+
+	if (box == NULL)
+		return NULL;
+	box->conf.file = arena_strdup(&arena, name);
+	read_root(&rd, t->root, &box->conf);
+	box->arena = arena;
+	return box;
+}
+
+struct conf *conf_parse(const char *text, size_t len, const char *name, struct conf_errors *errors)
+{
+	struct report report = { .file = name };
+	struct conf_box *box = NULL;
+	struct tree tree;
+	bool no_memory;
+
+	if (tree_parse(&tree, text, len, &report))
+		box = build(&tree, name, &report);
+	no_memory = tree.arena.failed || (tree.root != NULL && (box == NULL || box->arena.failed));
+	tree_free(&tree);
+	if (report_finish(&report, no_memory, errors))
+		return &box->conf;
+	conf_free(box == NULL ? NULL : &box->conf);
+	return NULL;
+}
+
+struct conf *conf_load(const char *path, struct conf_errors *errors)
+{
+	struct report report = { .file = path };
+	struct conf *conf;
+	struct err e;
+	char *text;
+	size_t len;
+
+	if (fs_read(path, CONF_FILE_MAX, &text, &len, &e) < 0) {
+		report_text_error(&report, 0, 0, "%s", e.text);
+		report_finish(&report, false, errors);
+		return NULL;
+	}
+	conf = conf_parse(text, len, path, errors);
+	free(text);
+	return conf;
+}
+
+void conf_free(struct conf *conf)
+{
+	struct arena arena;
+
+	if (conf == NULL)
+		return;
+	arena = ((struct conf_box *)conf)->arena;
+	arena_free(&arena);
+}
+
+static int compare_name(const void *name, const void *job)
+{
+	return strcmp(name, (*(struct job_conf *const *)job)->name);
+}
+
+const struct job_conf *conf_job(const struct conf *conf, const char *name)
+{
+	struct job_conf **found;
+
+	if (conf->n_jobs == 0)
+		return NULL;
+	found = bsearch(name, conf->jobs, conf->n_jobs, sizeof(*conf->jobs), compare_name);
+	return found == NULL ? NULL : *found;
+}

@@ -1,0 +1,89 @@
+/* What can be said of the etcd coordinator without asking etcd. */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "conf/conf_check.h"
+
+/* False, and reported at n, when path is no regular file that can be found. */
+static bool stat_file(struct reader *rd, const struct node *n, const char *path, struct stat *st)
+{
+	if (stat(path, st) < 0)
+		report_error(rd->report, n, "%.200s: %s", path, strerror(errno));
+	else if (!S_ISREG(st->st_mode))
+		report_error(rd->report, n, "%.200s is not a regular file", path);
+	else
+		return true;
+	return false;
+}
+
+static void check_file(
+    struct reader *rd, const struct node *etcd, const char *key, const char *path)
+{
+	struct stat st;
+
+	if (path != NULL)
+		stat_file(rd, node_get(etcd, key), path, &st);
+}
+
+static bool has_https(const struct conf *conf)
+{
+	for (char **url = conf->endpoints; url != NULL && *url != NULL; url++) {
+		if (strncmp(*url, "https:", 6) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Reports the one of two keys that is there without the other. */
+static void check_pair(struct reader *rd, const struct node *etcd, const char *a, const char *b)
+{
+	const struct node *first = node_get(etcd, a), *second = node_get(etcd, b);
+
+	if ((first == NULL) != (second == NULL))
+		report_error(rd->report, first != NULL ? first : second, "needs \"%s\", too",
+		    first != NULL ? b : a);
+}
+
+static void check_tls(struct reader *rd, const struct node *etcd, const struct conf *conf)
+{
+	static const char *const keys[] = { "ca_file", "cert_file", "key_file" };
+
+	check_pair(rd, etcd, "cert_file", "key_file");
+	check_file(rd, etcd, "ca_file", conf->ca_file);
+	check_file(rd, etcd, "cert_file", conf->cert_file);
+	check_file(rd, etcd, "key_file", conf->key_file);
+	/* Whoever sets one of them believes that the connection is encrypted. */
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		const struct node *n = node_get(etcd, keys[i]);
+
+		if (n != NULL && conf->endpoints != NULL && !has_https(conf))
+			report_error(rd->report, n, "has no use: no endpoint begins with https://");
+	}
+}
+
+static void check_password(struct reader *rd, const struct node *etcd, const struct conf *conf)
+{
+	const struct node *n = node_get(etcd, "password_file");
+	struct stat st;
+
+	check_pair(rd, etcd, "user", "password_file");
+	if (conf->password_file == NULL || !stat_file(rd, n, conf->password_file, &st))
+		return;
+	if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+		report_error(rd->report, n,
+		    "%.200s is open to others than its owner (mode %04o): chmod 600",
+		    conf->password_file, (unsigned int)st.st_mode & 07777);
+}
+
+void check_etcd(struct reader *rd, const struct node *n, const struct conf *conf)
+{
+	if (node_get(n, "endpoints") == NULL)
+		report_error(
+		    rd->report, n, "\"endpoints\" is missing; name at least one etcd server");
+	/* etcd grants leases in seconds; a cut one would end before we think it does. */
+	if (conf->ttl % 1000 != 0)
+		report_error(rd->report, node_get(n, "ttl"), "must be whole seconds");
+	check_tls(rd, n, conf);
+	check_password(rd, n, conf);
+}

@@ -1,0 +1,102 @@
+/*
+ * coord.h - one job's lock and state record, wherever these are kept. Two implementations: local.c
+ * (a directory on this machine) and, to come, etcd.c.
+ *
+ * A `struct coord` belongs to one worker process and serves one tenure: acquire once, commit while
+ * owner, release once. To queue again the worker exits and a new one is forked. No call blocks;
+ * every answer comes through a hook from the loop, never from inside the call that asked. A coord
+ * does not log; a hook is told what happened, and the worker decides what that means.
+ *
+ * The rules that every implementation keeps (DESIGN, invariants 2, 4, 7):
+ *  - granted() is called only while the lock is certainly held;
+ *  - the epoch is larger than that of every owner before;
+ *  - a commit of a coord that is not the owner any more changes nothing that anyone reads;
+ *  - after an unknown outcome the implementation reads back and reports what is true.
+ */
+#ifndef COORD_COORD_H
+#define COORD_COORD_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "conf/conf.h"
+#include "state/record.h"
+
+struct coord;
+
+/* How a commit or release ended. */
+enum coord_result {
+	COORD_OK,
+	COORD_FAILED, /* nothing changed; e says why; may be tried again while the lock is held */
+	COORD_LOST,   /* the lock is not ours any more; nothing changed */
+};
+
+struct coord_hooks {
+	/*
+	 * The lock is ours. record: the last committed one, NULL if the job never had one; it is
+	 * the hook's only during the call.
+	 */
+	void (*granted)(void *ctx, uint64_t epoch, const struct record *record);
+	/* Somebody else has it. holder: for people, such as "web-1 (pid 4711)"; may be called again
+	 * when the holder changes. */
+	void (*waiting)(void *ctx, const char *holder);
+	/* acquire failed and has been given up: the coordinator cannot be used. The worker may call
+	 * coord_acquire() again, after a backoff. */
+	void (*failed)(void *ctx, const struct err *e);
+	/* The lock was lost, or may be before long: what the job does after `until` (msec of
+	 * clock.h) is no longer covered by it. */
+	void (*lost)(void *ctx, msec until, const struct err *e);
+	void (*committed)(void *ctx, enum coord_result result, const struct err *e);
+	void (*released)(void *ctx, enum coord_result result, const struct err *e);
+};
+
+/*
+ * An anchor is what must outlive a worker so that its death does not free the lock while its job
+ * may still run. The master makes it before it forks the worker, keeps its descriptor until the
+ * worker is gone and the lock released, and hands it to a rescue worker. -1 in *fd: this
+ * coordinator needs none.
+ */
+int coord_anchor(const struct conf *conf, const struct job_conf *job, int *fd, struct err *e);
+
+/*
+ * conf and job must outlive the coord; the anchor stays the caller's. Does no I/O. NULL when out of
+ * memory.
+ */
+struct coord *coord_open(struct ev_loop *loop, const struct conf *conf, const struct job_conf *job,
+    int anchor, const struct coord_hooks *hooks, void *ctx, struct err *e);
+
+/* Queue up. Answers: waiting()*, then granted() or failed(). */
+void coord_acquire(struct coord *c);
+/*
+ * Instead of coord_acquire(), for a rescue worker: takes over the lock that a dead worker of this
+ * master held under this epoch, through the anchor. Answers: granted() with the same epoch, or
+ * failed() when it cannot be the owner's any more.
+ */
+void coord_adopt(struct coord *c, uint64_t epoch);
+/*
+ * The job's main process was started; only while owner. A coordinator that cannot tell by itself
+ * when a job has outlived its worker and its master notes it for the next owner. The one call that
+ * answers at once; after -1 that note is missing, and the job is as well off otherwise.
+ */
+int coord_started(struct coord *c, pid_t job, struct err *e);
+/* One at a time; the record is copied. With release, commits and releases as one transaction.
+ * Answer: committed(). Only while owner. */
+void coord_commit(struct coord *c, const struct record *record, bool release);
+/*
+ * Gives up the lock, or the place in the queue, without a commit. Answer: released(). One that is
+ * called while a commit is under way is carried out behind it: committed() comes first.
+ */
+void coord_release(struct coord *c);
+/* Frees it; no hook is called any more. Does not release: a place or lock still held stays until
+ * the anchor is closed. */
+void coord_close(struct coord *c);
+
+/* The id of the lease for reports, 0 if there is none; and until when the lock is certainly held,
+ * MSEC_NEVER for the local one. */
+uint64_t coord_lease(const struct coord *c);
+msec coord_safe_until(const struct coord *c);
+
+#endif

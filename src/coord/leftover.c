@@ -1,0 +1,225 @@
+#include "coord/leftover.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+/* How often to look without news, as a process that is new has none to tell. */
+#define ROUND_MS 500
+/* Between two rounds of SIGKILL: a process that is just being born may have slipped through one. */
+#define KILL_AGAIN_MS 50
+
+static FILE *open_of(pid_t pid, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	return fopen(path, "re");
+}
+
+struct look {
+	pid_t session;
+	uint64_t born;
+};
+
+/* False for a process that is gone, zombies included. */
+static bool look_at(pid_t pid, struct look *look)
+{
+	char text[1024];
+	char mode;
+	FILE *f = open_of(pid, "stat");
+	size_t n;
+	const char *rest;
+
+	if (f == NULL)
+		return false;
+	n = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n] = '\0';
+	rest = strrchr(text, ')'); /* of the command's name, which may hold anything */
+	return rest != NULL &&
+	       sscanf(rest + 1,
+		   " %c %*s %*s %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+		   "%" SCNu64,
+		   &mode, &look->session, &look->born) == 3 &&
+	       mode != 'Z' && mode != 'X';
+}
+
+uint64_t leftover_birth(pid_t pid)
+{
+	struct look look;
+
+	return look_at(pid, &look) ? look.born : 0;
+}
+
+void leftover_boot(char boot[LEFTOVER_BOOT_MAX])
+{
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (f == NULL || fgets(boot, LEFTOVER_BOOT_MAX, f) == NULL)
+		boot[0] = '\0';
+	boot[strcspn(boot, "\n")] = '\0';
+	if (f != NULL)
+		fclose(f);
+}
+
+static bool is_marked(const struct leftover *l, pid_t pid)
+{
+	static const char state[] = "GRACEFUL_STATE=", epoch[] = "GRACEFUL_EPOCH=";
+	bool same_state = false, same_epoch = false;
+	FILE *f = open_of(pid, "environ");
+	char *var = NULL;
+	size_t room = 0;
+
+	if (f == NULL)
+		return false;
+	while (getdelim(&var, &room, '\0', f) > 0) {
+		if (strncmp(var, state, sizeof(state) - 1) == 0)
+			same_state = strcmp(var + sizeof(state) - 1, l->state) == 0;
+		if (strncmp(var, epoch, sizeof(epoch) - 1) == 0)
+			same_epoch = strtoull(var + sizeof(epoch) - 1, NULL, 10) == l->epoch;
+	}
+	free(var);
+	fclose(f);
+	return same_state && same_epoch;
+}
+
+static bool is_main(const struct leftover *l, pid_t pid)
+{
+	return pid != 0 && pid == l->main && leftover_birth(pid) == l->born;
+}
+
+/* The number of a session is not given away while it has a member. So once its leader was seen, the
+ * members are the job's; of one that we never saw, the number may be another's by now. */
+static bool is_left(const struct leftover *l, pid_t pid)
+{
+	struct look look;
+
+	if (!look_at(pid, &look))
+		return false;
+	return is_main(l, pid) || (l->seen && look.session == l->main) || is_marked(l, pid);
+}
+
+struct round {
+	bool main; /* the main process lives */
+	int pidfd; /* of a process that is left, the main one if it is; -1: none is left */
+};
+
+/* SIGTERM is for the main process while that lives, as it may be dumping with the others' help. */
+static bool is_meant(const struct leftover *l, pid_t pid, int signo, const struct round *r)
+{
+	return signo == SIGKILL || (signo != 0 && (pid == l->main || !r->main));
+}
+
+/* Looks once more with the descriptor in hand: before, the number may have changed hands. */
+static void visit(const struct leftover *l, pid_t pid, int signo, struct round *r)
+{
+	int fd = pidfd_open(pid, 0);
+
+	if (fd < 0)
+		return;
+	if (!is_left(l, pid)) {
+		close(fd);
+		return;
+	}
+	if (is_meant(l, pid, signo, r))
+		pidfd_send_signal(fd, signo, NULL, 0);
+	if (r->pidfd >= 0 && pid != l->main) {
+		close(fd);
+		return;
+	}
+	if (r->pidfd >= 0)
+		close(r->pidfd);
+	r->pidfd = fd;
+}
+
+/* signo, or nothing if that is 0, to those that are left. */
+static int go_round(struct leftover *l, int signo, struct round *r, struct err *e)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *entry;
+
+	if (dir == NULL)
+		return err_sys(e, "cannot look in /proc for what the last owner left running");
+	*r = (struct round){ .main = is_main(l, l->main), .pidfd = -1 };
+	l->seen |= r->main;
+	while ((entry = readdir(dir)) != NULL) {
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		if (pid > 0 && is_left(l, pid))
+			visit(l, pid, signo, r);
+	}
+	closedir(dir);
+	return 0;
+}
+
+int leftover_any(struct leftover *l, struct err *e)
+{
+	struct round r;
+
+	if (go_round(l, 0, &r, e) != 0)
+		return -1;
+	if (r.pidfd < 0)
+		return 0;
+	close(r.pidfd);
+	return 1;
+}
+
+struct limits {
+	msec term_at, kill_at;
+	bool main_ended;
+};
+
+static int next_signal(struct limits *t, const struct round *last, msec hurry_timeout)
+{
+	msec now = clock_now();
+
+	if (!last->main && !t->main_ended) {
+		/* There will be no dump any more: the others get what a worker gives them. */
+		t->main_ended = true;
+		t->term_at = now;
+		t->kill_at = msec_min(t->kill_at, msec_add(now, hurry_timeout));
+	}
+	if (now >= t->kill_at)
+		return SIGKILL;
+	if (now < t->term_at)
+		return 0;
+	t->term_at = MSEC_NEVER;
+	return SIGTERM;
+}
+
+static void sleep_until_news(const struct round *r, const struct limits *t)
+{
+	struct pollfd p = { .fd = r->pidfd, .events = POLLIN };
+	msec left = msec_min(t->term_at, t->kill_at) - clock_now();
+
+	poll(&p, 1, left < KILL_AGAIN_MS ? KILL_AGAIN_MS : (int)msec_min(left, ROUND_MS));
+}
+
+int leftover_wait(struct leftover *l, const struct job_conf *job, bool (*is_off)(void *ctx),
+    void *ctx, struct err *e)
+{
+	struct limits t = { .kill_at = msec_add(clock_now(), job->stop_timeout) };
+	struct round r;
+	int rc;
+
+	t.term_at = t.kill_at == MSEC_NEVER ? MSEC_NEVER : t.kill_at - job->hurry_timeout;
+	rc = go_round(l, 0, &r, e);
+	while (rc == 0 && r.pidfd >= 0) {
+		int signo = next_signal(&t, &r, job->hurry_timeout);
+
+		if (signo != SIGTERM)
+			sleep_until_news(&r, &t);
+		close(r.pidfd);
+		if (is_off(ctx))
+			return err_set(e, "was told to stop");
+		rc = go_round(l, signo, &r, e);
+	}
+	return rc;
+}

@@ -1,0 +1,329 @@
+#include "coord/local_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "coord/places.h"
+
+#define SMALL_FILE_MAX (4096 + 6 * PATH_MAX) /* of epoch and holder, with a path in JSON */
+
+static char *join(const char *dir, const char *name)
+{
+	char *path;
+
+	return asprintf(&path, "%s/%s", dir, name) >= 0 ? path : NULL;
+}
+
+int local_dir_init(
+    struct local_dir *d, const struct conf *conf, const struct job_conf *job, struct err *e)
+{
+	memset(d, 0, sizeof(*d));
+	if (asprintf(&d->path, "%s%s/jobs/%s", conf->local_path, conf->ns, job->name) < 0) {
+		d->path = NULL; /* asprintf leaves it undefined */
+		return err_set(e, "cannot use coordinator.path: out of memory");
+	}
+	d->lock = join(d->path, "lock");
+	d->epoch = join(d->path, "epoch");
+	d->state = join(d->path, "state");
+	d->holder = join(d->path, "holder");
+	if (d->lock != NULL && d->epoch != NULL && d->state != NULL && d->holder != NULL)
+		return 0;
+	local_dir_clear(d);
+	return err_set(e, "cannot use coordinator.path: out of memory");
+}
+
+void local_dir_clear(struct local_dir *d)
+{
+	free(d->path);
+	free(d->lock);
+	free(d->epoch);
+	free(d->state);
+	free(d->holder);
+	memset(d, 0, sizeof(*d));
+}
+
+/* Says what helps when the directory is not ours to write. Always returns -1. */
+static int add_advice(struct err *e, const struct err *cause)
+{
+	if (cause->code == EACCES || cause->code == EPERM || cause->code == EROFS)
+		err_set(e, "%s: run as root or set coordinator.path", cause->text);
+	else
+		err_set(e, "%s", cause->text);
+	if (e != NULL)
+		e->code = cause->code;
+	return -1;
+}
+
+static int open_lock(const struct local_dir *d, int flags, struct err *e)
+{
+	int fd = open(d->lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+
+	return fd >= 0 ? fd : err_sys(e, "cannot open %s", d->lock);
+}
+
+int local_dir_create(const struct local_dir *d, struct err *e)
+{
+	struct err cause;
+	int fd;
+
+	if (fs_mkdirs(d->path, 0700, &cause) != 0)
+		return add_advice(e, &cause);
+	fd = open_lock(d, O_CREAT, &cause);
+	return fd >= 0 ? fd : add_advice(e, &cause);
+}
+
+int local_dir_open_lock(const struct local_dir *d, struct err *e)
+{
+	return open_lock(d, 0, e);
+}
+
+bool local_dir_is_lock(const struct local_dir *d, int fd)
+{
+	struct stat held;
+	struct stat named;
+
+	return fstat(fd, &held) == 0 && stat(d->lock, &named) == 0 && held.st_dev == named.st_dev &&
+	       held.st_ino == named.st_ino;
+}
+
+/*
+ * Makes the directories themselves survive a power cut; without that, a synced file in them may
+ * not. A directory above that we may not read is none that we made.
+ */
+static int sync_ancestors(const struct local_dir *d, struct err *e)
+{
+	char path[PATH_MAX];
+	struct err cause;
+	char *slash;
+
+	snprintf(path, sizeof(path), "%s", d->path);
+	while ((slash = strrchr(path, '/')) != NULL) {
+		if (fs_sync_dir_of(path, &cause) != 0 && cause.code != EACCES &&
+		    cause.code != EINVAL) /* some file systems have no such sync */
+			return err_set(e, "%s", cause.text);
+		*slash = '\0';
+	}
+	return 0;
+}
+
+static int parse_epoch(const char *text, uint64_t *epoch)
+{
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return -1;
+	errno = 0;
+	*epoch = strtoumax(text, &end, 10);
+	return errno == 0 && strcmp(end, "\n") == 0 && *epoch <= PLACES_MAX ? 0 : -1;
+}
+
+int local_dir_epoch(const struct local_dir *d, uint64_t *epoch, struct err *e)
+{
+	struct err cause;
+	char *text;
+	size_t len;
+	int rc;
+
+	*epoch = 0;
+	if (fs_read(d->epoch, SMALL_FILE_MAX, &text, &len, &cause) != 0) {
+		if (cause.code == ENOENT)
+			return 0;
+		err_set(e, "%s", cause.text);
+		return -1;
+	}
+	rc = parse_epoch(text, epoch);
+	free(text);
+	if (rc == 0)
+		return 0;
+	return err_set(e,
+	    "%s is damaged: write into it a number larger than every GRACEFUL_EPOCH that "
+	    "this job has had",
+	    d->epoch);
+}
+
+int local_dir_set_epoch(const struct local_dir *d, uint64_t epoch, struct err *e)
+{
+	char text[32];
+	int len = snprintf(text, sizeof(text), "%ju\n", (uintmax_t)epoch);
+
+	/* The first one ever: the directories are new, too. */
+	if (access(d->epoch, F_OK) != 0 && sync_ancestors(d, e) != 0)
+		return -1;
+	return fs_replace(d->epoch, text, (size_t)len, 0600, true, e);
+}
+
+int local_dir_record(const struct local_dir *d, struct record *r, struct err *e)
+{
+	struct err cause;
+	char *text;
+	size_t len;
+	int rc;
+
+	memset(r, 0, sizeof(*r));
+	if (fs_read(d->state, RECORD_TEXT_MAX, &text, &len, &cause) == 0) {
+		rc = record_decode(text, len, r, &cause);
+		free(text);
+		if (rc == 0)
+			return 1;
+		cause.code = 0;
+	} else if (cause.code == ENOENT) {
+		return 0;
+	}
+	err_set(e,
+	    "cannot use state record %s: %s: put a good copy back, or move it away to start "
+	    "the job from nothing",
+	    d->state, cause.text);
+	if (e != NULL)
+		e->code = cause.code;
+	return -1;
+}
+
+static ino_t inode_of(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+int local_dir_set_record(const struct local_dir *d, const struct record *r, struct err *e)
+{
+	char *text = record_encode(r, e);
+	ino_t before = inode_of(d->state);
+	int rc;
+
+	if (text == NULL)
+		return -1;
+	rc = fs_replace(d->state, text, strlen(text), 0600, true, e);
+	free(text);
+	if (rc == 0 || inode_of(d->state) == before)
+		return rc;
+	/*
+	 * Only the last sync failed. The new record is what everybody reads, and only a power cut
+	 * could bring the old one back: "failed" would be untrue, and would make the caller remove
+	 * the blob that this record names.
+	 */
+	fs_sync_dir_of(d->state, NULL);
+	return 0;
+}
+
+int local_dir_set_holder(const struct local_dir *d, const struct local_note *note, struct err *e)
+{
+	char host[HOST_NAME_MAX + 1] = "";
+	char boot[LEFTOVER_BOOT_MAX];
+	json_t *json;
+	char *text;
+	int rc;
+
+	gethostname(host, sizeof(host) - 1);
+	leftover_boot(boot);
+	json = json_pack("{s:s, s:s, s:i, s:I, s:I, s:s, s:s, s:i, s:I}", "instance",
+	    note->instance, "host", host, "pid", (int)getpid(), "since", (json_int_t)clock_wall(),
+	    "epoch", (json_int_t)note->epoch, "boot", boot, "state", note->state, "job",
+	    (int)note->job, "born", (json_int_t)leftover_birth(note->job));
+	text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+	json_decref(json);
+	if (text == NULL)
+		return err_set(e, "cannot write %s: out of memory, or no UTF-8 in it", d->holder);
+	rc = fs_replace(d->holder, text, strlen(text), 0600, false, e);
+	free(text);
+	return rc;
+}
+
+void local_dir_remove_holder(const struct local_dir *d)
+{
+	unlink(d->holder);
+}
+
+static bool is_printable(const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if (*text <= ' ' || *text > '~')
+			return false;
+	}
+	return true;
+}
+
+/* The file may be stale, of another owner, or anything: it is a hint, checked like all input. */
+static bool show_holder(json_t *json, uint64_t epoch, char text[LOCAL_HOLDER_MAX])
+{
+	const char *instance;
+	const char *host;
+	char since[CLOCK_STAMP_MAX];
+	json_int_t seconds;
+	json_int_t theirs;
+	time_t wall;
+	struct tm tm;
+	int pid;
+
+	if (json_unpack(json, "{s:s, s:s, s:i, s:I, s:I}", "instance", &instance, "host", &host,
+		"pid", &pid, "since", &seconds, "epoch", &theirs) != 0)
+		return false;
+	wall = (time_t)seconds;
+	if (theirs < 0 || (uint64_t)theirs != epoch || !is_printable(instance) ||
+	    !is_printable(host) || gmtime_r(&wall, &tm) == NULL ||
+	    strftime(since, sizeof(since), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+		return false;
+	snprintf(text, LOCAL_HOLDER_MAX, "%.*s on %.*s (pid %d) since %s", CONF_INSTANCE_MAX,
+	    instance, HOST_NAME_MAX, host, pid, since);
+	return true;
+}
+
+static json_t *read_holder(const struct local_dir *d)
+{
+	json_t *json;
+	char *data;
+	size_t len;
+
+	if (fs_read(d->holder, SMALL_FILE_MAX, &data, &len, NULL) != 0)
+		return NULL;
+	json = json_loadb(data, len, 0, NULL);
+	free(data);
+	return json;
+}
+
+bool local_dir_leftover(const struct local_dir *d, uint64_t epoch, struct leftover *l)
+{
+	json_t *json = read_holder(d);
+	char boot[LEFTOVER_BOOT_MAX];
+	const char *their_boot;
+	const char *state;
+	json_int_t theirs;
+	json_int_t born;
+	int main;
+	bool any;
+
+	leftover_boot(boot);
+	any = json != NULL &&
+	      json_unpack(json, "{s:I, s:s, s:s, s:i, s:I}", "epoch", &theirs, "boot", &their_boot,
+		  "state", &state, "job", &main, "born", &born) == 0 &&
+	      theirs > 0 && (uint64_t)theirs < epoch && strcmp(their_boot, boot) == 0 &&
+	      strlen(state) < sizeof(l->state) && main >= 0 && born >= 0;
+	if (any) {
+		*l = (struct leftover){
+			.main = main, .born = (uint64_t)born, .epoch = (uint64_t)theirs
+		};
+		strcpy(l->state, state);
+	}
+	json_decref(json);
+	return any;
+}
+
+void local_dir_holder(const struct local_dir *d, uint64_t epoch, char text[LOCAL_HOLDER_MAX])
+{
+	json_t *json = read_holder(d);
+
+	if (json == NULL || !show_holder(json, epoch, text))
+		snprintf(text, LOCAL_HOLDER_MAX, "another worker (epoch %ju)", (uintmax_t)epoch);
+	json_decref(json);
+}

@@ -1,0 +1,90 @@
+#include "job/kin.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/*
+ * This process's list of its children. Kept open: a job must be killed in time also when there is
+ * no descriptor to be had, as its lock may be lost then.
+ *
+ * Children are listed per thread: those that the main thread forked, and the adopted, which the
+ * kernel gives to the first thread that lives - the main one again. Task threads never fork.
+ */
+static FILE *children;
+
+int kin_adopt_orphans(struct err *e)
+{
+	char path[64];
+
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0)
+		return err_sys(e, "cannot become the sub-reaper of the job's processes");
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	/* What a fork left here is the parent's list, and its descriptor is closed by now. */
+	children = fopen(path, "re");
+	if (children == NULL)
+		return err_sys(e, "cannot list the job's processes in %s", path);
+	return 0;
+}
+
+enum kin_reap kin_reap(pid_t *pid, int *status)
+{
+	pid_t got;
+
+	do {
+		got = waitpid(-1, status, WNOHANG);
+	} while (got < 0 && errno == EINTR);
+	if (got > 0) {
+		*pid = got;
+		return KIN_REAPED;
+	}
+	return got == 0 ? KIN_BUSY : KIN_NONE;
+}
+
+int kin_each_child(void (*each)(pid_t pid, void *ctx), void *ctx, struct err *e)
+{
+	int pid;
+
+	rewind(children);
+	errno = 0;
+	while (fscanf(children, "%d", &pid) == 1)
+		each((pid_t)pid, ctx);
+	if (ferror(children))
+		return err_sys(e, "cannot list the job's processes");
+	return 0;
+}
+
+bool kin_minds_signal(pid_t pid, int signo)
+{
+	uint64_t blocked = 0, ignored = 0, caught = 0;
+	char path[64];
+	char line[256];
+	int found = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return true;
+	while (fgets(line, sizeof(line), f) != NULL) {
+		found += sscanf(line, "SigBlk: %" SCNx64, &blocked) == 1;
+		found += sscanf(line, "SigIgn: %" SCNx64, &ignored) == 1;
+		found += sscanf(line, "SigCgt: %" SCNx64, &caught) == 1;
+	}
+	fclose(f);
+	return found < 3 || ((blocked | ignored | caught) >> (signo - 1) & 1) != 0;
+}
+
+static void signal_one(pid_t pid, void *signo)
+{
+	kill(pid, *(const int *)signo);
+}
+
+int kin_signal_children(int signo, struct err *e)
+{
+	return kin_each_child(signal_one, &signo, e);
+}

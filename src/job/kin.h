@@ -1,0 +1,52 @@
+/*
+ * kin.h - all processes that a job left behind, and the proof that none is left.
+ *
+ * This process is a sub-reaper: whatever a job forks, and however it detaches (setsid, double
+ * fork), becomes this process's child when its own parent dies. Two facts follow, and everything
+ * here rests on them:
+ *  - Only our own children are ever signalled. Nobody but us can reap them, so their pids cannot be
+ * recycled under our feet.
+ *  - waitpid() failing with ECHILD proves that no descendant lives: the topmost ancestor of one
+ * would be our child. Killing goes down the tree level by level: the children of a killed child
+ * become ours before its death is reported.
+ */
+#ifndef JOB_KIN_H
+#define JOB_KIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+/*
+ * Makes this process a sub-reaper. Not inherited by children: each process calls it before all
+ * else here. Keeps a descriptor, so that the rest needs none.
+ */
+int kin_adopt_orphans(struct err *e);
+
+enum kin_reap {
+	KIN_REAPED, /* *pid and *status are set */
+	KIN_BUSY,   /* children live, none has ended */
+	KIN_NONE,   /* there is no child, hence no descendant */
+};
+enum kin_reap kin_reap(pid_t *pid, int *status);
+
+/*
+ * Calls each(pid, ctx) for every child of this process, zombies included. Complete as long as this
+ * process has one thread that forks and reaps (a zombie stays listed until it is reaped, and an
+ * orphan is appended before its parent's end is reported). -1: the list cannot be read.
+ */
+int kin_each_child(void (*each)(pid_t pid, void *ctx), void *ctx, struct err *e);
+
+/*
+ * Whether a process catches, blocks or ignores a signal that would end it otherwise. True, too,
+ * when that cannot be found out. A job that was just started has not come to installing its
+ * handlers yet.
+ */
+bool kin_minds_signal(pid_t pid, int signo);
+
+/* signo to every child. */
+int kin_signal_children(int signo, struct err *e);
+
+#endif

@@ -1,0 +1,213 @@
+#include "job/notify.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define DATAGRAM_MAX 4096
+#define FDS_MAX 16
+
+/* The length of the UTF-8 sequence that begins at p, 0 if none does. */
+static size_t utf8_length(const unsigned char *p, size_t len)
+{
+	size_t n = p[0] < 0x80                   ? 1
+		   : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+		   : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
+		   : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+						 : 0;
+
+	if (n == 0 || n > len)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) ||
+	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] >= 0x90))
+		return 0;
+	return n;
+}
+
+/* Copies as much as fits and is text; the rest of the world (terminals, JSON) may rely on that. */
+static void take_status(struct notify *n, const char *text, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	size_t out = 0;
+
+	while (len > 0) {
+		size_t step = utf8_length(p, len);
+		bool bad = step == 0 || (step == 1 && (p[0] < 0x20 || p[0] == 0x7f)) ||
+			   (step == 2 && p[0] == 0xc2 && p[1] < 0xa0);
+
+		if (step == 0)
+			step = 1;
+		if (out + (bad ? 1 : step) > NOTIFY_STATUS_MAX)
+			break;
+		if (bad) {
+			n->status[out++] = '?';
+		} else {
+			memcpy(n->status + out, p, step);
+			out += step;
+		}
+		p += step;
+		len -= step;
+	}
+	n->status[out] = '\0';
+	n->has_status = true;
+}
+
+/* Microseconds to msec, rounded up; 0 for what is no number. */
+static msec take_usec(const char *text, size_t len)
+{
+	uint64_t value = 0;
+
+	if (len == 0 || len > 18)
+		return 0;
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return 0;
+		value = value * 10 + (uint64_t)(text[i] - '0');
+	}
+	return (msec)((value + 999) / 1000);
+}
+
+static void take_line(struct notify *n, const char *line, size_t len)
+{
+	const char *eq = memchr(line, '=', len);
+	const char *value;
+	size_t key, rest;
+
+	if (eq == NULL)
+		return;
+	key = (size_t)(eq - line);
+	value = eq + 1;
+	rest = len - key - 1;
+#define IS(name) (key == sizeof(name) - 1 && memcmp(line, name, key) == 0)
+	if (IS("STATUS"))
+		take_status(n, value, rest);
+	else if (IS("EXTEND_TIMEOUT_USEC"))
+		n->extend = take_usec(value, rest);
+	else if (rest != 1 || *value != '1')
+		return;
+	else if (IS("READY"))
+		n->ready = true;
+	else if (IS("STOPPING"))
+		n->stopping = true;
+	else if (IS("WATCHDOG"))
+		n->watchdog = true;
+#undef IS
+}
+
+void notify_parse(const char *text, size_t len, struct notify *n)
+{
+	memset(n, 0, sizeof(*n));
+	while (len > 0) {
+		const char *end = memchr(text, '\n', len);
+		size_t line = end == NULL ? len : (size_t)(end - text);
+
+		take_line(n, text, line);
+		line += end != NULL;
+		text += line;
+		len -= line;
+	}
+}
+
+/* The socket is bound under the final mode: between bind and chmod a wider one would let anybody
+ * in. */
+static int bind_private(int fd, const char *path, struct err *e)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	mode_t old;
+	int rc;
+
+	if (strlen(path) >= sizeof(sa.sun_path))
+		return err_set(
+		    e, "cannot make socket %s: the path is too long, use a shorter run_dir", path);
+	strcpy(sa.sun_path, path);
+	unlink(path);
+	old = umask(0177);
+	rc = bind(fd, (const struct sockaddr *)&sa, sizeof(sa));
+	umask(old);
+	return rc == 0 ? 0 : err_sys(e, "cannot make socket %s", path);
+}
+
+int notify_open(const char *path, uid_t uid, gid_t gid, struct err *e)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int on = 1;
+
+	if (fd < 0)
+		return err_sys(e, "cannot make a socket for NOTIFY_SOCKET");
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0) {
+		err_sys(e, "cannot ask for the credentials of senders");
+	} else if (bind_private(fd, path, e) == 0) {
+		/* lchown: the directory is the master's own, but a link is never what we made. */
+		if (uid == geteuid() || lchown(path, uid, gid) == 0)
+			return fd;
+		err_sys(e, "cannot give socket %s to the job's user", path);
+		unlink(path);
+	}
+	close(fd);
+	return -1;
+}
+
+static void close_passed(const struct cmsghdr *c)
+{
+	int fds[FDS_MAX];
+	size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+	if (n > FDS_MAX)
+		n = FDS_MAX;
+	memcpy(fds, CMSG_DATA(c), n * sizeof(int));
+	for (size_t i = 0; i < n; i++)
+		close(fds[i]);
+}
+
+/* What came along with a datagram: descriptors are closed, the sender is returned. */
+static struct ucred take_control(struct msghdr *m)
+{
+	struct ucred who = { .pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1 };
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
+		if (c->cmsg_level != SOL_SOCKET)
+			continue;
+		if (c->cmsg_type == SCM_RIGHTS)
+			close_passed(c);
+		else if (c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len >= CMSG_LEN(sizeof(who)))
+			memcpy(&who, CMSG_DATA(c), sizeof(who));
+	}
+	return who;
+}
+
+int notify_receive(int fd, uid_t uid, struct notify *n, struct err *e)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(FDS_MAX * sizeof(int))];
+	} control;
+	char text[DATAGRAM_MAX];
+	struct iovec iov = { .iov_base = text, .iov_len = sizeof(text) };
+	struct msghdr m = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.room,
+		.msg_controllen = sizeof(control.room) };
+	struct ucred who;
+	ssize_t len;
+
+	do {
+		len = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} while (len < 0 && errno == EINTR);
+	if (len < 0)
+		return 0;
+	who = take_control(&m);
+	if (who.uid != uid && who.uid != 0)
+		return err_set(e,
+		    "ignored a notification from pid %d of user %d: only the job's user may send",
+		    (int)who.pid, (int)who.uid);
+	notify_parse(text, (m.msg_flags & MSG_TRUNC) ? 0 : (size_t)len, n);
+	return 1;
+}

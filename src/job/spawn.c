@@ -1,0 +1,311 @@
+#include "job/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/sig.h"
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+/* The environment */
+
+struct env_list {
+	char **vars;
+	size_t n, room;
+	bool failed;
+};
+
+/* A variable that is there already is replaced. Takes var over. */
+static void env_take(struct env_list *l, char *var)
+{
+	size_t key;
+
+	if (var == NULL) {
+		l->failed = true;
+		return;
+	}
+	key = strcspn(var, "=") + 1;
+	for (size_t i = 0; i < l->n; i++) {
+		if (strncmp(l->vars[i], var, key) == 0) {
+			free(l->vars[i]);
+			l->vars[i] = var;
+			return;
+		}
+	}
+	if (l->n + 1 >= l->room) {
+		size_t room = l->room == 0 ? 32 : l->room * 2;
+		char **vars = reallocarray(l->vars, room, sizeof(*vars));
+
+		if (vars == NULL) {
+			free(var);
+			l->failed = true;
+			return;
+		}
+		l->vars = vars;
+		l->room = room;
+	}
+	l->vars[l->n++] = var;
+	l->vars[l->n] = NULL;
+}
+
+static void env_set(struct env_list *l, const char *key, const char *value)
+{
+	char *var;
+
+	env_take(l, asprintf(&var, "%s=%s", key, value) < 0 ? NULL : var);
+}
+
+static void env_set_number(struct env_list *l, const char *key, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	env_set(l, key, text);
+}
+
+static void env_of_configuration(struct env_list *l, const struct job_conf *job)
+{
+	env_set(l, "PATH", DEFAULT_PATH);
+	env_set(l, "SHELL", "/bin/sh");
+	env_set(l, "HOME", job->home);
+	env_set(l, "USER", job->user_name);
+	env_set(l, "LOGNAME", job->user_name);
+	for (char **name = job->pass_env; name != NULL && *name != NULL; name++) {
+		const char *value = getenv(*name);
+
+		if (value != NULL)
+			env_set(l, *name, value);
+	}
+	for (char **var = job->env; var != NULL && *var != NULL; var++)
+		env_take(l, strdup(*var));
+}
+
+static void env_of_contract(
+    struct env_list *l, const struct job_conf *job, const struct spawn_facts *facts)
+{
+	env_set(l, "GRACEFUL_JOB", job->name);
+	env_set(l, "GRACEFUL_INSTANCE", facts->instance);
+	env_set(l, "GRACEFUL_STATE", facts->state_path);
+	env_set(l, "GRACEFUL_RESTORED", facts->restored);
+	env_set_number(l, "GRACEFUL_EPOCH", facts->epoch);
+	if (facts->notify_socket == NULL)
+		return;
+	env_set(l, "NOTIFY_SOCKET", facts->notify_socket);
+	if (job->watchdog > 0)
+		env_set_number(l, "WATCHDOG_USEC", (uint64_t)job->watchdog * 1000);
+}
+
+char **spawn_env(const struct job_conf *job, const struct spawn_facts *facts, struct err *e)
+{
+	struct env_list l = { 0 };
+
+	env_of_configuration(&l, job);
+	env_of_contract(&l, job, facts);
+	if (!l.failed)
+		return l.vars;
+	spawn_env_free(l.vars);
+	err_set(e, "cannot build the job's environment: out of memory");
+	return NULL;
+}
+
+void spawn_env_free(char **env)
+{
+	for (char **var = env; var != NULL && *var != NULL; var++)
+		free(*var);
+	free(env);
+}
+
+/* Between fork and exec: async-signal-safe calls only, as another thread may have held any lock of
+ * libc */
+
+struct failure {
+	int code;
+	char doing[40 + SPAWN_INTERPRETER_MAX];
+};
+
+static void fail(int report_fd, const char *doing)
+{
+	struct failure f = { .code = errno };
+	ssize_t ignored;
+
+	strncpy(f.doing, doing, sizeof(f.doing) - 1);
+	ignored = write(report_fd, &f, sizeof(f));
+	(void)ignored;
+	_exit(127);
+}
+
+bool spawn_interpreter(const char *path, char interpreter[SPAWN_INTERPRETER_MAX])
+{
+	char line[2 + SPAWN_INTERPRETER_MAX] = "";
+	struct stat st;
+	const char *name;
+	size_t len;
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	ssize_t n = -1;
+
+	if (fd < 0)
+		return false;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		n = read(fd, line, sizeof(line) - 1);
+	close(fd);
+	if (n < 2 || line[0] != '#' || line[1] != '!')
+		return false;
+	name = line + 2 + strspn(line + 2, " \t");
+	len = strcspn(name, " \t\n");
+	memcpy(interpreter, name, len);
+	interpreter[len] = '\0';
+	return len > 0;
+}
+
+/* Blames the interpreter of a script that is there, for which the kernel has the same errno. */
+static void fail_exec(int report_fd, const char *path)
+{
+	char doing[sizeof(((struct failure *)NULL)->doing)] = "run its command";
+	char interpreter[SPAWN_INTERPRETER_MAX];
+	int code = errno;
+
+	if (code == ENOENT && spawn_interpreter(path, interpreter)) {
+		strcpy(doing, "run its interpreter ");
+		strcat(doing, interpreter);
+	}
+	errno = code;
+	fail(report_fd, doing);
+}
+
+static void connect_stdio(int output_fd, int report_fd)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0)
+		fail(report_fd, "open /dev/null");
+	if (dup2(null, STDIN_FILENO) < 0 || dup2(output_fd, STDOUT_FILENO) < 0 ||
+	    dup2(output_fd, STDERR_FILENO) < 0)
+		fail(report_fd, "connect its output");
+}
+
+static void apply_limits(const struct job_conf *job, int report_fd)
+{
+	for (size_t i = 0; i < job->n_limits; i++) {
+		if (setrlimit(job->limits[i].resource, &job->limits[i].value) != 0)
+			fail(report_fd, "set a limit of \"limits\"");
+	}
+	if (job->nice != 0 && setpriority(PRIO_PROCESS, 0, job->nice) != 0)
+		fail(report_fd, "set \"nice\"");
+	umask(job->umask);
+}
+
+static void switch_user(const struct job_conf *job, int report_fd)
+{
+	if (!job->switch_user)
+		return;
+	/* Or the job could write to its output, but not open it by name: /dev/stdout. */
+	if (fchown(STDOUT_FILENO, job->uid, job->gid) != 0)
+		fail(report_fd, "give its output to \"user\"");
+	if (setgroups(job->n_groups, job->groups) != 0)
+		fail(report_fd, "set the groups of \"user\"");
+	if (setresgid(job->gid, job->gid, job->gid) != 0)
+		fail(report_fd, "switch to \"group\"");
+	if (setresuid(job->uid, job->uid, job->uid) != 0)
+		fail(report_fd, "switch to \"user\"");
+}
+
+static void run_child(
+    const struct job_conf *job, char *const env[], int output_fd, int report_fd, pid_t parent)
+{
+	setsid();
+	connect_stdio(output_fd, report_fd);
+	apply_limits(job, report_fd);
+	switch_user(job, report_fd);
+	if (chdir(job->cwd) != 0)
+		fail(report_fd, "change to \"cwd\"");
+	/* After the switch of the user, which would clear it. A parent that died before this line
+	 * sends nothing: look. */
+	prctl(PR_SET_PDEATHSIG, job->stop_signal);
+	if (getppid() != parent)
+		_exit(127);
+	fs_close_others(&report_fd, 1);
+	sig_reset();
+	execve(job->argv[0], job->argv, env);
+	fail_exec(report_fd, job->argv[0]);
+}
+
+static int reap_failed(
+    pid_t pid, const struct job_conf *job, const struct failure *f, struct err *e)
+{
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	errno = f->code;
+	return err_sys(
+	    e, "cannot start %s: cannot %.*s", job->argv[0], (int)sizeof(f->doing), f->doing);
+}
+
+int spawn_job(
+    const struct job_conf *job, char *const env[], int output_fd, pid_t *pid, struct err *e)
+{
+	struct failure f;
+	pid_t parent = getpid();
+	sigset_t old;
+	int report[2];
+	ssize_t n;
+
+	if (pipe2(report, O_CLOEXEC) != 0)
+		return err_sys(e, "cannot start %s: cannot make a pipe", job->argv[0]);
+	sig_block_all(&old); /* a signal must not run the parent's plans in the child */
+	*pid = fork();
+	if (*pid == 0)
+		run_child(job, env, output_fd, report[1], parent);
+	sig_restore(&old);
+	close(report[1]);
+	if (*pid < 0) {
+		close(report[0]);
+		return err_sys(e, "cannot start %s: cannot fork", job->argv[0]);
+	}
+	/* The end of the pipe is close-on-exec: nothing to read means that exec has worked. */
+	do {
+		n = read(report[0], &f, sizeof(f));
+	} while (n < 0 && errno == EINTR);
+	close(report[0]);
+	return n == (ssize_t)sizeof(f) ? reap_failed(*pid, job, &f, e) : 0;
+}
+
+/* The effective one of the four ids in this line of /proc/PID/status. */
+static bool has_id(const char *line, const char *key, unsigned id)
+{
+	unsigned effective;
+	size_t len = strlen(key);
+
+	return strncmp(line, key, len) == 0 && sscanf(line + len, "%*u %u", &effective) == 1 &&
+	       effective == id;
+}
+
+bool spawn_was_told(const struct job_conf *job, pid_t pid)
+{
+	uid_t uid = job->switch_user ? job->uid : geteuid();
+	gid_t gid = job->switch_user ? job->gid : getegid();
+	bool same_uid = false, same_gid = false;
+	char line[256];
+	FILE *f;
+
+	snprintf(line, sizeof(line), "/proc/%d/status", (int)pid);
+	f = fopen(line, "re");
+	if (f == NULL)
+		return false;
+	while (fgets(line, sizeof(line), f) != NULL) {
+		same_uid |= has_id(line, "Uid:", uid);
+		same_gid |= has_id(line, "Gid:", gid);
+	}
+	fclose(f);
+	return same_uid && same_gid;
+}

@@ -1,0 +1,520 @@
+#include "role/master.h"
+
+#include <bsd/unistd.h>
+#include <errno.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alarm.h"
+#include "base/exits.h"
+#include "base/log.h"
+#include "base/sig.h"
+#include "job/kin.h"
+#include "job/spawn.h"
+#include "role/home.h"
+#include "role/post.h"
+#include "role/status.h"
+#include "role/worker.h"
+
+/* Onlookers need no more than ten pictures a second, however many jobs change. */
+#define STATUS_PAUSE_MS 100
+#define CLEAR_AGAIN_MS 50
+
+struct master {
+	const struct conf *conf;
+	struct post_shared shared;
+	struct ev_loop *loop;
+	struct alarm alarm;
+	struct ev_io signals;
+	struct home home;
+	int lifeline; /* write end: closed by the kernel when this process dies, however it dies */
+	struct post *posts;
+	struct seat **seats;
+	size_t n;
+	struct fleet fleet;
+	struct status status;
+	bool status_changed;
+	msec status_at; /* the next picture may be drawn */
+	bool status_failed;
+	msec clear_at; /* the next round against what dead workers left */
+	bool settling;
+	msec stop_began;
+	bool at_end;
+};
+
+/* The status file */
+
+static void write_status(struct master *m)
+{
+	struct err e;
+	bool failed = status_write(&m->status, &e) != 0;
+
+	/* Once per outage: a full disk must not fill the log, too. */
+	if (failed && !m->status_failed)
+		log_error("cannot tell the status, the jobs go on: %s", e.text);
+	else if (!failed && m->status_failed)
+		log_info("the status file is written again");
+	m->status_failed = failed;
+	m->status_changed = failed;
+	m->status_at = msec_add(clock_now(), failed ? 1000 : STATUS_PAUSE_MS);
+}
+
+static void touch_status(struct master *m)
+{
+	m->status_changed = true;
+}
+
+/* Orphans: what is left of the jobs of workers that died. They became our children */
+
+static const struct post *post_of_worker(const struct master *m, pid_t pid)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		if (m->posts[i].seat.pid == pid)
+			return &m->posts[i];
+	}
+	return NULL;
+}
+
+/* Whose job an orphan belonged to. NULL: it left its job's session, so it may be anyone's. */
+static struct post *post_of_orphan(struct master *m, pid_t pid)
+{
+	pid_t session = getsid(pid);
+
+	for (size_t i = 0; i < m->n; i++) {
+		struct post *p = &m->posts[i];
+
+		if (p->seat.state == SEAT_ORPHANED && p->report.job_pid != 0 &&
+		    (p->report.job_pid == session || p->report.job_pid == pid))
+			return p;
+	}
+	return NULL;
+}
+
+/* One round over our children. */
+struct orphans {
+	struct master *m;
+	struct post *of; /* the post asked about */
+	int signo;       /* to send; 0: just look */
+	bool any;
+};
+
+static void visit_orphan(pid_t pid, void *ctx)
+{
+	struct orphans *o = ctx;
+	const struct post *p;
+
+	if (post_of_worker(o->m, pid) != NULL)
+		return;
+	p = post_of_orphan(o->m, pid);
+	/* An orphan that nobody can be named for is everybody's: no job is taken for gone while it
+	 * lives. */
+	if (p != NULL && p != o->of)
+		return;
+	o->any = true;
+	if (o->signo != 0)
+		kill(pid, o->signo);
+}
+
+static bool signal_orphans(struct master *m, struct post *p, int signo)
+{
+	struct orphans o = { .m = m, .of = p, .signo = signo };
+	struct err e;
+
+	if (kin_each_child(visit_orphan, &o, &e) == 0)
+		return o.any;
+	log_error("%s", e.text);
+	return true;
+}
+
+/* Looks again after every death and every CLEAR_AGAIN_MS while a job is being killed. */
+static void clear_orphans(struct master *m)
+{
+	m->clear_at = MSEC_NEVER;
+	for (size_t i = 0; i < m->n; i++) {
+		struct post *p = &m->posts[i];
+
+		if (p->seat.state != SEAT_ORPHANED)
+			continue;
+		if (!signal_orphans(m, p, p->seat.killing ? SIGKILL : 0)) {
+			log_info(
+			    "%s: nothing is left of the job of the worker that died", p->job->name);
+			fleet_cleared(&p->seat, clock_now());
+		} else if (p->seat.killing) {
+			m->clear_at = msec_add(clock_now(), CLEAR_AGAIN_MS);
+		}
+	}
+}
+
+/* The main process of a dead worker's job is our child: the number is its own until we reap it. */
+static void signal_orphaned_job(const struct post *p, int signo)
+{
+	if (p->report.job_pid != 0 && !p->seat.main_ended)
+		kill(p->report.job_pid, signo);
+}
+
+static void stop_orphaned_job(const struct post *p)
+{
+	if (!spawn_was_told(p->job, p->report.job_pid))
+		signal_orphaned_job(p, p->job->stop_signal);
+}
+
+static void term_orphans(struct master *m, struct post *p)
+{
+	if (p->seat.main_ended)
+		signal_orphans(m, p, SIGTERM);
+	else
+		signal_orphaned_job(p, SIGTERM);
+}
+
+/* Doing what the fleet demands */
+
+static void settle(struct master *m);
+
+static void read_reports(struct master *m, struct post *p)
+{
+	enum post_read got;
+	struct err e;
+
+	while ((got = post_read(p, m->loop, &e)) == POST_NEWS) {
+		if (e.text[0] != '\0')
+			log_error("%s: %s", p->job->name, e.text);
+		else
+			fleet_reported(&p->seat, p->report.owner, &p->report.end);
+		touch_status(m);
+	}
+	if (got == POST_EOF)
+		fleet_eof(&m->fleet, &p->seat, clock_now());
+}
+
+static void on_report(struct ev_loop *loop, struct ev_io *io, int revents)
+{
+	struct post *p = io->data;
+
+	(void)loop;
+	(void)revents;
+	read_reports(p->master, p);
+	settle(p->master);
+}
+
+static void fork_worker(struct master *m, struct post *p, bool rescue)
+{
+	struct err e;
+	pid_t pid = post_fork(p, &m->shared, rescue, on_report, &e);
+
+	touch_status(m);
+	if (pid < 0) {
+		log_error("%s: %s; trying again soon", p->job->name, e.text);
+		fleet_fork_failed(&p->seat, clock_now());
+		return;
+	}
+	if (rescue)
+		log_info("%s: a rescue worker commits and releases what the dead one held pid=%d",
+		    p->job->name, (int)pid);
+	else
+		log_debug("%s: worker started pid=%d", p->job->name, (int)pid);
+	p->orphan_clean = false;
+	fleet_forked(&p->seat, pid);
+}
+
+static void tell(const struct post *p, int signo)
+{
+	log_debug("%s: %s to worker %d", p->job->name, sig_name(signo), (int)p->seat.pid);
+	/* Not reaped yet: the fleet tells living workers only. One that somebody stopped is woken,
+	 * as it would hear of nothing and keep its lock for ever. */
+	kill(p->seat.pid, signo);
+	kill(p->seat.pid, SIGCONT);
+}
+
+static void act(struct master *m, const struct fleet_action *a)
+{
+	/* A seat is the first member of its post. */
+	struct post *p = (struct post *)(void *)a->seat;
+
+	switch (a->verb) {
+	case FLEET_NOTHING: break;
+	case FLEET_FORK: fork_worker(m, p, false); break;
+	case FLEET_FORK_RESCUE: fork_worker(m, p, true); break;
+	case FLEET_TELL_STOP: tell(p, SIGINT); break;
+	case FLEET_TELL_HURRY: tell(p, WORKER_HURRY); break;
+	case FLEET_TELL_KILL: tell(p, SIGQUIT); break;
+	case FLEET_ORPHANS_STOP: stop_orphaned_job(p); break;
+	case FLEET_ORPHANS_TERM: term_orphans(m, p); break;
+	case FLEET_ORPHANS_KILL: m->clear_at = clock_now(); break;
+	case FLEET_DROP_ANCHOR: post_drop_anchor(p); break;
+	case FLEET_EXIT:
+		m->at_end = true;
+		ev_break(m->loop, EVBREAK_ALL);
+		break;
+	}
+}
+
+static msec next_deadline(const struct master *m)
+{
+	msec at = msec_min(fleet_deadline(&m->fleet), m->clear_at);
+
+	return m->status_changed ? msec_min(at, m->status_at) : at;
+}
+
+/* After anything happened: until there is nothing left to do now. */
+static void settle(struct master *m)
+{
+	struct fleet_action a;
+
+	do {
+		clear_orphans(m);
+		while ((a = fleet_next(&m->fleet, clock_now())).verb != FLEET_NOTHING)
+			act(m, &a);
+	} while (m->clear_at <= clock_now());
+	if (m->status_changed && clock_now() >= m->status_at)
+		write_status(m);
+	alarm_set(&m->alarm, next_deadline(m));
+}
+
+static void on_alarm(void *ctx)
+{
+	settle(ctx);
+}
+
+/* Deaths */
+
+/* One line per worker that did not end as it should; those that did have said so themselves. */
+static void obituary(const struct post *p, int status)
+{
+	if (WIFSIGNALED(status))
+		log_error("%s: the worker was ended by %s pid=%d", p->job->name,
+		    sig_name(WTERMSIG(status)), (int)p->seat.pid);
+	else if (WEXITSTATUS(status) != 0)
+		log_error("%s: the worker exited with status %d pid=%d", p->job->name,
+		    WEXITSTATUS(status), (int)p->seat.pid);
+}
+
+static void bury_worker(struct master *m, struct post *p, int status)
+{
+	obituary(p, status);
+	fleet_reaped(&m->fleet, &p->seat, clock_now());
+	touch_status(m);
+}
+
+static void bury_orphan(struct master *m, pid_t pid, int status)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		struct post *p = &m->posts[i];
+
+		if (p->report.job_pid != pid)
+			continue;
+		p->orphan_clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+		log_info("%s: the job of the worker that died has ended, %s pid=%d", p->job->name,
+		    p->orphan_clean ? "with status 0" : "not in order", (int)pid);
+		fleet_main_ended(&p->seat, clock_now());
+		return;
+	}
+	log_debug("reaped an orphan pid=%d", (int)pid);
+}
+
+static void reap(struct master *m)
+{
+	int status;
+	pid_t pid;
+
+	while (kin_reap(&pid, &status) == KIN_REAPED) {
+		struct post *p = (struct post *)(uintptr_t)post_of_worker(m, pid);
+
+		if (p != NULL)
+			bury_worker(m, p, status);
+		else
+			bury_orphan(m, pid, status);
+	}
+}
+
+/* Signals */
+
+static void begin_stop(struct master *m, enum stop_level at_least, int signo, int from)
+{
+	static const char *const how[] = {
+		[STOP_GRACEFUL] = "every job dumps its state",
+		[STOP_HURRY] = "every job has to hurry",
+		[STOP_KILL] = "every job is killed",
+	};
+
+	if (m->fleet.level == STOP_NOT)
+		m->stop_began = clock_now();
+	fleet_stop(&m->fleet, at_least, clock_now());
+	m->status.stopping = true;
+	m->status.hurry = m->fleet.level >= STOP_HURRY;
+	touch_status(m);
+	log_info("stopping on %s from pid %d: %s", sig_name(signo), from, how[m->fleet.level]);
+}
+
+static void checkpoint_all(struct master *m)
+{
+	log_info("checkpoint asked for");
+	for (size_t i = 0; i < m->n; i++) {
+		if (m->seats[i]->state == SEAT_WORKING && !m->seats[i]->reaped)
+			kill(m->seats[i]->pid, SIGUSR1);
+	}
+}
+
+static void on_signal(struct ev_loop *loop, struct ev_io *io, int revents)
+{
+	struct master *m = io->data;
+	int signo;
+	int from;
+
+	(void)loop;
+	(void)revents;
+	while ((signo = sig_next(io->fd, &from)) != 0) {
+		if (signo == SIGCHLD)
+			reap(m);
+		else if (signo == SIGINT || signo == SIGTERM)
+			begin_stop(m, STOP_GRACEFUL, signo, from);
+		else if (signo == SIGQUIT)
+			begin_stop(m, STOP_KILL, signo, from);
+		else if (signo == SIGUSR1)
+			checkpoint_all(m);
+		else if (signo == SIGHUP)
+			log_warn("SIGHUP: this version cannot reload; restart it to use a new "
+				 "configuration");
+		else if (from != 0)
+			log_warn("%s from pid %d: this version has no use for it, nothing changes",
+			    sig_name(signo), from);
+	}
+	settle(m);
+}
+
+/* Start and end */
+
+static int open_loop(struct master *m, struct err *e)
+{
+	/* The last three mean nothing yet; left alone they would end or stop this process. */
+	const int wanted[] = { SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGCHLD, SIGUSR2, SIGTTIN,
+		SIGTTOU, 0 };
+	int lifeline[2];
+	int fd;
+
+	m->loop = ev_loop_new(EVFLAG_AUTO);
+	if (m->loop == NULL)
+		return err_set(e, "cannot make an event loop");
+	fd = sig_open(wanted, e);
+	if (fd < 0 || alarm_open(&m->alarm, m->loop, on_alarm, m, e) != 0)
+		return -1;
+	ev_io_init(&m->signals, on_signal, fd, EV_READ);
+	m->signals.data = m;
+	ev_io_start(m->loop, &m->signals);
+	if (pipe2(lifeline, O_CLOEXEC) != 0)
+		return err_sys(e, "cannot make a pipe");
+	m->lifeline = lifeline[1];
+	m->shared =
+	    (struct post_shared){ .conf = m->conf, .loop = m->loop, .lifeline = lifeline[0] };
+	return 0;
+}
+
+/* A few descriptors per job; the limit for jobs stays what it was. */
+static void raise_limit(struct master *m)
+{
+	struct rlimit all;
+
+	getrlimit(RLIMIT_NOFILE, &m->shared.nofile);
+	all = m->shared.nofile;
+	all.rlim_cur = all.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &all);
+}
+
+static int open_posts(struct master *m, struct err *e)
+{
+	const struct conf *c = m->conf;
+
+	m->n = c->n_jobs;
+	m->posts = calloc(m->n + 1, sizeof(*m->posts));
+	m->seats = calloc(m->n + 1, sizeof(*m->seats));
+	if (m->posts == NULL || m->seats == NULL)
+		return err_set(e, "out of memory for %zu jobs", m->n);
+	for (size_t i = 0; i < m->n; i++) {
+		post_init(&m->posts[i], c->jobs[i], m, clock_now());
+		m->seats[i] = &m->posts[i].seat;
+	}
+	fleet_init(&m->fleet, m->seats, m->n);
+	m->status = (struct status){
+		.conf = c, .since = clock_wall(), .exit = -1, .posts = m->posts, .n_posts = m->n
+	};
+	m->clear_at = MSEC_NEVER;
+	return 0;
+}
+
+static void closing_line(const struct master *m, int status)
+{
+	size_t released = 0, unclean = 0, left = 0;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < m->n; i++) {
+		const struct report *r = &m->posts[i].report;
+
+		released += r->end.released;
+		left += r->end.left;
+		unclean += r->end.unclean;
+		bytes += r->saved != 0 ? r->size : 0;
+	}
+	log_info("stopped: jobs=%zu dumped_bytes=%" PRIu64
+		 " locks_released=%zu unclean=%zu left=%zu time=%" PRId64 "ms exit=%d",
+	    m->n, bytes, released, unclean, left, clock_now() - m->stop_began, status);
+}
+
+static int run(struct master *m)
+{
+	int status;
+
+	setproctitle("master");
+	log_info(
+	    "graceful %s is up: instance=%s jobs=%zu", PACKAGE_VERSION, m->conf->instance, m->n);
+	touch_status(m);
+	settle(m);
+	if (!m->at_end)
+		ev_run(m->loop, 0);
+	status = fleet_exit_status(&m->fleet);
+	m->status.exit = status;
+	write_status(m);
+	closing_line(m, status);
+	return status;
+}
+
+static void close_all(struct master *m)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		close(m->posts[i].output[0]);
+		close(m->posts[i].output[1]);
+	}
+	free(m->posts);
+	free(m->seats);
+	close(m->lifeline);
+	close(m->shared.lifeline);
+	alarm_close(&m->alarm);
+	close(m->signals.fd);
+	ev_loop_destroy(m->loop);
+}
+
+int master_run(const struct conf *conf, const struct master_options *options)
+{
+	struct master m = { .conf = conf };
+	struct err e;
+	int status;
+
+	log_open(conf->log_syslog, conf->log_level);
+	log_who("master", NULL);
+	/* Signals first: once the PID file is there somebody may send one. */
+	if (open_loop(&m, &e) != 0 || home_open(&m.home, conf, &e) != 0 ||
+	    kin_adopt_orphans(&e) != 0 || open_posts(&m, &e) != 0) {
+		log_error("cannot run with %s: %s", options->conf_file, e.text);
+		return EXIT_CANNOT;
+	}
+	raise_limit(&m);
+	status = run(&m);
+	home_leave(&m.home);
+	close_all(&m);
+	return status;
+}

@@ -1,0 +1,22 @@
+/*
+ * master.h - the master process: forks a worker per job, passes signals down, reads their reports,
+ * buries them, and goes last.
+ *
+ * One thread, no network, and no decision of its own: policy/fleet.h says what to do.
+ */
+#ifndef ROLE_MASTER_H
+#define ROLE_MASTER_H
+
+#include "conf/conf.h"
+
+struct master_options {
+	const char *conf_file;
+};
+
+/*
+ * Runs until it is stopped; blocks throughout. conf stays the caller's. Returns the exit status of
+ * the program (DESIGN, "Exit status of the master"), having logged why it is not 0.
+ */
+int master_run(const struct conf *conf, const struct master_options *options);
+
+#endif

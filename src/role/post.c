@@ -1,0 +1,147 @@
+#include "role/post.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/sig.h"
+#include "coord/coord.h"
+#include "role/worker.h"
+
+void post_init(struct post *p, const struct job_conf *job, void *master, msec now)
+{
+	struct seat_limits limits = {
+		.stop_timeout = job->stop_timeout,
+		.hurry_timeout = job->hurry_timeout,
+		.cool_down = job->restart_max,
+	};
+
+	memset(p, 0, sizeof(*p));
+	seat_init(&p->seat, &limits, now);
+	p->job = job;
+	p->master = master;
+	p->anchor = -1;
+	p->output[0] = p->output[1] = -1;
+	p->report.lease_ms = -1;
+}
+
+/* Made once and kept from worker to worker: the job of a dead one may still write. */
+static int open_lasting(struct post *p, const struct conf *conf, struct err *e)
+{
+	if (p->output[0] < 0) {
+		if (pipe2(p->output, O_CLOEXEC) != 0) {
+			p->output[0] = p->output[1] = -1;
+			return err_sys(e, "cannot make a pipe for the job's output");
+		}
+		fcntl(p->output[0], F_SETFL, O_NONBLOCK);
+	}
+	return p->anchor >= 0 ? 0 : coord_anchor(conf, p->job, &p->anchor, e);
+}
+
+static void start_reading(struct post *p, struct ev_loop *loop, int fd,
+    void (*call)(struct ev_loop *, struct ev_io *, int))
+{
+	p->len = 0;
+	ev_io_init(&p->reports, call, fd, EV_READ);
+	p->reports.data = p;
+	ev_io_start(loop, &p->reports);
+}
+
+pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
+    void (*on_report)(struct ev_loop *, struct ev_io *, int), struct err *e)
+{
+	struct worker_setup setup = {
+		.conf = shared->conf,
+		.job = p->job,
+		.lifeline = shared->lifeline,
+		.nofile = shared->nofile,
+		.known_seq = p->known_seq,
+		.rescue = rescue,
+		.rescue_clean = p->orphan_clean,
+		.rescue_epoch = p->report.epoch,
+	};
+	sigset_t old;
+	int report[2];
+	pid_t pid;
+
+	if (open_lasting(p, shared->conf, e) != 0)
+		return -1;
+	if (pipe2(report, O_CLOEXEC | O_NONBLOCK) != 0)
+		return err_sys(e, "cannot make a pipe to a worker");
+	setup.anchor = p->anchor;
+	setup.report = report[1];
+	memcpy(setup.output, p->output, sizeof(setup.output));
+	sig_block_all(
+	    &old); /* until it has its own descriptor for them, a worker must not lose a signal */
+	pid = fork();
+	if (pid == 0)
+		worker_run(&setup);
+	sig_restore(&old);
+	close(report[1]);
+	if (pid < 0) {
+		err_sys(e, "cannot fork a worker");
+		close(report[0]);
+		return -1;
+	}
+	setpgid(pid,
+	    pid); /* here, too: whoever is first, it is out of our group before either goes on */
+	start_reading(p, shared->loop, report[0], on_report);
+	return pid;
+}
+
+static void take_report(struct post *p, const struct report *r)
+{
+	p->report = *r;
+	if (r->seq > p->known_seq)
+		p->known_seq = r->seq;
+}
+
+/* Takes one line out of the buffer, if a whole one is there. */
+static bool take_line(struct post *p, struct err *e)
+{
+	char *end = memchr(p->buf, '\n', p->len);
+	struct report r;
+	size_t n;
+
+	if (end == NULL && p->len < sizeof(p->buf))
+		return false;
+	n = end == NULL ? p->len : (size_t)(end - p->buf) + 1;
+	if (end == NULL)
+		err_set(e, "a worker's report is longer than %d bytes", REPORT_MAX);
+	else if (report_decode(p->buf, n - 1, &r, e) == 0)
+		take_report(p, &r);
+	p->len -= n;
+	memmove(p->buf, p->buf + n, p->len);
+	return true;
+}
+
+enum post_read post_read(struct post *p, struct ev_loop *loop, struct err *e)
+{
+	ssize_t n;
+
+	e->text[0] = '\0';
+	if (take_line(p, e))
+		return POST_NEWS;
+	do {
+		n = read(p->reports.fd, p->buf + p->len, sizeof(p->buf) - p->len);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN)
+		return POST_NOTHING;
+	if (n > 0) {
+		p->len += (size_t)n;
+		return take_line(p, e) ? POST_NEWS : POST_NOTHING;
+	}
+	ev_io_stop(loop, &p->reports);
+	close(p->reports.fd);
+	return POST_EOF;
+}
+
+void post_drop_anchor(struct post *p)
+{
+	if (p->anchor >= 0)
+		close(p->anchor);
+	p->anchor = -1;
+}

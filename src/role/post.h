@@ -1,0 +1,57 @@
+/*
+ * post.h - the master's end of one job: the seat in the fleet, and the descriptors and last report
+ * that go with it.
+ */
+#ifndef ROLE_POST_H
+#define ROLE_POST_H
+
+#include <ev.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "conf/conf.h"
+#include "policy/fleet.h"
+#include "role/report.h"
+
+struct post {
+	struct seat seat; /* first: the fleet hands seats back */
+	const struct job_conf *job;
+	void *master;
+	/* What outlives a worker, see worker.h. -1 when not there. */
+	int anchor;
+	int output[2];
+	/* The pipe of the worker that lives. */
+	struct ev_io reports;
+	size_t len;
+	char buf[REPORT_MAX];
+	struct report report; /* the newest; of the last worker after its end */
+	uint64_t known_seq;   /* the largest that any worker reported: there is a record */
+	bool orphan_clean;    /* the job that a dead worker left was seen to exit with status 0 */
+};
+
+struct post_shared {
+	const struct conf *conf;
+	struct ev_loop *loop;
+	int lifeline; /* read end */
+	struct rlimit nofile;
+};
+
+void post_init(struct post *p, const struct job_conf *job, void *master, msec now);
+
+/* Forks a worker, or a rescue worker, and opens what it needs. on_report is called when its pipe
+ * has something. Returns its pid, -1 on failure. */
+pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
+    void (*on_report)(struct ev_loop *, struct ev_io *, int), struct err *e);
+
+enum post_read {
+	POST_NEWS,    /* p->report is a new one: read on */
+	POST_NOTHING, /* for now */
+	POST_EOF,     /* the pipe is closed; every report has been read */
+};
+/* A report that makes no sense fills *e (its text is empty otherwise) and is skipped. */
+enum post_read post_read(struct post *p, struct ev_loop *loop, struct err *e);
+
+/* Closes the anchor, which frees what the dead worker may still hold. */
+void post_drop_anchor(struct post *p);
+
+#endif

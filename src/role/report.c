@@ -1,0 +1,165 @@
+#include "role/report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void put(json_t *o, const char *key, json_t *value, bool *ok)
+{
+	if (json_object_set_new(o, key, value) != 0)
+		*ok = false;
+}
+
+static void put_number(json_t *o, const char *key, int64_t value, bool *ok)
+{
+	put(o, key, json_integer(value), ok);
+}
+
+/* What does not apply is left out. */
+json_t *report_public(const struct report *r)
+{
+	json_t *o = json_object();
+	bool ok = o != NULL;
+
+	put(o, "state", json_string(r->state), &ok);
+	put_number(o, "since", r->since, &ok);
+	put_number(o, "restarts", r->restarts, &ok);
+	if (r->epoch != 0)
+		put_number(o, "epoch", (int64_t)r->epoch, &ok);
+	if (r->job_pid != 0) {
+		put_number(o, "job_pid", r->job_pid, &ok);
+		put(o, "ready", json_boolean(r->ready), &ok);
+	}
+	if (r->lease_ms >= 0)
+		put_number(o, "lease_ms", r->lease_ms, &ok);
+	if (r->seq != 0) {
+		put_number(o, "seq", (int64_t)r->seq, &ok);
+		put_number(o, "size", (int64_t)r->size, &ok);
+		put(o, "clean", json_boolean(r->clean), &ok);
+	}
+	if (r->saved != 0)
+		put_number(o, "saved", r->saved, &ok);
+	if (r->status[0] != '\0')
+		put(o, "status", json_string(r->status), &ok);
+	if (ok)
+		return o;
+	json_decref(o);
+	return NULL;
+}
+
+static void put_private(json_t *o, const struct report *r, bool *ok)
+{
+	json_t *end = json_pack("{s:b,s:b,s:b,s:b,s:b}", "released", r->end.released, "left",
+	    r->end.left, "unclean", r->end.unclean, "failed", r->end.failed, "done", r->end.done);
+
+	put(o, "end", end, ok);
+	put(o, "owner", json_boolean(r->owner), ok);
+	if (r->lease != 0)
+		put_number(o, "lease", (int64_t)r->lease, ok);
+}
+
+int report_encode(const struct report *r, char buf[REPORT_MAX], struct err *e)
+{
+	json_t *o = report_public(r);
+	bool ok = o != NULL;
+	size_t len = 0;
+
+	put_private(o, r, &ok);
+	if (ok)
+		len = json_dumpb(o, buf, REPORT_MAX, JSON_COMPACT);
+	json_decref(o);
+	if (len == 0 || len >= REPORT_MAX)
+		return err_set(e, "cannot write a report: out of memory");
+	buf[len++] = '\n';
+	return (int)len;
+}
+
+static bool take_number(json_t *o, const char *key, int64_t min, int64_t max, int64_t *value)
+{
+	json_t *v = json_object_get(o, key);
+
+	if (v == NULL)
+		return true;
+	if (!json_is_integer(v) || json_integer_value(v) < min || json_integer_value(v) > max)
+		return false;
+	*value = json_integer_value(v);
+	return true;
+}
+
+static bool take_bool(json_t *o, const char *key, bool *value)
+{
+	json_t *v = json_object_get(o, key);
+
+	if (v != NULL && !json_is_boolean(v))
+		return false;
+	*value = json_is_true(v);
+	return true;
+}
+
+/* For what every report says: a field that got lost must not read as "no". */
+static bool need_bool(json_t *o, const char *key, bool *value)
+{
+	return json_object_get(o, key) != NULL && take_bool(o, key, value);
+}
+
+static bool take_text(json_t *o, const char *key, char *value, size_t room)
+{
+	json_t *v = json_object_get(o, key);
+
+	if (v == NULL)
+		return true;
+	if (!json_is_string(v) || json_string_length(v) >= room)
+		return false;
+	memcpy(value, json_string_value(v), json_string_length(v) + 1);
+	return true;
+}
+
+static bool take_numbers(json_t *o, struct report *r)
+{
+	int64_t pid = 0, lease = 0, epoch = 0, seq = 0, size = 0, restarts = 0;
+	bool ok;
+
+	r->lease_ms = -1;
+	ok = take_number(o, "job_pid", 1, INT32_MAX, &pid) &&
+	     take_number(o, "lease", INT64_MIN, INT64_MAX, &lease) &&
+	     take_number(o, "epoch", 1, INT64_MAX, &epoch) &&
+	     take_number(o, "seq", 1, INT64_MAX, &seq) &&
+	     take_number(o, "size", 0, INT64_MAX, &size) &&
+	     take_number(o, "restarts", 0, UINT32_MAX, &restarts) &&
+	     take_number(o, "lease_ms", 0, INT64_MAX, &r->lease_ms) &&
+	     take_number(o, "saved", 0, INT64_MAX, &r->saved) &&
+	     take_number(o, "since", 0, INT64_MAX, &r->since);
+	r->job_pid = (pid_t)pid;
+	r->lease = (uint64_t)lease;
+	r->epoch = (uint64_t)epoch;
+	r->seq = (uint64_t)seq;
+	r->size = (uint64_t)size;
+	r->restarts = (unsigned)restarts;
+	return ok;
+}
+
+static bool take_end(json_t *o, struct seat_end *end)
+{
+	json_t *v = json_object_get(o, "end");
+
+	return json_is_object(v) && need_bool(v, "released", &end->released) &&
+	       need_bool(v, "left", &end->left) && need_bool(v, "unclean", &end->unclean) &&
+	       need_bool(v, "failed", &end->failed) && need_bool(v, "done", &end->done);
+}
+
+int report_decode(const char *text, size_t len, struct report *r, struct err *e)
+{
+	json_error_t why;
+	json_t *o = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
+	bool ok;
+
+	memset(r, 0, sizeof(*r));
+	if (o == NULL)
+		return err_set(e, "a worker's report is no JSON: %s", why.text);
+	ok = json_is_object(o) && take_text(o, "state", r->state, sizeof(r->state)) &&
+	     r->state[0] != '\0' && take_text(o, "status", r->status, sizeof(r->status)) &&
+	     take_numbers(o, r) && need_bool(o, "owner", &r->owner) &&
+	     take_bool(o, "clean", &r->clean) && take_bool(o, "ready", &r->ready) &&
+	     take_end(o, &r->end);
+	json_decref(o);
+	return ok ? 0 : err_set(e, "a worker's report has a field that is missing or wrong");
+}

@@ -1,0 +1,53 @@
+/*
+ * report.h - what a worker tells its master: the whole truth about its job, each time anew.
+ *
+ * One report is one JSON object on one line of at most PIPE_BUF bytes, so that one write() puts it
+ * into the pipe whole or not at all. A report replaces every one before it: when the pipe is full a
+ * worker keeps just the newest. The last one carries the acknowledgement (end.released).
+ * status.json shows the same fields.
+ */
+#ifndef ROLE_REPORT_H
+#define ROLE_REPORT_H
+
+#include <jansson.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "job/notify.h"
+#include "policy/fleet.h"
+
+#define REPORT_MAX PIPE_BUF
+#define REPORT_STATE_MAX 15
+
+struct report {
+	char state[REPORT_STATE_MAX + 1]; /* as status.json calls it */
+	bool owner;       /* the lock is this worker's: a rescue must follow if it dies now */
+	pid_t job_pid;    /* 0: none runs */
+	uint64_t lease;   /* id, 0: none */
+	int64_t lease_ms; /* left, -1: no lease */
+	uint64_t epoch;   /* 0: not the owner */
+	uint64_t
+	    seq; /* of the last committed record; 0: there is none, and the next two mean nothing */
+	uint64_t size;
+	bool clean;
+	int64_t saved; /* when this worker committed last, wall clock; 0: not yet */
+	bool ready;
+	unsigned restarts;
+	int64_t since;                      /* when `state` was entered, wall clock */
+	char status[NOTIFY_STATUS_MAX + 1]; /* the job's own words */
+	struct seat_end end;                /* all false while it lives */
+};
+
+/* One line with its newline into buf; returns the length, -1 if out of memory. */
+int report_encode(const struct report *r, char buf[REPORT_MAX], struct err *e);
+
+/* One line without its newline. Checks every field; on failure *r is not to be used. */
+int report_decode(const char *text, size_t len, struct report *r, struct err *e);
+
+/* The fields that status.json shows of a job, as a new object; NULL if out of memory. */
+json_t *report_public(const struct report *r);
+
+#endif

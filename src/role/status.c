@@ -1,0 +1,69 @@
+#include "role/status.h"
+
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+
+/* A job's state when no worker of its own speaks for it. */
+static const char *state_of_seat(const struct post *p)
+{
+	switch (p->seat.state) {
+	case SEAT_VACANT: return "stopped";
+	case SEAT_FINISHED: return "done";
+	case SEAT_DUE: return p->seat.delay > 0 || p->seat.end.failed ? "backoff" : "starting";
+	case SEAT_ORPHANED: return "dumping";
+	case SEAT_STRANDED:
+	case SEAT_RESCUED: return "releasing";
+	case SEAT_WORKING: return p->report.state[0] != '\0' ? p->report.state : "starting";
+	}
+	return "stopped";
+}
+
+static json_t *describe_job(const struct post *p)
+{
+	json_t *o = report_public(&p->report);
+
+	if (o == NULL)
+		return NULL;
+	json_object_set_new(o, "state", json_string(state_of_seat(p)));
+	if (p->seat.pid != 0)
+		json_object_set_new(o, "worker_pid", json_integer(p->seat.pid));
+	return o;
+}
+
+static json_t *describe(const struct status *s)
+{
+	json_t *jobs = json_object();
+	json_t *o = json_pack("{s:s, s:i, s:s, s:I, s:b, s:o}", "instance", s->conf->instance,
+	    "pid", (int)getpid(), "version", PACKAGE_VERSION, "since", (json_int_t)s->since,
+	    "stopping", s->stopping, "jobs", jobs);
+
+	if (o != NULL && s->hurry)
+		json_object_set_new(o, "hurry", json_true());
+	if (o != NULL && s->exit >= 0)
+		json_object_set_new(o, "exit", json_integer(s->exit));
+	for (size_t i = 0; o != NULL && i < s->n_posts; i++)
+		json_object_set_new(jobs, s->posts[i].job->name, describe_job(&s->posts[i]));
+	return o;
+}
+
+int status_write(const struct status *s, struct err *e)
+{
+	char path[PATH_MAX];
+	json_t *o = describe(s);
+	char *text = o != NULL ? json_dumps(o, JSON_INDENT(1)) : NULL;
+	int rc;
+
+	json_decref(o);
+	if (text == NULL)
+		return err_set(e, "cannot write the status file: out of memory");
+	snprintf(path, sizeof(path), "%s/status.json", s->conf->run_dir);
+	rc = fs_replace(path, text, strlen(text), 0644, false, e);
+	free(text);
+	return rc;
+}

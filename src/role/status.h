@@ -1,0 +1,26 @@
+/*
+ * status.h - <run_dir>/status.json, what `graceful status` and every other onlooker reads. The
+ * format is in graceful(8).
+ */
+#ifndef ROLE_STATUS_H
+#define ROLE_STATUS_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "role/post.h"
+
+struct status {
+	const struct conf *conf;
+	int64_t since; /* of the master, wall clock */
+	bool stopping;
+	bool hurry; /* the operator asked twice */
+	int exit;   /* the exit status, -1 while it runs */
+	struct post *posts;
+	size_t n_posts;
+};
+
+/* Replaces the file atomically. Failing harms nobody but the onlookers. */
+int status_write(const struct status *s, struct err *e);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * worker.h - the worker process: owns one job's place in the queue, lock, state and process, from
+ * fork to the final report.
+ *
+ * worker_run() is the whole process. It decides nothing itself: policy/life.h and policy/pacer.h
+ * say what to do, it does that and tells them what came of it.
+ *
+ * Signals: INT, TERM hand the job over; WORKER_HURRY shortens a dump under way; QUIT kills the job;
+ * USR1 asks for a checkpoint. The end of the lifeline - the master died - is an INT.
+ */
+#ifndef ROLE_WORKER_H
+#define ROLE_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
+
+#include "conf/conf.h"
+
+#define WORKER_HURRY (SIGRTMIN + 0)
+
+/* What a worker gets from its master. The descriptors are shared with it and outlive the worker. */
+struct worker_setup {
+	const struct conf *conf;
+	const struct job_conf *job;
+	int anchor;    /* of the lock, see coord.h; -1: none */
+	int lifeline;  /* read end; EOF when the master is dead */
+	int report;    /* write end */
+	int output[2]; /* the job's output: made by the master, so that the job of a worker that
+			  died does not get SIGPIPE in the middle of its dump */
+	struct rlimit nofile; /* the limit that jobs shall inherit */
+	/* A record with this seq was committed. One that is older, or none, was put there by
+	 * somebody else. 0: not known. */
+	uint64_t known_seq;
+	/* A rescue worker finishes what a dead one held. */
+	bool rescue;
+	bool rescue_clean; /* the job was seen to exit with status 0 */
+	uint64_t rescue_epoch;
+};
+
+_Noreturn void worker_run(const struct worker_setup *setup);
+
+#endif

@@ -1,0 +1,132 @@
+/*
+ * worker_impl.h - the inside of the worker, shared by its three files:
+ *   worker.c        the process: loop, signals, coordinator, reports; carries out what the policies
+ * decide worker_job.c    the job's processes: start, signals, kin, output, notifications
+ *   worker_state.c  the job's state: restore, backup, commit
+ */
+#ifndef ROLE_WORKER_IMPL_H
+#define ROLE_WORKER_IMPL_H
+
+#include <ev.h>
+#include <limits.h>
+
+#include "base/alarm.h"
+#include "coord/coord.h"
+#include "job/lines.h"
+#include "policy/backoff.h"
+#include "policy/life.h"
+#include "policy/pacer.h"
+#include "role/report.h"
+#include "role/worker.h"
+#include "state/transfer.h"
+
+/* What is to become of the state that is being saved. */
+enum save_kind {
+	SAVE_NONE,
+	SAVE_PACED,   /* the pacer's: the job runs; commit, keep the lock */
+	SAVE_KEEP,    /* the life's, like the next two: commit, keep the lock */
+	SAVE_RELEASE, /* commit and release as one */
+	SAVE_MARK,    /* no new bytes: the last record becomes unclean; release */
+};
+
+struct happening {
+	enum life_event ev;
+	msec arg;
+};
+
+#define HAPPENINGS_MAX 8
+
+struct worker {
+	const struct worker_setup *setup;
+	const struct conf *conf;
+	const struct job_conf *job;
+	struct ev_loop *loop;
+	struct alarm alarm;
+	struct ev_io signals, lifeline, reports;
+
+	struct life_conf life_conf;
+	struct life life;
+	struct backoff backoff;
+	struct pacer pacer;
+	/* Events that came up while another was being carried out: each is carried out to its end
+	 * before the next. */
+	struct happening queue[HAPPENINGS_MAX];
+	size_t queued;
+	bool carrying_out;
+
+	struct coord *coord;
+	struct store *store;
+	uint64_t epoch;
+	msec queued_at;
+
+	/* worker_job.c */
+	char dir[PATH_MAX]; /* of the job */
+	char notify_path[PATH_MAX];
+	struct ev_io output, notify;
+	pid_t job_pid;
+	int last_pid; /* for lines that arrive after its end */
+	msec spawned_at;
+	msec stop_again_at; /* the stop signal waits for the job's handler */
+	bool kin;           /* processes of the job may live */
+	bool killing;
+	msec kill_again_at;
+	struct lines lines;
+
+	/* worker_state.c */
+	struct ev_io watch;
+	int watched;          /* inotify watch of dir, -1: none */
+	msec look_at;         /* the next look at a state file that cannot be watched */
+	struct record record; /* the last committed one */
+	bool have_record;
+	bool run_clean; /* the last run in this tenure ended well: what a restart is told */
+	struct state_id saved_id;
+	bool have_saved_id;
+	enum save_kind saving; /* under way */
+	enum save_kind save_next;
+	struct save *save;
+	char *stale_url; /* a blob to be removed after the last report */
+
+	struct report report;
+	bool report_due; /* the pipe was full */
+	int64_t state_since;
+	enum life_state shown;
+};
+
+/* worker.c */
+void worker_tell(struct worker *w, enum life_event ev, msec arg);
+void worker_pace(struct worker *w, unsigned actions);
+void worker_rearm(struct worker *w);
+void worker_report(struct worker *w);
+/* Waits until the newest report is in the pipe. */
+void worker_report_now(struct worker *w);
+
+/* worker_job.c */
+void worker_job_open(struct worker *w);
+void worker_job_spawn(struct worker *w);
+void worker_job_signal(struct worker *w, int signo);
+/* The same, to a job that somebody may have stopped. */
+void worker_job_wake(struct worker *w, int signo);
+void worker_job_stop(struct worker *w);
+void worker_job_checkpoint(struct worker *w);
+void worker_job_clear(struct worker *w);
+void worker_job_kill(struct worker *w);
+void worker_job_reap(struct worker *w);
+
+/* worker_state.c */
+int worker_state_open(struct worker *w, struct err *e);
+void worker_state_granted(struct worker *w, const struct record *record);
+void worker_state_restore(struct worker *w);
+/* "none", "clean" or "crash", for the job that starts now. */
+const char *worker_state_restored(const struct worker *w);
+/* The job runs: from now on its state file is watched. */
+void worker_state_watch(struct worker *w);
+/* look_at has come: a file that cannot be watched is looked at. */
+void worker_state_look(struct worker *w);
+void worker_state_save(struct worker *w, enum save_kind kind);
+/* Removes what the last commit made garbage; blocks. */
+void worker_state_tidy(struct worker *w);
+void worker_state_committed(struct worker *w, enum coord_result result, const struct err *e);
+/* The lock was released without a commit, while a save asked for that. */
+void worker_state_released(struct worker *w, enum coord_result result, const struct err *e);
+
+#endif

@@ -1,0 +1,323 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sig.h"
+#include "job/kin.h"
+#include "job/notify.h"
+#include "job/spawn.h"
+#include "role/worker_impl.h"
+
+/* Between two rounds of SIGKILL: a process that is just being born may have slipped through one. */
+#define KILL_AGAIN_MS 50
+
+#define PIPE_SIZE 65536
+
+/* How long a job that was just started may take to install its handlers, and how often to look. */
+#define SETTLE_MS 1000
+#define SETTLE_LOOK_MS 10
+
+static uid_t job_uid(const struct worker *w)
+{
+	return w->job->switch_user ? w->job->uid : geteuid();
+}
+
+/* Output */
+
+static void on_line(void *ctx, const char *line, size_t len)
+{
+	const struct worker *w = ctx;
+
+	log_output(w->last_pid, line, len);
+}
+
+/* One read at a time: a job that floods its output must not keep the loop from its signals. */
+static ssize_t read_output(struct worker *w)
+{
+	char buf[16384];
+	ssize_t n = read(w->setup->output[0], buf, sizeof(buf));
+
+	if (n > 0)
+		lines_feed(&w->lines, buf, (size_t)n, on_line, w);
+	return n;
+}
+
+static void on_output(struct ev_loop *loop, struct ev_io *io, int revents)
+{
+	(void)loop;
+	(void)revents;
+	read_output(io->data);
+}
+
+/* What the pipe holds now - bounded by its size, as a process that lives on may fill it all the
+ * time. */
+static void read_last_words(struct worker *w)
+{
+	for (ssize_t n, room = PIPE_SIZE; room > 0 && (n = read_output(w)) > 0; room -= n)
+		;
+}
+
+/* Notifications */
+
+static void take_notification(struct worker *w, const struct notify *n)
+{
+	if (n->ready && !w->report.ready) {
+		w->report.ready = true;
+		log_info("the job is ready");
+	}
+	if (n->has_status)
+		memcpy(w->report.status, n->status, sizeof(n->status));
+	if (n->ready || n->watchdog)
+		worker_tell(w, LIFE_EV_ALIVE, 0);
+	if (n->extend > 0)
+		worker_tell(w, LIFE_EV_EXTEND, n->extend);
+	worker_report(w);
+}
+
+static void on_notify(struct ev_loop *loop, struct ev_io *io, int revents)
+{
+	struct worker *w = io->data;
+	struct notify n;
+	struct err e;
+	int rc;
+
+	(void)loop;
+	(void)revents;
+	rc = notify_receive(io->fd, job_uid(w), &n, &e);
+	if (rc < 0)
+		log_warn("%s", e.text);
+	else if (rc > 0 && w->job_pid != 0)
+		take_notification(w, &n);
+}
+
+void worker_job_open(struct worker *w)
+{
+	snprintf(
+	    w->notify_path, sizeof(w->notify_path), "%s/notify/%s", w->conf->run_dir, w->job->name);
+	ev_io_init(&w->output, on_output, w->setup->output[0], EV_READ);
+	w->output.data = w;
+	ev_io_start(w->loop, &w->output);
+	ev_io_init(&w->notify, on_notify, -1, EV_READ);
+	w->notify.data = w;
+}
+
+/* Made when the lock is ours: until then the path belongs to the worker before us, which may be
+ * draining still. */
+static const char *open_notify(struct worker *w)
+{
+	struct err e;
+	int fd;
+
+	if (ev_is_active(&w->notify))
+		return w->notify_path;
+	fd = notify_open(w->notify_path, job_uid(w), w->job->gid, &e);
+	if (fd < 0) {
+		log_error("the job runs without NOTIFY_SOCKET: %s", e.text);
+		return NULL;
+	}
+	ev_io_set(&w->notify, fd, EV_READ);
+	ev_io_start(w->loop, &w->notify);
+	return w->notify_path;
+}
+
+/* Start */
+
+static int spawn(struct worker *w, struct err *e)
+{
+	char state_path[PATH_MAX + sizeof(STATE_FILE) + 1];
+	struct spawn_facts facts = {
+		.instance = w->conf->instance,
+		.epoch = w->epoch,
+		.state_path = state_path,
+		.restored = worker_state_restored(w),
+		.notify_socket = open_notify(w),
+	};
+	char **env;
+	int rc;
+
+	snprintf(state_path, sizeof(state_path), "%s/" STATE_FILE, w->dir);
+	env = spawn_env(w->job, &facts, e);
+	if (env == NULL)
+		return -1;
+	rc = spawn_job(w->job, env, w->setup->output[1], &w->job_pid, e);
+	spawn_env_free(env);
+	if (rc != 0) {
+		w->job_pid = 0;
+		return -1;
+	}
+	log_info("started the job pid=%d epoch=%" PRIu64 " restored=%s", (int)w->job_pid, w->epoch,
+	    facts.restored);
+	if (coord_started(w->coord, w->job_pid, e) != 0)
+		log_warn("should master and worker die together, the next owner will not wait for "
+			 "this job's end: %s",
+		    e->text);
+	return 0;
+}
+
+void worker_job_spawn(struct worker *w)
+{
+	struct err e;
+
+	w->report.ready = false;
+	w->report.status[0] = '\0';
+	if (spawn(w, &e) != 0) {
+		log_error("%s", e.text);
+		worker_tell(w, LIFE_EV_SPAWN_FAILED, 0);
+		return;
+	}
+	w->last_pid = (int)w->job_pid;
+	w->spawned_at = clock_now();
+	w->stop_again_at = MSEC_NEVER;
+	w->kin = true;
+	worker_tell(w, LIFE_EV_SPAWNED, 0);
+	worker_state_watch(w);
+}
+
+/* Signals */
+
+void worker_job_signal(struct worker *w, int signo)
+{
+	/* Not reaped yet, so the pid is still its own. */
+	if (w->job_pid != 0 && signo != 0)
+		kill(w->job_pid, signo);
+}
+
+/* Whoever was stopped - by a debugger, by an operator - hears of nothing until it goes on. */
+void worker_job_wake(struct worker *w, int signo)
+{
+	worker_job_signal(w, signo);
+	worker_job_signal(w, SIGCONT);
+}
+
+/*
+ * Told to stop right after its start, a job would die of the signal before it has installed its
+ * handler, and what it was just given would count as not dumped. So a young one gets a moment.
+ */
+void worker_job_stop(struct worker *w)
+{
+	int signo = w->job->stop_signal;
+	msec now = clock_now();
+
+	w->stop_again_at = MSEC_NEVER;
+	if (w->job_pid == 0)
+		return;
+	if (now < w->spawned_at + SETTLE_MS && !kin_minds_signal(w->job_pid, signo)) {
+		w->stop_again_at = now + SETTLE_LOOK_MS;
+		worker_rearm(w);
+		return;
+	}
+	log_info("stopping: sent %s to the job pid=%d", sig_name(signo), (int)w->job_pid);
+	worker_job_wake(w, signo);
+}
+
+/* A checkpoint is not worth the job's life. */
+void worker_job_checkpoint(struct worker *w)
+{
+	int signo = w->job->checkpoint_signal;
+
+	if (w->job_pid == 0 || signo == 0)
+		return;
+	if (kin_minds_signal(w->job_pid, signo))
+		worker_job_signal(w, signo);
+	else
+		log_warn("no checkpoint: the job does not catch %s, which would end it",
+		    sig_name(signo));
+}
+
+void worker_job_clear(struct worker *w)
+{
+	struct err e;
+
+	(void)w;
+	if (kin_signal_children(SIGTERM, &e) != 0)
+		log_error("%s", e.text);
+}
+
+/*
+ * The group first, as long as its leader is not reaped and the number cannot be another's; then,
+ * level by level, whoever left the group.
+ */
+void worker_job_kill(struct worker *w)
+{
+	struct err e;
+
+	w->kill_again_at = MSEC_NEVER;
+	if (!w->kin)
+		return;
+	if (!w->killing)
+		log_warn("killing every process of the job");
+	w->killing = true;
+	if (w->job_pid != 0)
+		kill(-w->job_pid, SIGKILL);
+	if (kin_signal_children(SIGKILL, &e) != 0)
+		log_error("%s", e.text);
+	w->kill_again_at = msec_add(clock_now(), KILL_AGAIN_MS);
+	worker_rearm(w);
+}
+
+/* Ends */
+
+static void obituary(const struct worker *w, int status)
+{
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		log_info("the job exited with status 0 pid=%d", (int)w->job_pid);
+	else if (WIFEXITED(status))
+		log_warn(
+		    "the job exited with status %d pid=%d", WEXITSTATUS(status), (int)w->job_pid);
+	else
+		log_warn("the job was ended by %s%s pid=%d", sig_name(WTERMSIG(status)),
+		    WCOREDUMP(status) ? ", core dumped" : "", (int)w->job_pid);
+}
+
+/*
+ * A job that has never had a state and that its own stop signal ended had nothing to dump and did
+ * what it was told.
+ */
+static bool ended_well(const struct worker *w, int status)
+{
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status) == 0;
+	return w->life.state == LIFE_DUMPING && !w->have_record && !w->have_saved_id &&
+	       WTERMSIG(status) == w->job->stop_signal;
+}
+
+static void main_ended(struct worker *w, int status)
+{
+	bool well = ended_well(w, status);
+
+	read_last_words(w);
+	obituary(w, status);
+	w->job_pid = 0;
+	w->report.ready = false;
+	w->run_clean = well;
+	worker_tell(w, LIFE_EV_EXITED, well);
+}
+
+void worker_job_reap(struct worker *w)
+{
+	enum kin_reap rc;
+	int status;
+	pid_t pid;
+
+	while ((rc = kin_reap(&pid, &status)) == KIN_REAPED) {
+		if (pid == w->job_pid)
+			main_ended(w, status);
+		else
+			log_debug("a process that the job left behind is gone pid=%d", (int)pid);
+		if (w->killing)
+			worker_job_kill(w); /* its children are ours now */
+	}
+	if (rc != KIN_NONE || !w->kin)
+		return;
+	w->kin = false;
+	w->killing = false;
+	w->kill_again_at = MSEC_NEVER;
+	read_last_words(w);
+	lines_flush(&w->lines, on_line, w);
+	worker_tell(w, LIFE_EV_CLEARED, 0);
+}

@@ -1,0 +1,52 @@
+/*
+ * record.h - the state record: what a coordinator keeps of a job's last committed state.
+ *
+ *   {"epoch","seq","size","sha256","clean","done","instance","time","url" or "data"}
+ *
+ * A record names a state and proves it (size, SHA-256); the bytes are in it ("data", base64) or in
+ * a blob in a store ("url"). Blob names are never used twice. Records come from outside - another
+ * machine, an operator's editor - and are checked in full when decoded.
+ */
+#ifndef STATE_RECORD_H
+#define STATE_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "conf/conf.h"
+
+#define RECORD_SHA_LEN 64 /* lower-case hex */
+#define RECORD_URL_MAX 1024
+#define RECORD_TEXT_MAX (8u << 20) /* a larger text is refused unread */
+
+struct record {
+	uint64_t epoch; /* of the owner that committed it */
+	uint64_t seq;   /* rises by one with every commit of the job, over all owners */
+	uint64_t size;  /* of the state, in bytes */
+	char sha256[RECORD_SHA_LEN + 1];
+	bool clean; /* dumped at a stop, not a periodic backup */
+	bool done;  /* "done": the job finished ("on_exit": "done"); left out when false */
+	bool empty; /* neither "url" nor "data": the job has no state (size 0, sha256 of nothing) */
+	char instance[CONF_INSTANCE_MAX + 1];
+	char time[CLOCK_STAMP_MAX];
+	char *url;           /* owned; NULL if inline or empty */
+	unsigned char *data; /* owned, size bytes, not NULL for 0 of them; NULL if in a store */
+};
+
+/* Frees what r owns and leaves it zeroed. A zeroed record is valid to clear. */
+void record_clear(struct record *r);
+int record_copy(struct record *dst, const struct record *src, struct err *e);
+
+/* Compact JSON, NUL-terminated, freed by the caller; NULL when out of memory. */
+char *record_encode(const struct record *r, struct err *e);
+/*
+ * Takes text apart and checks every field: types, ranges, hex, base64, length of data against size,
+ * and that exactly one of url and data is there unless size is 0. Unknown fields are ignored (a
+ * newer version may have written it). On failure *r is cleared.
+ */
+int record_decode(const char *text, size_t len, struct record *r, struct err *e);
+
+#endif

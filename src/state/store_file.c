@@ -1,0 +1,337 @@
+#include "state/store_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "conf/conf.h"
+#include "state/store_impl.h"
+#include "state/stream.h"
+
+#define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#define TEMP_PREFIX ".tmp-"
+#define BLOB_NAME_MAX 41 /* two 64-bit numbers and the "-" between them */
+/* What a blob's place adds to the URL of the store: "/<job>/<name>". */
+#define URL_ROOM (1 + JOB_NAME_MAX + 1 + BLOB_NAME_MAX)
+
+struct store_file {
+	struct store base;
+	char *dir; /* absolute, no slash at its end */
+};
+
+/* A blob's place under the store's directory. */
+struct blob {
+	char job[JOB_NAME_MAX + 1];
+	char name[BLOB_NAME_MAX + 1];
+};
+
+static struct store_file *of_base(struct store *s)
+{
+	return (struct store_file *)s;
+}
+
+/* "<digits>-<digits>" and nothing else, so never a temporary file, "." or "..". */
+static bool is_blob_name(const char *name)
+{
+	size_t epoch = strspn(name, "0123456789");
+	size_t seq = name[epoch] == '-' ? strspn(name + epoch + 1, "0123456789") : 0;
+
+	return epoch > 0 && seq > 0 && name[epoch + 1 + seq] == '\0' &&
+	       strlen(name) <= BLOB_NAME_MAX;
+}
+
+/*
+ * The place that url names. A record may come from anywhere: only the very form that put() makes is
+ * taken, so that no record makes this process, root perhaps, touch another file.
+ */
+static int blob_locate(const struct store_file *s, const char *url, struct blob *b, struct err *e)
+{
+	size_t scheme = strlen(STORE_FILE_SCHEME);
+	size_t dir = strlen(s->dir);
+	const char *job;
+	const char *name;
+
+	if (strncmp(url, STORE_FILE_SCHEME, scheme) != 0 ||
+	    strncmp(url + scheme, s->dir, dir) != 0 || url[scheme + dir] != '/')
+		return err_set(e,
+		    "%s is not in this store, " STORE_FILE_SCHEME "%s: every machine "
+		    "must have the same \"state\": {\"url\": ...}",
+		    url, s->dir);
+	job = url + scheme + dir + 1;
+	name = strchr(job, '/');
+	if (name == NULL || name - job > JOB_NAME_MAX)
+		return err_set(e, "%s does not name a state", url);
+	memcpy(b->job, job, (size_t)(name - job));
+	b->job[name - job] = '\0';
+	name++;
+	if (!conf_job_name_ok(b->job) || !is_blob_name(name))
+		return err_set(e, "%s does not name a state", url);
+	memcpy(b->name, name, strlen(name) + 1);
+	return 0;
+}
+
+/*
+ * The store's directory is opened anew each time: one that is kept open could be moved away, or
+ * mounted over, and states would go where nobody looks for them.
+ */
+static int open_top(const struct store_file *s, struct err *e)
+{
+	int top = open(s->dir, DIR_FLAGS);
+
+	return top >= 0 ? top : err_sys(e, "cannot open the state store %s", s->dir);
+}
+
+static int open_job_dir(const struct store_file *s, const char *job, struct err *e)
+{
+	int top = open_top(s, e);
+	int dir;
+
+	if (top < 0)
+		return -1;
+	dir = openat(top, job, DIR_FLAGS | O_NOFOLLOW);
+	if (dir < 0)
+		err_sys(e, "cannot open %s/%s", s->dir, job);
+	close(top);
+	return dir;
+}
+
+static int make_job_dir(const struct store_file *s, const char *job, struct err *e)
+{
+	int top = open_top(s, e);
+	int rc = 0;
+
+	if (top < 0)
+		return -1;
+	if (mkdirat(top, job, 0700) < 0 && errno != EEXIST)
+		rc = err_sys(e, "cannot make %s/%s", s->dir, job);
+	else if (fsync(top) < 0) /* when it was there, too: its maker may not have lived to sync */
+		rc = err_sys(e, "cannot sync %s", s->dir);
+	close(top);
+	return rc;
+}
+
+/*
+ * Removes what a worker that was killed in the middle of a put left behind. Only names up to our
+ * epoch: a larger one belongs to a newer owner, who may be at work. An older owner that is still
+ * writing will fail to rename, which is right: it could not commit any more.
+ */
+static void sweep_temps(int dir, uint64_t epoch)
+{
+	int fd = openat(dir, ".", DIR_FLAGS);
+	DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
+	const struct dirent *entry;
+	size_t prefix = strlen(TEMP_PREFIX);
+
+	if (list == NULL) {
+		if (fd >= 0)
+			close(fd);
+		return; /* left-overs cost room, nothing else */
+	}
+	while ((entry = readdir(list)) != NULL)
+		if (strncmp(entry->d_name, TEMP_PREFIX, prefix) == 0 &&
+		    is_blob_name(entry->d_name + prefix) &&
+		    strtoull(entry->d_name + prefix, NULL, 10) <= epoch)
+			unlinkat(dir, entry->d_name, 0);
+	closedir(list);
+}
+
+/* Copies and syncs into the temporary file. */
+static int fill_temp(int dir, const char *temp, const struct stream_end *from, uint64_t size,
+    char *sha256, struct err *e)
+{
+	struct stream_end to = { -1, temp };
+	int rc;
+
+	to.fd = openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (to.fd < 0)
+		return err_sys(e, "cannot make %s", temp);
+	rc = stream_copy(from, &to, size, sha256, e);
+	if (rc == 0 && fsync(to.fd) < 0)
+		rc = err_sys(e, "cannot sync %s", temp);
+	close(to.fd);
+	return rc;
+}
+
+/*
+ * A blob of this name may be there from a commit that failed and is tried again: no record names
+ * it, and it is replaced.
+ */
+static int write_blob(int dir, const char *name, const struct stream_end *from, uint64_t size,
+    char *sha256, struct err *e)
+{
+	char temp[sizeof(TEMP_PREFIX) + BLOB_NAME_MAX];
+	int rc;
+
+	snprintf(temp, sizeof(temp), TEMP_PREFIX "%s", name);
+	rc = fill_temp(dir, temp, from, size, sha256, e);
+	if (rc == 0 && renameat(dir, temp, dir, name) < 0)
+		rc = err_sys(e, "cannot rename %s to %s", temp, name);
+	if (rc < 0) {
+		unlinkat(dir, temp, 0);
+		return -1;
+	}
+	if (fsync(dir) < 0) {
+		err_sys(e, "cannot sync the directory");
+		unlinkat(dir, name, 0);
+		return -1;
+	}
+	return 0;
+}
+
+static int file_put(struct store *base, const char *job, uint64_t epoch, uint64_t seq, int fd,
+    uint64_t size, char **url, char sha256[RECORD_SHA_LEN + 1], struct err *e)
+{
+	struct store_file *s = of_base(base);
+	struct stream_end from = { fd, "the state file" };
+	char name[BLOB_NAME_MAX + 1];
+	int dir, rc;
+
+	if (!conf_job_name_ok(job))
+		return err_set(e, "\"%s\" is no job name", job);
+	snprintf(name, sizeof(name), "%" PRIu64 "-%" PRIu64, epoch, seq);
+	if (make_job_dir(s, job, e) < 0)
+		return -1;
+	dir = open_job_dir(s, job, e);
+	if (dir < 0)
+		return -1;
+	sweep_temps(dir, epoch);
+	rc = write_blob(dir, name, &from, size, sha256, e);
+	if (rc < 0)
+		err_add(e, "%s/%s", s->dir, job);
+	else if (asprintf(url, STORE_FILE_SCHEME "%s/%s/%s", s->dir, job, name) < 0) {
+		unlinkat(dir, name, 0);
+		rc = err_set(e, "out of memory");
+	}
+	close(dir);
+	return rc;
+}
+
+/* The descriptor of the blob, or -1 with the advice that an operator needs at that point. */
+static int open_blob(
+    const struct store_file *s, const struct blob *b, const char *url, struct err *e)
+{
+	int dir = open_job_dir(s, b->job, e);
+	int fd;
+
+	if (dir >= 0) {
+		fd = openat(dir, b->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		if (fd < 0)
+			err_sys(e, "cannot open %s", url);
+		close(dir);
+		if (fd >= 0)
+			return fd;
+	}
+	if (e != NULL && e->code == ENOENT)
+		err_set(e,
+		    "%s is not there: bring it back, mount what it is on, or delete the "
+		    "job's state record so that it starts from nothing",
+		    url);
+	return -1;
+}
+
+static int file_get(
+    struct store *base, const char *url, uint64_t size, const char *sha256, int fd, struct err *e)
+{
+	struct stream_end from = { -1, url };
+	struct stream_end to = { fd, "the copy" };
+	char found[RECORD_SHA_LEN + 1];
+	struct blob b;
+	int rc;
+
+	if (blob_locate(of_base(base), url, &b, e) < 0)
+		return -1;
+	from.fd = open_blob(of_base(base), &b, url, e);
+	if (from.fd < 0)
+		return -1;
+	rc = stream_copy(&from, &to, size, found, e);
+	close(from.fd);
+	if (rc == 0 && strcmp(found, sha256) != 0)
+		rc = err_set(
+		    e, "%s is damaged: its SHA-256 is %s, the record says %s", url, found, sha256);
+	return rc;
+}
+
+static int file_remove(struct store *base, const char *url, struct err *e)
+{
+	struct store_file *s = of_base(base);
+	struct err why;
+	struct blob b;
+	int rc = 0;
+	int dir;
+
+	if (blob_locate(s, url, &b, e) < 0)
+		return -1;
+	dir = open_job_dir(s, b.job, &why);
+	if (dir < 0 && why.code == ENOENT)
+		return 0;
+	if (dir < 0)
+		return err_set(e, "%s", why.text);
+	if (unlinkat(dir, b.name, 0) < 0 && errno != ENOENT)
+		rc = err_sys(e, "cannot remove %s", url);
+	close(dir);
+	return rc;
+}
+
+static void file_close(struct store *base)
+{
+	free(of_base(base)->dir);
+	free(of_base(base));
+}
+
+static const struct store_ops file_ops = {
+	.close = file_close,
+	.put = file_put,
+	.get = file_get,
+	.remove = file_remove,
+};
+
+/* The directory that url names, without slashes at its end; NULL if it does not. */
+static char *dir_of_url(const char *url, struct err *e)
+{
+	const char *path = url + strlen(STORE_FILE_SCHEME);
+	size_t len = strlen(path);
+	char *dir;
+
+	while (len > 0 && path[len - 1] == '/')
+		len--;
+	if (path[0] != '/' || len == 0) {
+		err_set(e, "\"%s\" names no directory: write file:///DIRECTORY, with three slashes",
+		    url);
+		return NULL;
+	}
+	if (len + strlen(STORE_FILE_SCHEME) + URL_ROOM > RECORD_URL_MAX) {
+		err_set(e, "the path is too long for a state record: \"%s\"", url);
+		return NULL;
+	}
+	dir = strndup(path, len);
+	if (dir == NULL)
+		err_set(e, "out of memory");
+	return dir;
+}
+
+struct store *store_file_open(const char *url, struct err *e)
+{
+	struct store_file *s;
+	char *dir = dir_of_url(url, e);
+
+	if (dir == NULL)
+		return NULL;
+	s = malloc(sizeof(*s));
+	if (s == NULL)
+		err_set(e, "out of memory");
+	if (s == NULL || fs_mkdirs(dir, 0700, e) < 0) {
+		free(dir);
+		free(s);
+		return NULL;
+	}
+	s->base.ops = &file_ops;
+	s->dir = dir;
+	return &s->base;
+}

@@ -1,0 +1,309 @@
+package Graceful::Test;
+
+# What every system test needs: a directory of its own, configurations, masters that are started, watched, signalled and
+# always ended again, and waiting for conditions instead of sleeping.
+#
+#   my $box = Graceful::Test->new;
+#   my $conf = $box->config('web-1', { orders => { command => [ $box->script('orders', $sh) ] } });
+#   my $master = $box->start($conf);
+#   $master->wait_state(orders => 'running');
+#   $master->signal('INT');
+#   is($master->wait_exit, 0, 'every state dumped, every lock released');
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use Errno qw(EINTR);
+use Exporter qw(import);
+use File::Basename qw(dirname);
+use File::Path qw(remove_tree);
+use File::Temp qw(tempdir);
+use IO::Handle;
+use JSON::PP;
+use POSIX qw(:sys_wait_h);
+use Scalar::Util qw(weaken);
+use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
+
+our @EXPORT_OK = qw(wait_for slurp spew build_dir source_dir alive children_of);
+
+# A condition that takes longer is taken for one that never comes. Generous, as the machine may be busy; nothing is
+# asserted about how long things take.
+use constant PATIENCE => $ENV{GRACEFUL_TEST_PATIENCE} // 60;
+
+my @boxes;    # weak: each ends with its last user, at the latest with the test
+
+sub source_dir { return abs_path(dirname(__FILE__) . '/../../..') }
+sub build_dir { return abs_path($ENV{GRACEFUL_BUILDDIR} // '.') }
+
+# Polls until $condition is true and returns its value; dies, naming $what, when it does not come.
+sub wait_for {
+    my ($what, $condition, $patience) = @_;
+    my $end = clock_gettime(CLOCK_MONOTONIC) + ($patience // PATIENCE);
+
+    while (1) {
+        my $value = $condition->();
+        return $value if $value;
+        die "waited in vain for: $what\n" if clock_gettime(CLOCK_MONOTONIC) > $end;
+        select(undef, undef, undef, 0.01);
+    }
+}
+
+sub slurp {
+    my ($path) = @_;
+    open(my $in, '<', $path) or return '';
+    local $/;
+    my $text = <$in>;
+    return $text // '';
+}
+
+sub spew {
+    my ($path, $text) = @_;
+    open(my $out, '>', $path) or die "cannot write $path: $!\n";
+    print {$out} $text;
+    close($out) or die "cannot write $path: $!\n";
+    return $path;
+}
+
+# A process that runs: neither gone nor a zombie.
+sub alive {
+    my ($pid) = @_;
+    return slurp("/proc/$pid/stat") =~ /\) ([A-Z])/ && $1 ne 'Z' && $1 ne 'X';
+}
+
+sub children_of {
+    my ($pid) = @_;
+    return split(' ', slurp("/proc/$pid/task/$pid/children"));
+}
+
+sub new {
+    my ($class) = @_;
+    my $dir = tempdir('graceful-test-XXXXXX', TMPDIR => 1);
+
+    chmod(0755, $dir);
+    my $self = bless({ dir => abs_path($dir), masters => [], owner => $$ }, $class);
+    weaken($boxes[@boxes] = $self);
+    return $self;
+}
+
+sub dir { return $_[0]{dir} }
+sub path { my ($self, $name) = @_; return "$self->{dir}/$name" }
+sub graceful { return $ENV{GRACEFUL} // build_dir() . '/graceful' }
+sub tally { return $ENV{TALLY} // build_dir() . '/etc/examples/tally' }
+
+# A program for a job to run; returns its path.
+sub script {
+    my ($self, $name, $body) = @_;
+    my $path = spew($self->path($name), "#!/bin/bash\n$body");
+
+    chmod(0755, $path);
+    return $path;
+}
+
+# A job in bash; returns its command. It runs $start, then waits for signals: INT runs $stop and exits with 0. In both,
+# `dump` puts its stdin in the place of the state file, and $dir is the directory of the box. (It looks around now and then, as a
+# signal right before a `wait` would be seen after it.)
+sub job {
+    my ($self, $name, $start, $stop) = @_;
+    my ($dir, $end) = ($self->dir, $stop // '');
+
+    return [ $self->script($name, <<"END") ];
+dir='$dir'
+dump() { cat >"\$GRACEFUL_STATE.tmp" && mv "\$GRACEFUL_STATE.tmp" "\$GRACEFUL_STATE"; }
+stop() { $end
+exit 0; }
+trap stop INT
+exec 9<> <(:)
+$start
+while :; do read -r -t 0.1 -u 9; done
+END
+}
+
+# Writes a configuration for the master $instance. All masters of a box share one local coordinator and one store. $more: top-level
+# keys to add or to replace. Returns the path.
+sub config {
+    my ($self, $instance, $jobs, $more) = @_;
+    my %conf = (
+        instance => $instance,
+        coordinator => { type => 'local', path => $self->path('local') },
+        state => { url => 'file://' . $self->path('store') },
+        run_dir => $self->path("run-$instance"),
+        work_dir => $self->path("work-$instance"),
+        log => { to => 'stderr', level => 'debug' },
+        jobs => $jobs,
+        %{ $more // {} },
+    );
+
+    return spew($self->path("$instance.json"), JSON::PP->new->canonical->pretty->encode(\%conf));
+}
+
+# Starts `graceful run` and returns at once. $prepare, if given, runs in the child before the exec.
+sub start {
+    my ($self, $conf, $prepare) = @_;
+    my $text = decode_json(slurp($conf));
+    my $log = $self->path("$text->{instance}.log");
+    my $pid = fork() // die "cannot fork: $!\n";
+
+    if ($pid == 0) {
+        open(STDIN, '<', '/dev/null');
+        open(STDOUT, '>>', $log);
+        open(STDERR, '>>', $log);
+        $prepare->() if $prepare;
+        exec($self->graceful, 'run', '-c', $conf) or POSIX::_exit(127);
+    }
+    my $master = bless({
+        pid => $pid, log => $log, conf => $conf, run_dir => $text->{run_dir}, work_dir => $text->{work_dir},
+        instance => $text->{instance},
+    }, 'Graceful::Test::Master');
+    push @{ $self->{masters} }, $master;
+    return $master;
+}
+
+# Runs a command to its end; returns its status, stdout and stderr.
+sub run {
+    my ($self, @command) = @_;
+    my $pid = fork() // die "cannot fork: $!\n";
+
+    if ($pid == 0) {
+        open(STDIN, '<', '/dev/null');
+        open(STDOUT, '>', $self->path('stdout'));
+        open(STDERR, '>', $self->path('stderr'));
+        exec(@command) or POSIX::_exit(127);
+    }
+    waitpid($pid, 0);
+    my $status = $? & 127 ? 128 + ($? & 127) : $? >> 8;
+    return ($status, slurp($self->path('stdout')), slurp($self->path('stderr')));
+}
+
+# Before global destruction, in which the masters of a box may be gone before it.
+END {
+    my $status = $?;
+    $_->tell_logs for $status == 0 ? () : grep { defined } @boxes;
+    $_->clean_up for grep { defined } @boxes;
+    $? = $status;
+}
+
+# For whoever has to find out why a test failed.
+sub tell_logs {
+    my ($self) = @_;
+
+    return if $self->{owner} != $$;
+    for my $master (@{ $self->{masters} }) {
+        next if $master->ended;
+        my @lines = split(/\n/, $master->log_text);
+        splice(@lines, 0, -60) if @lines > 60;
+        print STDERR "# $master->{instance}, pid $master->{pid}, which runs:\n", map { "#   $_\n" } @lines;
+    }
+    return;
+}
+
+sub DESTROY { return $_[0]->clean_up }
+
+sub clean_up {
+    my ($self) = @_;
+
+    return if $self->{owner} != $$;
+    local ($?, $@, $!);
+    $_->put_down for splice(@{ $self->{masters} });
+    remove_tree($self->{dir}) unless $ENV{GRACEFUL_TEST_KEEP};
+    return;
+}
+
+package Graceful::Test::Master;
+
+use strict;
+use warnings;
+
+use JSON::PP;
+use POSIX qw(:sys_wait_h);
+
+sub pid { return $_[0]{pid} }
+sub log_text { return Graceful::Test::slurp($_[0]{log}) }
+
+# The status file as it stands, {} if there is none.
+sub status {
+    my ($self) = @_;
+    my $text = Graceful::Test::slurp("$self->{run_dir}/status.json");
+
+    return $text eq '' ? {} : (eval { decode_json($text) } // {});
+}
+
+# What the status file of this very process says of a job.
+sub job {
+    my ($self, $job) = @_;
+    my $status = $self->status;
+
+    return {} if ($status->{pid} // 0) != $self->{pid};
+    return $status->{jobs}{$job} // {};
+}
+
+sub wait_state {
+    my ($self, $job, $state) = @_;
+
+    return Graceful::Test::wait_for("$self->{instance}: $job is $state", sub {
+        die "$self->{instance} ended:\n" . $self->log_text if $self->ended;
+        my $now = $self->job($job);
+        return ($now->{state} // '') eq $state ? $now : undef;
+    });
+}
+
+sub wait_log {
+    my ($self, $pattern, $what) = @_;
+
+    return Graceful::Test::wait_for($what // "$self->{instance} logs $pattern", sub { $self->log_text =~ $pattern });
+}
+
+sub signal {
+    my ($self, $signal) = @_;
+
+    return kill($signal, $self->{pid});
+}
+
+# True once it has ended; reaps it.
+sub ended {
+    my ($self) = @_;
+
+    return 1 if defined $self->{exit};
+    if (waitpid($self->{pid}, WNOHANG) == $self->{pid}) {
+        $self->{exit} = $? & 127 ? 128 + ($? & 127) : $? >> 8;
+        return 1;
+    }
+    return 0;
+}
+
+# Its exit status, 128 + signal if one killed it.
+sub wait_exit {
+    my ($self) = @_;
+
+    Graceful::Test::wait_for("$self->{instance} ends", sub { $self->ended });
+    return $self->{exit};
+}
+
+# The end of a test, however it went: nothing that this master started survives it.
+sub put_down {
+    my ($self) = @_;
+    my @left;
+
+    return if $self->ended && !$self->{abandoned};
+    @left = $self->descendants;
+    kill('KILL', $self->{pid}, @left);
+    waitpid($self->{pid}, 0) unless defined $self->{exit};
+    $self->{exit} //= 137;
+    return;
+}
+
+# Every process below the master.
+sub descendants {
+    my ($self) = @_;
+    my @all;
+    my @todo = ($self->{pid});
+
+    while (@todo) {
+        my @next = Graceful::Test::children_of(shift @todo);
+        push @all, @next;
+        push @todo, @next;
+    }
+    return @all;
+}
+
+1;

@@ -1,0 +1,492 @@
+/*
+ * The master's fleet against chance: workers that hold and release locks, report, die at any
+ * moment, are read to the end and reaped in either order; jobs that outlive them; forks that fail;
+ * an operator who stops, hurries and kills. The rules of fleet.h must hold at every step.
+ *
+ * A failure prints its seed and the steps that led to it; see dice.h for playing it again.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "dice.h"
+#include "policy/fleet.h"
+
+#define SEATS_MAX 6
+#define REPORTS_MAX 8
+#define RUNS 10000
+#define STEPS_MAX 20000
+#define DEATHS_MAX 40 /* of one run's workers; after these they are well */
+#define TRACE_MAX 60
+
+struct report {
+	bool holds;
+	struct seat_end end;
+};
+
+/* A worker and its job as they are, whatever the master knows. */
+struct worker {
+	bool lives, rescue;
+	bool job_lives; /* may be longer than the worker */
+	bool stubborn;  /* the job ends by SIGKILL only */
+	bool lock;
+	bool wants_end; /* told to stop, or the job ended */
+	struct report pipe[REPORTS_MAX];
+	size_t unread;
+	bool eof, reaped; /* told */
+	/* What was asked for */
+	bool anchor;
+	enum stop_level told;
+	bool orphans_stopped, orphans_killed;
+	msec gone_at;    /* for the master: reaped and read to the end */
+	bool rescue_due; /* it died holding, and the master knows that it held */
+	int rescue_deaths;
+	unsigned drops, forks; /* anchors dropped, series of forks begun */
+};
+
+struct world {
+	uint64_t seed;
+	struct dice dice;
+	msec now;
+	size_t n;
+	struct seat seats[SEATS_MAX];
+	struct seat *list[SEATS_MAX];
+	struct worker workers[SEATS_MAX];
+	struct fleet fleet;
+	bool unclean, left; /* expected of the exit status */
+	int exits, deaths;
+	unsigned steps;
+	struct {
+		msec now;
+		const char *what;
+		size_t seat;
+	} trace[TRACE_MAX];
+};
+
+static uint64_t steps_played;
+
+/* Failing */
+
+static void note(struct world *w, const char *what, size_t seat)
+{
+	unsigned at = w->steps++ % TRACE_MAX;
+
+	w->trace[at].now = w->now;
+	w->trace[at].what = what;
+	w->trace[at].seat = seat;
+}
+
+static void demand(struct world *w, bool holds, const char *rule)
+{
+	if (holds)
+		return;
+	for (unsigned i = w->steps > TRACE_MAX ? w->steps - TRACE_MAX : 0; i < w->steps; i++)
+		print_error("  %8lld seat %zu %s\n", (long long)w->trace[i % TRACE_MAX].now,
+		    w->trace[i % TRACE_MAX].seat, w->trace[i % TRACE_MAX].what);
+	fail_msg("broken at %lld: %s\nplay it again: GRACEFUL_TEST_SEED=%llu GRACEFUL_TEST_RUNS=1",
+	    (long long)w->now, rule, (unsigned long long)w->seed);
+}
+
+/* What the master asks for is done */
+
+static size_t index_of(const struct world *w, const struct seat *s)
+{
+	return (size_t)(s - w->seats);
+}
+
+static void begin_worker(struct world *w, struct worker *k, bool rescue)
+{
+	k->lives = true;
+	k->rescue = rescue;
+	k->lock = rescue;
+	k->wants_end = rescue;
+	k->unread = 0;
+	k->eof = false;
+	k->reaped = false;
+	k->told = STOP_NOT;
+	k->orphans_stopped = false;
+	k->orphans_killed = false;
+	k->stubborn = dice_chance(&w->dice, 30);
+}
+
+static void do_fork(struct world *w, struct seat *s, struct worker *k)
+{
+	demand(w, w->fleet.level == STOP_NOT, "no new worker during a stop");
+	demand(w, !k->lives && !k->job_lives, "one worker at a time, and nothing left of the last");
+	demand(w, !k->anchor && !k->lock, "the last lock is gone");
+	demand(w, !k->rescue_due, "a worker that died holding is rescued first");
+	if (dice_chance(&w->dice, 15)) {
+		fleet_fork_failed(s, w->now);
+		return;
+	}
+	begin_worker(w, k, false);
+	k->anchor = true;
+	k->forks++;
+	k->rescue_deaths = 0;
+	fleet_forked(s, 1);
+}
+
+static void do_fork_rescue(struct world *w, struct seat *s, struct worker *k)
+{
+	demand(w, !k->lives && !k->job_lives, "a rescue comes after the job's last process");
+	demand(w, k->anchor && k->rescue_due, "a rescue has something to rescue");
+	if (dice_chance(&w->dice, 15)) {
+		fleet_fork_failed(s, w->now);
+		return;
+	}
+	begin_worker(w, k, true);
+	fleet_forked(s, 1);
+}
+
+static void do_tell(struct world *w, struct worker *k, enum stop_level level)
+{
+	demand(w, !k->reaped && k->anchor, "only a worker that is there is told");
+	demand(w, k->told < level, "each level is told once");
+	demand(w, level == w->fleet.level, "and only the one that is meant");
+	k->told = level;
+	k->wants_end = true;
+}
+
+static void do_orphans(struct world *w, struct worker *k, enum fleet_verb verb)
+{
+	demand(w, !k->lives && k->reaped && k->eof, "orphans have no worker");
+	if (verb == FLEET_ORPHANS_STOP) {
+		demand(w, !k->orphans_stopped, "orphans are told to stop once");
+		k->orphans_stopped = true;
+	} else if (verb == FLEET_ORPHANS_KILL) {
+		demand(w, !k->orphans_killed, "killing is asked for once");
+		k->orphans_killed = true;
+	}
+	if (verb == FLEET_ORPHANS_KILL || (!k->stubborn && dice_chance(&w->dice, 50)))
+		k->job_lives = false;
+}
+
+static void do_drop(struct world *w, struct seat *s, struct worker *k)
+{
+	demand(w, k->anchor, "an anchor is dropped once");
+	demand(w, !k->lives && !k->job_lives, "and not before the job's last process");
+	demand(w, !k->rescue_due || k->rescue_deaths == 5, "nor while a rescue is possible");
+	demand(
+	    w, s->state == SEAT_DUE || s->state == SEAT_FINISHED, "nor before the seat is empty");
+	k->anchor = false;
+	k->rescue_due = false;
+	k->lock = false; /* the kernel's doing, or the lease's end */
+	k->drops++;
+}
+
+static void do_exit(struct world *w)
+{
+	demand(w, ++w->exits == 1, "EXIT comes once");
+	demand(w, w->fleet.level != STOP_NOT, "and only when asked for");
+	for (size_t i = 0; i < w->n; i++) {
+		const struct worker *k = &w->workers[i];
+
+		demand(w, !k->lives && !k->job_lives, "the master goes last");
+		demand(w, !k->lock && !k->anchor, "with nothing held");
+		demand(w, k->forks == k->drops, "one anchor dropped for each series of forks");
+	}
+	demand(w,
+	    fleet_exit_status(&w->fleet) == (w->left         ? 4
+						: w->unclean ? 3
+							     : 0),
+	    "the exit status is true");
+}
+
+static void carry_out(struct world *w, struct fleet_action a)
+{
+	struct seat *s = a.seat;
+	struct worker *k;
+
+	if (s == NULL) {
+		demand(w, a.verb == FLEET_EXIT, "all but EXIT concerns a seat");
+		do_exit(w);
+		return;
+	}
+	k = &w->workers[index_of(w, s)];
+	switch (a.verb) {
+	case FLEET_FORK: do_fork(w, s, k); break;
+	case FLEET_FORK_RESCUE: do_fork_rescue(w, s, k); break;
+	case FLEET_TELL_STOP: do_tell(w, k, STOP_GRACEFUL); break;
+	case FLEET_TELL_HURRY: do_tell(w, k, STOP_HURRY); break;
+	case FLEET_TELL_KILL: do_tell(w, k, STOP_KILL); break;
+	case FLEET_ORPHANS_STOP:
+	case FLEET_ORPHANS_TERM:
+	case FLEET_ORPHANS_KILL: do_orphans(w, k, a.verb); break;
+	case FLEET_DROP_ANCHOR: do_drop(w, s, k); break;
+	case FLEET_NOTHING:
+	case FLEET_EXIT: break;
+	}
+}
+
+/* What must hold when the master has nothing more to do for now */
+
+static bool moves_by_itself(const struct worker *k)
+{
+	return k->lives || !k->eof || !k->reaped;
+}
+
+static void check_seat(struct world *w, size_t i)
+{
+	static const char *const forgotten = "a seat never waits for nothing";
+	const struct seat *s = &w->seats[i];
+	const struct worker *k = &w->workers[i];
+	msec killed_by = msec_add(k->gone_at, s->limits.stop_timeout);
+
+	switch (s->state) {
+	case SEAT_VACANT:
+	case SEAT_FINISHED: demand(w, !k->anchor && !k->lives, "an empty seat is empty"); break;
+	case SEAT_DUE:
+	case SEAT_STRANDED: demand(w, s->due != MSEC_NEVER, forgotten); break;
+	case SEAT_WORKING:
+	case SEAT_RESCUED:
+		demand(w, moves_by_itself(k), forgotten);
+		demand(w, k->reaped || k->told == w->fleet.level, "each worker knows the level");
+		break;
+	case SEAT_ORPHANED:
+		demand(w, k->orphans_stopped, "orphans are told to stop");
+		demand(w, k->orphans_killed || w->now < killed_by, "orphans are killed in the end");
+		demand(w, k->orphans_killed || w->fleet.level < STOP_KILL, "a kill kills orphans");
+		break;
+	}
+}
+
+static void settle(struct world *w)
+{
+	static const char *const verbs[] = {
+		[FLEET_FORK] = "FORK",
+		[FLEET_FORK_RESCUE] = "FORK_RESCUE",
+		[FLEET_TELL_STOP] = "TELL_STOP",
+		[FLEET_TELL_HURRY] = "TELL_HURRY",
+		[FLEET_TELL_KILL] = "TELL_KILL",
+		[FLEET_ORPHANS_STOP] = "ORPHANS_STOP",
+		[FLEET_ORPHANS_TERM] = "ORPHANS_TERM",
+		[FLEET_ORPHANS_KILL] = "ORPHANS_KILL",
+		[FLEET_DROP_ANCHOR] = "DROP_ANCHOR",
+		[FLEET_EXIT] = "EXIT",
+	};
+	struct fleet_action a;
+
+	while ((a = fleet_next(&w->fleet, w->now)).verb != FLEET_NOTHING) {
+		demand(w, w->steps < STEPS_MAX, "it settles");
+		note(w, verbs[a.verb], a.seat != NULL ? index_of(w, a.seat) : 0);
+		carry_out(w, a);
+	}
+	for (size_t i = 0; i < w->n; i++)
+		check_seat(w, i);
+	demand(w, fleet_deadline(&w->fleet) > w->now, "a deadline that was met is not due again");
+}
+
+/* What happens */
+
+static void write_report(struct worker *k, bool holds, const struct seat_end *end)
+{
+	if (k->unread < REPORTS_MAX)
+		k->pipe[k->unread++] = (struct report){ holds, *end };
+}
+
+static void read_report(struct seat *s, struct worker *k)
+{
+	struct report r = k->pipe[0];
+
+	memmove(k->pipe, k->pipe + 1, --k->unread * sizeof(r));
+	fleet_reported(s, r.holds, &r.end);
+}
+
+/* The worker ends its tenure in order, with its last report. */
+static void finish(struct world *w, struct worker *k)
+{
+	struct seat_end end = { .unclean = dice_chance(&w->dice, 20) };
+
+	k->job_lives = false;
+	end.left = dice_chance(&w->dice, 10);
+	end.released = !end.left;
+	end.done = end.released && dice_chance(&w->dice, 5);
+	end.failed = !end.done && dice_chance(&w->dice, 10);
+	k->lock = false;
+	write_report(k, false, &end);
+	k->lives = false;
+}
+
+/* What the master will know of the end, once all is read. */
+static void expect(struct world *w, struct worker *k, const struct seat *s)
+{
+	const struct seat_end *end = &s->end;
+	bool counts = w->fleet.level != STOP_NOT;
+
+	k->gone_at = w->now;
+	if (end->released || end->left) {
+		k->rescue_due = false;
+		k->rescue_deaths = 0;
+		w->unclean |= counts && end->unclean;
+		w->left |= counts && end->left;
+	} else if (k->rescue) {
+		if (++k->rescue_deaths == 5) {
+			w->unclean |= counts;
+			w->left |= counts;
+		}
+	} else {
+		k->rescue_due = s->holds;
+	}
+}
+
+static void live_on(struct world *w, struct worker *k)
+{
+	static const struct seat_end nothing;
+
+	if (w->deaths < DEATHS_MAX && dice_chance(&w->dice, 20)) {
+		w->deaths++;
+		k->lives = false;
+	} else if (k->wants_end && dice_chance(&w->dice, 50)) {
+		finish(w, k);
+	} else if (!k->lock && dice_chance(&w->dice, 50)) {
+		k->lock = true;
+	} else if (k->lock && !k->rescue && !k->job_lives) {
+		/* Reported before the job starts. */
+		write_report(k, true, &nothing);
+		k->job_lives = k->unread > 0;
+	} else if (k->unread < REPORTS_MAX) {
+		write_report(k, k->rescue || k->job_lives, &nothing);
+		k->wants_end |= dice_chance(&w->dice, 10);
+	}
+}
+
+/* The end of a worker reaches the master as its last reports, EOF and SIGCHLD, the last two in
+ * either order. */
+static void bury(struct world *w, struct seat *s, struct worker *k)
+{
+	if (!k->reaped && dice_chance(&w->dice, 50)) {
+		k->reaped = true;
+		if (k->eof)
+			expect(w, k, s);
+		fleet_reaped(&w->fleet, s, w->now);
+	} else if (k->unread > 0) {
+		read_report(s, k);
+	} else if (!k->eof) {
+		k->eof = true;
+		if (k->reaped)
+			expect(w, k, s);
+		fleet_eof(&w->fleet, s, w->now);
+	}
+}
+
+static void orphan(struct world *w, struct seat *s, struct worker *k)
+{
+	if (!k->job_lives)
+		fleet_cleared(s, w->now);
+	else if (!k->stubborn && dice_chance(&w->dice, 20))
+		k->job_lives = false;
+	else if (!s->main_ended && dice_chance(&w->dice, 10))
+		fleet_main_ended(s, w->now); /* others of the job live on */
+}
+
+static void happen_to(struct world *w, size_t i)
+{
+	struct seat *s = &w->seats[i];
+	struct worker *k = &w->workers[i];
+
+	if (s->state == SEAT_ORPHANED) {
+		note(w, "orphan", i);
+		orphan(w, s, k);
+	} else if (k->lives) {
+		note(w, "lives", i);
+		if (k->unread > 0 && dice_chance(&w->dice, 50))
+			read_report(s, k);
+		else
+			live_on(w, k);
+	} else if (!k->reaped || !k->eof) {
+		note(w, "buried", i);
+		bury(w, s, k);
+	}
+}
+
+/* One master */
+
+static void open_world(struct world *w, uint64_t seed)
+{
+	memset(w, 0, sizeof(*w));
+	w->seed = seed;
+	w->dice.state = seed;
+	w->now = 100000;
+	w->n = (size_t)(1 + dice_roll(&w->dice, SEATS_MAX));
+	for (size_t i = 0; i < w->n; i++) {
+		struct seat_limits limits = {
+			.stop_timeout = 1 + dice_roll(&w->dice, 20000),
+			.hurry_timeout = 1 + dice_roll(&w->dice, 5000),
+			.cool_down = dice_roll(&w->dice, 10000),
+		};
+
+		if (dice_chance(&w->dice, 10))
+			limits.stop_timeout = MSEC_NEVER;
+		seat_init(&w->seats[i], &limits, w->now);
+		w->workers[i].eof = w->workers[i].reaped = true;
+		w->list[i] = &w->seats[i];
+	}
+	fleet_init(&w->fleet, w->list, w->n);
+}
+
+static void stop(struct world *w)
+{
+	note(w, "stop", 0);
+	fleet_stop(&w->fleet, dice_chance(&w->dice, 20) ? STOP_KILL : STOP_GRACEFUL, w->now);
+}
+
+static void pass_time(struct world *w)
+{
+	msec deadline = fleet_deadline(&w->fleet);
+	msec next = w->now + dice_roll(&w->dice, 500);
+
+	/* Deadlines are met, or the operator of an endless stop loses patience. */
+	w->now = deadline <= next || (deadline != MSEC_NEVER && dice_chance(&w->dice, 30))
+		     ? deadline
+		     : next;
+}
+
+static void play(struct world *w)
+{
+	int64_t calm = dice_roll(&w->dice, 300);
+
+	settle(w);
+	while (w->exits == 0) {
+		demand(w, w->steps < STEPS_MAX, "it ends");
+		pass_time(w);
+		settle(w);
+		if (calm-- > 0 || dice_chance(&w->dice, 97))
+			happen_to(w, (size_t)dice_roll(&w->dice, (int64_t)w->n));
+		else
+			stop(w);
+		settle(w);
+	}
+	stop(w);
+	settle(w);
+	steps_played += w->steps;
+}
+
+static void keeps_the_rules_whatever_happens(void **state)
+{
+	uint64_t seed = dice_seed();
+	uint64_t runs = dice_runs(RUNS);
+
+	(void)state;
+	for (uint64_t i = 0; i < runs; i++) {
+		struct world w;
+
+		open_world(&w, seed + i);
+		play(&w);
+	}
+	print_message("%llu masters, %llu steps\n", (unsigned long long)runs,
+	    (unsigned long long)steps_played);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(keeps_the_rules_whatever_happens),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

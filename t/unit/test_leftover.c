@@ -1,0 +1,255 @@
+/*
+ * What a dead owner left running is found by its number and birth, by its session and by its
+ * environment, and nobody else is; it gets the limits of a stop, and is gone in the end.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "coord/leftover.h"
+
+#define STATE "/nowhere/test_leftover/%d/state"
+
+static struct err err;
+static char state[64]; /* of this test program: others may run beside it */
+
+struct kind {
+	bool leads; /* a session of its own */
+	bool marked;
+	uint64_t epoch;
+	bool deaf; /* to TERM */
+};
+
+/* A process that has passed its exec: what is ignored stays ignored, what it is called is its own.
+ */
+static pid_t start(const struct kind *k)
+{
+	char mark_state[96], mark_epoch[64];
+	char *marked[] = { mark_state, mark_epoch, NULL }, *none[] = { NULL };
+	char *argv[] = { (char[]){ "sleep" }, (char[]){ "1000" }, NULL };
+	int ready[2];
+	char c;
+	pid_t pid;
+
+	snprintf(mark_state, sizeof(mark_state), "GRACEFUL_STATE=%s", state);
+	snprintf(mark_epoch, sizeof(mark_epoch), "GRACEFUL_EPOCH=%ju", (uintmax_t)k->epoch);
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (k->leads)
+			setsid();
+		if (k->deaf)
+			signal(SIGTERM, SIG_IGN);
+		execve("/bin/sleep", argv, k->marked ? marked : none);
+		_exit(127);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &c, 1), 0); /* the exec has closed it */
+	close(ready[0]);
+	return pid;
+}
+
+/* The signal that ended it. */
+static int end_of(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		assert_int_equal(errno, EINTR);
+	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static void put_down(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	end_of(pid);
+}
+
+static struct leftover leftover(pid_t main, uint64_t born, uint64_t epoch)
+{
+	struct leftover l = { .main = main, .born = born, .epoch = epoch };
+
+	snprintf(l.state, sizeof(l.state), "%s", state);
+	return l;
+}
+
+static void birth_is_of_the_living(void **unused)
+{
+	pid_t pid = start(&(struct kind){ 0 });
+	siginfo_t info;
+
+	(void)unused;
+	assert_true(leftover_birth(getpid()) > 0);
+	assert_true(leftover_birth(pid) >= leftover_birth(getpid()));
+	kill(pid, SIGKILL);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	assert_int_equal(leftover_birth(pid), 0); /* a zombie */
+	end_of(pid);
+	assert_int_equal(leftover_birth(pid), 0);
+	assert_int_equal(leftover_birth(0), 0);
+}
+
+static void main_is_found_by_number_and_birth(void **unused)
+{
+	pid_t pid = start(&(struct kind){ 0 });
+	struct leftover right = leftover(pid, leftover_birth(pid), 7);
+	struct leftover reused = leftover(pid, leftover_birth(pid) + 1, 7);
+
+	(void)unused;
+	assert_int_equal(leftover_any(&right, &err), 1);
+	assert_int_equal(leftover_any(&reused, &err), 0);
+	put_down(pid);
+	assert_int_equal(leftover_any(&right, &err), 0);
+}
+
+static void others_are_found_by_environment(void **unused)
+{
+	pid_t pid = start(&(struct kind){ .leads = true, .marked = true, .epoch = 7 });
+	struct leftover right = leftover(0, 0, 7), other_epoch = leftover(0, 0, 8);
+	struct leftover other_job = leftover(0, 0, 7);
+
+	(void)unused;
+	strcat(other_job.state, "2");
+	assert_int_equal(leftover_any(&right, &err), 1);
+	assert_int_equal(leftover_any(&other_epoch, &err), 0);
+	assert_int_equal(leftover_any(&other_job, &err), 0);
+	put_down(pid);
+	assert_int_equal(leftover_any(&right, &err), 0);
+}
+
+/* A leader with a child in its session, neither of them marked; returns the leader. */
+static pid_t start_session(pid_t *member)
+{
+	int fds[2];
+	pid_t leader;
+
+	assert_int_equal(pipe(fds), 0);
+	leader = fork();
+	assert_true(leader >= 0);
+	if (leader == 0) {
+		setsid();
+		*member = fork();
+		if (*member != 0 && write(fds[1], member, sizeof(*member)) != sizeof(*member))
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	assert_int_equal(read(fds[0], member, sizeof(*member)), sizeof(*member));
+	close(fds[0]);
+	close(fds[1]);
+	return leader;
+}
+
+static void members_of_a_session_count_once_its_leader_was_seen(void **unused)
+{
+	pid_t member;
+	pid_t leader = start_session(&member);
+	struct leftover seen = leftover(leader, leftover_birth(leader), 7), unseen = seen;
+
+	(void)unused;
+	assert_int_equal(leftover_any(&seen, &err), 1);
+	put_down(leader);
+	assert_int_equal(leftover_any(&seen, &err), 1);
+	/* Its number may have been another's: this one was never proven. */
+	assert_int_equal(leftover_any(&unseen, &err), 0);
+	kill(member, SIGKILL);
+	while (leftover_birth(member) != 0)
+		usleep(1000);
+	assert_int_equal(leftover_any(&seen, &err), 0);
+}
+
+static bool never(void *ctx)
+{
+	(void)ctx;
+	return false;
+}
+
+static bool at_once(void *ctx)
+{
+	++*(int *)ctx;
+	return true;
+}
+
+static void main_that_goes_by_itself_is_not_touched(void **unused)
+{
+	const struct job_conf job = { .stop_timeout = MSEC_NEVER, .hurry_timeout = 60000 };
+	pid_t pid = start(&(struct kind){ .leads = true });
+	struct leftover l = leftover(pid, leftover_birth(pid), 7);
+	int asked = 0;
+
+	(void)unused;
+	assert_int_equal(leftover_wait(&l, &job, at_once, &asked, &err), -1);
+	assert_int_equal(asked, 1);
+	assert_int_equal(leftover_birth(pid), l.born);
+	kill(pid, SIGUSR1);
+	assert_int_equal(leftover_wait(&l, &job, never, NULL, &err), 0);
+	assert_int_equal(end_of(pid), SIGUSR1);
+}
+
+static void main_that_stays_is_hurried(void **unused)
+{
+	const struct job_conf job = { .stop_timeout = 60010, .hurry_timeout = 60000 };
+	pid_t pid = start(&(struct kind){ .leads = true });
+	struct leftover l = leftover(pid, leftover_birth(pid), 7);
+
+	(void)unused;
+	assert_int_equal(leftover_wait(&l, &job, never, NULL, &err), 0);
+	assert_int_equal(end_of(pid), SIGTERM);
+}
+
+static void main_that_is_deaf_is_killed(void **unused)
+{
+	const struct job_conf job = { .stop_timeout = 100, .hurry_timeout = 50 };
+	pid_t pid = start(&(struct kind){ .leads = true, .deaf = true });
+	struct leftover l = leftover(pid, leftover_birth(pid), 7);
+
+	(void)unused;
+	assert_int_equal(leftover_wait(&l, &job, never, NULL, &err), 0);
+	assert_int_equal(end_of(pid), SIGKILL);
+}
+
+/* Without a main process there will be no dump, however long a stop may take. */
+static void others_are_ended_when_main_is_gone(void **unused)
+{
+	const struct job_conf job = { .stop_timeout = MSEC_NEVER, .hurry_timeout = 200 };
+	struct kind mild = { .leads = true, .marked = true, .epoch = 7 }, deaf = mild;
+	struct leftover l = leftover(0, 0, 7);
+	pid_t pids[2];
+
+	(void)unused;
+	deaf.deaf = true;
+	pids[0] = start(&mild);
+	pids[1] = start(&deaf);
+	assert_int_equal(leftover_wait(&l, &job, never, NULL, &err), 0);
+	assert_int_equal(end_of(pids[0]), SIGTERM);
+	assert_int_equal(end_of(pids[1]), SIGKILL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(birth_is_of_the_living),
+		cmocka_unit_test(main_is_found_by_number_and_birth),
+		cmocka_unit_test(others_are_found_by_environment),
+		cmocka_unit_test(members_of_a_session_count_once_its_leader_was_seen),
+		cmocka_unit_test(main_that_goes_by_itself_is_not_touched),
+		cmocka_unit_test(main_that_stays_is_hurried),
+		cmocka_unit_test(main_that_is_deaf_is_killed),
+		cmocka_unit_test(others_are_ended_when_main_is_gone),
+	};
+
+	snprintf(state, sizeof(state), STATE, (int)getpid());
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

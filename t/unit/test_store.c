@@ -1,0 +1,452 @@
+#include "state_test.h"
+
+#include "state/record.h"
+#include "state/store.h"
+
+#define SHA_ABC "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+static struct store *store;
+
+static int set_up(void **state)
+{
+	char url[PATH_MAX];
+
+	(void)state;
+	if (scratch_make() < 0)
+		return -1;
+	snprintf(url, sizeof(url), "file://%s/deep/store/", scratch);
+	store = store_open(url, &err);
+	return store != NULL ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	store_close(store);
+	return scratch_remove("small");
+}
+
+/* A descriptor of a scratch file that holds data. */
+static int file_with(const void *data, size_t len)
+{
+	int fd;
+
+	write_file(at("source"), data, len);
+	fd = open(at("source"), O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+/* Puts text as <epoch>-<seq> of "orders"; the URL is the caller's, NULL if it failed. */
+static char *put(const char *text, uint64_t epoch, uint64_t seq)
+{
+	char sha256[RECORD_SHA_LEN + 1];
+	char *url = NULL;
+	int fd = file_with(text, strlen(text));
+
+	if (store_put(store, "orders", epoch, seq, fd, strlen(text), &url, sha256, &err) < 0)
+		assert_null(url);
+	close(fd);
+	return url;
+}
+
+static int get(const char *url, uint64_t size, const char *sha256)
+{
+	int fd = open(at("copy"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int rc;
+
+	assert_true(fd >= 0);
+	rc = store_get(store, url, size, sha256, fd, &err);
+	close(fd);
+	return rc;
+}
+
+static void test_put_and_get(void **state)
+{
+	char expected[PATH_MAX];
+	char *url = put("abc", 7, 3);
+
+	(void)state;
+	snprintf(expected, sizeof(expected), "file://%s/deep/store/orders/7-3", scratch);
+	assert_string_equal(url, expected);
+	assert_text(at("deep/store/orders/7-3"), "abc");
+	assert_int_equal(count(at("deep/store/orders"), ""), 1);
+	assert_int_equal(stat_of(at("deep/store")).st_mode & 07777, 0700);
+	assert_int_equal(stat_of(at("deep/store/orders")).st_mode & 07777, 0700);
+	assert_int_equal(stat_of(at("deep/store/orders/7-3")).st_mode & 07777, 0600);
+	assert_int_equal(get(url, 3, SHA_ABC), 0);
+	assert_text(at("copy"), "abc");
+	free(url);
+}
+
+static void test_all_of_a_large_one_is_copied_from_its_start(void **state)
+{
+	size_t len = (1u << 20) + 17;
+	unsigned char *data = malloc(len);
+	char sha256[RECORD_SHA_LEN + 1];
+	char *url;
+	int fd;
+
+	(void)state;
+	assert_non_null(data);
+	for (size_t i = 0; i < len; i++)
+		data[i] = (unsigned char)(i * 2654435761u >> 16);
+	fd = file_with(data, len);
+	lseek(fd, 99, SEEK_SET);
+	assert_int_equal(store_put(store, "orders", 1, 1, fd, len, &url, sha256, &err), 0);
+	close(fd);
+	assert_file(at("deep/store/orders/1-1"), data, len);
+	assert_int_equal(get(url, len, sha256), 0);
+	assert_file(at("copy"), data, len);
+	free(url);
+	free(data);
+}
+
+static void test_an_empty_one(void **state)
+{
+	char *url = put("", 1, 1);
+
+	(void)state;
+	assert_non_null(url);
+	assert_int_equal(
+	    get(url, 0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"), 0);
+	free(url);
+}
+
+static void test_a_source_of_another_length_is_refused(void **state)
+{
+	char sha256[RECORD_SHA_LEN + 1];
+	char *url = NULL;
+	int fd = file_with("abc", 3);
+
+	(void)state;
+	assert_int_equal(store_put(store, "orders", 1, 1, fd, 4, &url, sha256, &err), -1);
+	assert_says("ends after 3 of 4 bytes");
+	assert_int_equal(store_put(store, "orders", 1, 1, fd, 2, &url, sha256, &err), -1);
+	assert_says("goes on after its 2 bytes");
+	assert_null(url);
+	assert_int_equal(count(at("deep/store/orders"), ""), 0);
+	close(fd);
+}
+
+static void test_a_put_can_be_tried_again(void **state)
+{
+	char *first = put("not committed", 7, 3);
+	char *again = put("abc", 7, 3);
+
+	(void)state;
+	assert_string_equal(first, again);
+	assert_int_equal(get(again, 3, SHA_ABC), 0);
+	free(first);
+	free(again);
+}
+
+static void test_delete(void **state)
+{
+	char *url = put("abc", 7, 3);
+	char *other = put("abc", 7, 4);
+
+	(void)state;
+	assert_int_equal(store_delete(store, url, &err), 0);
+	assert_false(is_there(at("deep/store/orders/7-3")));
+	assert_true(is_there(at("deep/store/orders/7-4")));
+	assert_int_equal(store_delete(store, url, &err), 0);
+	remove_tree(at("deep/store/orders"));
+	assert_int_equal(store_delete(store, other, &err), 0);
+	free(url);
+	free(other);
+}
+
+static void test_a_missing_blob_says_what_to_do(void **state)
+{
+	char *url = put("abc", 7, 3);
+
+	(void)state;
+	assert_int_equal(store_delete(store, url, &err), 0);
+	assert_int_equal(get(url, 3, SHA_ABC), -1);
+	assert_says(url);
+	assert_says("is not there: bring it back");
+	remove_tree(at("deep"));
+	assert_int_equal(get(url, 3, SHA_ABC), -1);
+	assert_says("is not there: bring it back");
+	assert_null(put("abc", 7, 4));
+	assert_says("cannot open the state store");
+	free(url);
+}
+
+static void test_a_damaged_blob_is_refused(void **state)
+{
+	char *url = put("abc", 7, 3);
+
+	(void)state;
+	write_text(at("deep/store/orders/7-3"), "abd");
+	assert_int_equal(get(url, 3, SHA_ABC), -1);
+	assert_says("damaged");
+	assert_says("the record says " SHA_ABC);
+	write_text(at("deep/store/orders/7-3"), "ab");
+	assert_int_equal(get(url, 3, SHA_ABC), -1);
+	assert_says("ends after 2 of 3 bytes");
+	write_text(at("deep/store/orders/7-3"), "abc and more");
+	assert_int_equal(get(url, 3, SHA_ABC), -1);
+	assert_says("goes on after its 3 bytes");
+	free(url);
+}
+
+/* Every one of these would name a file if the URL were believed. */
+static void test_urls_outside_are_refused(void **state)
+{
+	static const char *const tricks[] = {
+		"/outside/orders/7-3",
+		"/deep/store2/orders/7-3",
+		"/deep/store-orders/7-3",
+		"/deep/store/../../outside/orders/7-3",
+		"/deep/store/orders/../../../outside/orders/7-3",
+		"/deep/store/../7-3",
+		"/deep/store/./7-3",
+		"/deep/store//7-3",
+		"/deep/store/7-3",
+		"/deep/store/orders/",
+		"/deep/store/orders",
+		"/deep/store/orders/..",
+		"/deep/store/orders/7-3/",
+		"/deep/store/orders/7-3/../7-4",
+		"/deep/store/orders/x/7-3",
+		"/deep/store/orders/.tmp-7-3",
+		"/deep/store/orders/7-",
+		"/deep/store/orders/-3",
+		"/deep/store/orders/7",
+		"/deep/store/orders/ 7-3",
+		"/deep/store/orders/7-3x",
+		"/deep/store/.hidden/7-3",
+		"/deep/store/orders/1234567890123456789012-1234567890123456789012",
+	};
+	char url[PATH_MAX];
+
+	(void)state;
+	mkdir(at("outside"), 0700);
+	mkdir(at("outside/orders"), 0700);
+	write_text(at("outside/orders/7-3"), "abc");
+	free(put("abc", 7, 3));
+	write_text(at("deep/store/orders/.tmp-7-3"), "abc");
+	write_text(at("deep/store/7-3"), "abc");
+	write_text(at("deep/7-3"), "abc");
+	for (size_t i = 0; i < sizeof(tricks) / sizeof(tricks[0]); i++) {
+		snprintf(url, sizeof(url), "file://%s%s", scratch, tricks[i]);
+		if (get(url, 3, SHA_ABC) == 0 || store_delete(store, url, &err) == 0)
+			fail_msg("accepted %s", url);
+	}
+	snprintf(url, sizeof(url), "http://%s/deep/store/orders/7-3", scratch);
+	assert_int_equal(store_delete(store, url, &err), -1);
+	assert_text(at("outside/orders/7-3"), "abc");
+	assert_text(at("deep/store/orders/7-3"), "abc");
+	assert_text(at("deep/store/7-3"), "abc");
+	assert_text(at("deep/7-3"), "abc");
+}
+
+static void test_links_in_the_store_are_not_followed(void **state)
+{
+	char *url = put("abc", 7, 3);
+
+	(void)state;
+	mkdir(at("outside"), 0700);
+	write_text(at("outside/7-3"), "abc");
+	unlink(at("deep/store/orders/7-3"));
+	assert_int_equal(symlink(at("outside/7-3"), at("deep/store/orders/7-3")), 0);
+	assert_int_equal(get(url, 3, SHA_ABC), -1);
+	remove_tree(at("deep/store/orders"));
+	assert_int_equal(symlink(at("outside"), at("deep/store/orders")), 0);
+	assert_int_equal(get(url, 3, SHA_ABC), -1);
+	assert_int_equal(store_delete(store, url, &err), -1);
+	assert_null(put("abc", 7, 4));
+	assert_int_equal(count(at("outside"), ""), 1);
+	free(url);
+}
+
+static void test_job_names_are_checked(void **state)
+{
+	static const char *const bad[] = { "", ".", "..", "../x", "a/b", "/etc", ".hidden" };
+	char sha256[RECORD_SHA_LEN + 1];
+	char *url = NULL;
+	int fd = file_with("abc", 3);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(store_put(store, bad[i], 1, 1, fd, 3, &url, sha256, &err), -1);
+	assert_int_equal(count(at("deep/store"), ""), 0);
+	close(fd);
+}
+
+static void test_bad_store_urls(void **state)
+{
+	static const char *const bad[] = { "", "/var/lib", "s3://bucket/x", "file://", "file:///",
+		"file://host/dir", "file:/dir", "FILE:///dir" };
+	char url[PATH_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_null(store_open(bad[i], &err));
+		assert_says("file:///DIRECTORY");
+	}
+	snprintf(url, sizeof(url), "file:///%0*d", RECORD_URL_MAX - 80, 0);
+	assert_null(store_open(url, &err));
+	assert_says("too long");
+	write_text(at("plain"), "a file");
+	snprintf(url, sizeof(url), "file://%s/plain/store", scratch);
+	assert_null(store_open(url, &err));
+	assert_says("plain");
+}
+
+/* Whichever step of a put fails, it says so and leaves nothing; then it works again. */
+static void test_a_failed_put_leaves_nothing(void **state)
+{
+	int failures = 0;
+	char *url;
+
+	(void)state;
+	for (int n = 1;; n++) {
+		fail_fsync = n;
+		url = put("abc", 7, 3);
+		if (url != NULL)
+			break;
+		failures++;
+		assert_says("cannot sync");
+		assert_says("Input/output error");
+		assert_int_equal(count(at("deep/store/orders"), ""), 0);
+	}
+	/* The store's directory, the file, the job's directory. */
+	assert_int_equal(failures, 3);
+	fail_fsync = 0;
+	free(url);
+	fail_renameat = 1;
+	assert_null(put("abc", 7, 4));
+	assert_says("cannot rename");
+	assert_int_equal(count(at("deep/store/orders"), ""), 1);
+	assert_text(at("deep/store/orders/7-3"), "abc");
+}
+
+static void test_a_file_size_limit(void **state)
+{
+	char sha256[RECORD_SHA_LEN + 1];
+	static char large[100000];
+	char *url = NULL;
+	int fd = file_with(large, sizeof(large));
+	int rc;
+
+	(void)state;
+	limit_file_size(50000);
+	rc = store_put(store, "orders", 1, 1, fd, sizeof(large), &url, sha256, &err);
+	limit_file_size(RLIM_INFINITY);
+	assert_int_equal(rc, -1);
+	assert_says("File too large");
+	assert_says("deep/store/orders");
+	assert_int_equal(count(at("deep/store/orders"), ""), 0);
+	close(fd);
+}
+
+static struct store *store_on_small(void)
+{
+	char url[PATH_MAX];
+
+	mount_small("small");
+	snprintf(url, sizeof(url), "file://%s/small", scratch);
+	store_close(store);
+	store = store_open(url, &err);
+	return store;
+}
+
+static void test_a_full_disk(void **state)
+{
+	char sha256[RECORD_SHA_LEN + 1];
+	static char large[100000];
+	char *url;
+	int fd;
+
+	(void)state;
+	assert_non_null(store_on_small());
+	fd = file_with(large, sizeof(large));
+	assert_int_equal(
+	    store_put(store, "orders", 1, 1, fd, sizeof(large), &url, sha256, &err), -1);
+	close(fd);
+	assert_says("No space left on device");
+	assert_int_equal(err.code, ENOSPC);
+	assert_int_equal(count(at("small/orders"), ""), 0);
+	url = put("abc", 1, 2);
+	assert_non_null(url);
+	free(url);
+}
+
+static void test_a_read_only_disk(void **state)
+{
+	char *url;
+
+	(void)state;
+	assert_non_null(store_on_small());
+	url = put("abc", 1, 1);
+	make_read_only("small");
+	assert_null(put("abc", 1, 2));
+	assert_says("Read-only file system");
+	assert_int_equal(get(url, 3, SHA_ABC), 0);
+	assert_int_equal(store_delete(store, url, &err), -1);
+	assert_says("Read-only file system");
+	free(url);
+}
+
+static void test_left_overs_of_the_dead_are_swept(void **state)
+{
+	(void)state;
+	free(put("abc", 7, 3));
+	write_text(at("deep/store/orders/.tmp-6-9"), "a killed worker's");
+	write_text(at("deep/store/orders/.tmp-7-4"), "its successor's");
+	write_text(at("deep/store/orders/.tmp-10-1"), "a newer owner's");
+	write_text(at("deep/store/orders/.tmp-notes"), "a person's");
+	free(put("abc", 7, 4));
+	assert_false(is_there(at("deep/store/orders/.tmp-6-9")));
+	assert_false(is_there(at("deep/store/orders/.tmp-7-4")));
+	assert_true(is_there(at("deep/store/orders/.tmp-10-1")));
+	assert_true(is_there(at("deep/store/orders/.tmp-notes")));
+	assert_text(at("deep/store/orders/7-3"), "abc");
+}
+
+/* An owner that lost the lock may still be copying when the new one begins. */
+static void steal_temp(void)
+{
+	before_renameat = NULL;
+	unlink(at("deep/store/orders/.tmp-7-3"));
+}
+
+static void test_a_put_that_was_swept_fails(void **state)
+{
+	(void)state;
+	before_renameat = steal_temp;
+	assert_null(put("abc", 7, 3));
+	assert_says("cannot rename");
+	assert_int_equal(count(at("deep/store/orders"), ""), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_put_and_get),
+		TEST(test_all_of_a_large_one_is_copied_from_its_start),
+		TEST(test_an_empty_one),
+		TEST(test_a_source_of_another_length_is_refused),
+		TEST(test_a_put_can_be_tried_again),
+		TEST(test_delete),
+		TEST(test_a_missing_blob_says_what_to_do),
+		TEST(test_a_damaged_blob_is_refused),
+		TEST(test_urls_outside_are_refused),
+		TEST(test_links_in_the_store_are_not_followed),
+		TEST(test_job_names_are_checked),
+		TEST(test_bad_store_urls),
+		TEST(test_a_failed_put_leaves_nothing),
+		TEST(test_a_file_size_limit),
+		TEST(test_a_full_disk),
+		TEST(test_a_read_only_disk),
+		TEST(test_left_overs_of_the_dead_are_swept),
+		TEST(test_a_put_that_was_swept_fails),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
