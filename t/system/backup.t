@@ -1,0 +1,226 @@
+#!/usr/bin/perl
+# The state of a running job: when it is backed up, where it is put, and what is left of the one before.
+use strict;
+use warnings;
+
+use JSON::PP qw(decode_json);
+use Test::More;
+
+use Graceful::Test qw(wait_for slurp spew);
+
+my $box = Graceful::Test->new;
+chmod(0777, $box->dir);    # jobs of other users leave notes there
+
+# Replaces the state of a job from outside, as the job would.
+sub put_state {
+    my ($master, $job, $data) = @_;
+    my $path = "$master->{work_dir}/jobs/$job/state";
+    my ($uid, $gid) = (stat "$master->{work_dir}/jobs/$job")[ 4, 5 ];
+
+    spew("$path.tmp", $data);
+    chown($uid, $gid, "$path.tmp");
+    rename("$path.tmp", $path) or die "$path: $!";
+    return;
+}
+
+# The last committed record.
+sub record {
+    my ($job) = @_;
+    my $text = slurp($box->path("local/graceful/jobs/$job/state"));
+    return $text eq '' ? {} : decode_json($text);
+}
+
+sub blobs {
+    my ($job) = @_;
+    return map { substr($_, length $box->path("store/$job/")) } glob($box->path("store/$job/{*,.tmp*}"));
+}
+
+sub wait_seq {
+    my ($job, $seq) = @_;
+    return wait_for("$job to be committed with seq $seq", sub { (record($job)->{seq} // 0) >= $seq && record($job) });
+}
+
+sub running {
+    my ($master, $job) = @_;
+    $master->wait_state($job => 'running');
+    wait_for("$job to be up", sub { -e $box->path("$job.up") });
+    return;
+}
+
+sub stop_ok {
+    my ($master, $status) = @_;
+
+    $master->signal('INT');
+    return is($master->wait_exit, $status // 0, "$master->{instance} stops");
+}
+
+sub quiet_job {
+    my ($name, $start, $stop) = @_;
+    return $box->job($name, ($start // '') . "\ntouch \"\$dir/$name.up\"", $stop);
+}
+
+subtest 'a backup every interval, of a new state only' => sub {
+    my $conf = $box->config('web-1', {
+        still => { command => quiet_job('still'), checkpoint => '100ms' },
+        busy => { command => quiet_job('busy'), checkpoint => '100ms' },
+        slow => { command => quiet_job('slow'), checkpoint => '1h' },
+    });
+    my $master = $box->start($conf);
+
+    running($master, $_) for qw(still busy slow);
+    put_state($master, slow => 'never mind');
+    put_state($master, still => 'first');
+    is(wait_seq(still => 1)->{size}, 5, 'the first state is backed up');
+    ok(!record('still')->{clean}, 'as one of a job that runs');
+    for my $n (1 .. 8) {
+        put_state($master, busy => "state $n");
+        is(wait_seq(busy => $n)->{seq}, $n, "state $n of the busy one");
+    }
+    put_state($master, still => 'second');
+    is(wait_seq(still => 2)->{seq}, 2, 'what did not change was not backed up meanwhile');
+    is_deeply(record('slow'), {}, 'nor what changed, before its interval ended');
+    wait_for('the status file to tell', sub { ($master->job('still')->{seq} // 0) == 2 });
+    ok($master->job('still')->{saved} > 0, 'the status file tells when');
+    stop_ok($master);
+    is(slurp("$master->{work_dir}/jobs/slow/state"), 'never mind', 'the state of the slow one');
+    is(record('slow')->{seq}, 1, 'is committed at the stop');
+    ok(record($_)->{clean}, "$_ is clean") for qw(still busy slow);
+};
+
+subtest 'a backup when asked' => sub {
+    my $conf = $box->config('web-1', {
+        one => { command => quiet_job('one'), checkpoint => 'infinity' },
+        two => { command => quiet_job('two'), checkpoint => 'infinity' },
+        told => {
+            command => quiet_job('told', 'trap "echo told | dump" USR2'),
+            checkpoint => 'infinity', checkpoint_signal => 'USR2',
+        },
+        beat => {
+            command => quiet_job('beat', 'n=0; trap "n=\$((n+1)); echo \$n | dump" USR2'),
+            checkpoint => '100ms', checkpoint_signal => 'USR2',
+        },
+    });
+    my $master = $box->start($conf);
+    my ($rc, $out);
+
+    running($master, $_) for qw(one two told beat);
+    put_state($master, $_ => 'a') for qw(one two);
+    ($rc, $out) = $box->run($box->graceful, 'checkpoint', '-c', $conf, 'one');
+    is($rc, 0, 'graceful checkpoint JOB');
+    is(wait_seq(one => 1)->{seq}, 1, 'backs that one up');
+    wait_seq(beat => 3);
+    pass('checkpoint_signal is sent every interval');
+    is_deeply(record('two'), {}, 'the other one is left alone');
+    is_deeply(record('told'), {}, 'also the one with a signal');
+    put_state($master, one => 'bb');
+    $master->signal('USR1');
+    is(wait_seq(two => 1)->{seq}, 1, 'USR1 to the master backs up all');
+    is(wait_seq(told => 1)->{size}, 5, 'with the checkpoint_signal to those that have one');
+    is(wait_seq(one => 2)->{size}, 2, 'also once more');
+    put_state($master, one => 'ccc');
+    kill 'USR1', $master->wait_state(one => 'running')->{worker_pid};
+    is(wait_seq(one => 3)->{size}, 3, 'USR1 to a worker');
+    ($rc, undef, $out) = $box->run($box->graceful, 'checkpoint', '-c', $conf, 'nobody');
+    isnt($rc, 0, 'a job that is not there');
+    like($out, qr/nobody/, 'is named');
+    ok($master->job($_)->{restarts} == 0, "no signal did harm to $_") for qw(one two told beat);
+    stop_ok($master);
+};
+
+subtest 'small states in the record, large ones in the store' => sub {
+    my $more = { state => { url => 'file://' . $box->path('store'), inline_max => '1KiB' } };
+    my %jobs = map { $_ => { command => quiet_job($_), checkpoint => '100ms' } } qw(edge over empty large);
+    my $conf;
+    my $master;
+    my $big = join '', map { pack('N', $_ * 2654435761 % 2**32) } 1 .. 2_000_000;
+
+    $jobs{$_}{user} = 'nobody' for $> == 0 ? qw(edge large) : ();
+    $conf = $box->config('web-1', \%jobs, $more);
+    $master = $box->start($conf);
+    running($master, $_) for sort keys %jobs;
+    put_state($master, edge => 'e' x 1024);
+    put_state($master, over => 'o' x 1025);
+    put_state($master, empty => '');
+    put_state($master, large => $big);
+    is(wait_seq(edge => 1)->{size}, 1024, 'inline_max bytes');
+    ok(exists record('edge')->{data}, 'are in the record');
+    is_deeply([ blobs('edge') ], [], 'and not in the store');
+    is(wait_seq(over => 1)->{size}, 1025, 'one byte more');
+    ok(!exists record('over')->{data}, 'is not in the record');
+    like(record('over')->{url}, qr{^file://}, 'which names');
+    is(scalar(blobs('over')), 1, 'a blob');
+    is(wait_seq(empty => 1)->{size}, 0, 'a state of no bytes is one');
+    is(wait_seq(large => 1)->{size}, 8_000_000, '8 MB');
+    for my $n (2 .. 5) {
+        put_state($master, over => 'o' x (1025 + $n));
+        wait_seq(over => $n);
+    }
+    wait_for('the old blobs to go', sub { blobs('over') == 1 });
+    is((blobs('over'))[0], record('over')->{epoch} . '-5', 'the one that is left is the last');
+    is((stat $box->path('store/over'))[2] & 077, 0, "nobody else may look into the store");
+    put_state($master, over => 'small now');
+    wait_seq(over => 6);
+    wait_for('the last blob to go', sub { blobs('over') == 0 });
+    put_state($master, over => 'p' x 5000);
+    stop_ok($master);
+    is(record('over')->{size}, 5000, 'the last one');
+    is(scalar(blobs('over')), 1, 'is one blob');
+    is(scalar(blobs('large')), 1, 'of the large one, too');
+
+    # On another machine, which has nothing but the coordinator and the store.
+    $master = $box->start($box->config('web-2', \%jobs, $more));
+    $master->wait_state($_ => 'running') for sort keys %jobs;
+    is(slurp("$master->{work_dir}/jobs/edge/state"), 'e' x 1024, 'the edge is restored');
+    is(slurp("$master->{work_dir}/jobs/over/state"), 'p' x 5000, 'what is over it');
+    ok(slurp("$master->{work_dir}/jobs/large/state") eq $big, '8 MB, each byte');
+    is((stat "$master->{work_dir}/jobs/large/state")[4], (stat "$master->{work_dir}/jobs/large")[4], "owned by the job's user");
+    ok(-e "$master->{work_dir}/jobs/empty/state" && -z _, 'no bytes: a file of no bytes');
+    my $pid = $master->wait_state(empty => 'running')->{job_pid};
+    like(slurp("/proc/$pid/environ"), qr/\0GRACEFUL_RESTORED=clean\0/, 'and GRACEFUL_RESTORED tells that it is one');
+    stop_ok($master);
+    is(scalar(blobs($_)), 1, "still one blob of $_") for qw(over large);
+};
+
+subtest 'state_max' => sub {
+    my $conf = $box->config('web-1', { fat => { command => quiet_job('fat'), checkpoint => '100ms', state_max => '1000B' } });
+    my $master = $box->start($conf);
+
+    running($master, 'fat');
+    put_state($master, fat => 'f' x 1000);
+    is(wait_seq(fat => 1)->{size}, 1000, 'as large as state_max');
+    put_state($master, fat => 'f' x 1001);
+    $master->wait_log(qr/fat: .*cannot save the state, the last good one stays.*/);
+    like($master->log_text, qr/state_max/, 'the message names state_max');
+    stop_ok($master, 3);
+    is(record('fat')->{size}, 1000, 'the last good one was kept');
+    ok(!record('fat')->{clean}, 'as unclean');
+    is($master->status->{exit}, 3, 'the status file tells it, too');
+};
+
+# Every user may have just so many watches: with many jobs on a machine there are too few of them.
+subtest 'no inotify' => sub {
+    my $unshare = "unshare --user --map-root-user sh -c";
+    my $limit = 'echo 0 >/proc/sys/user/max_inotify_instances';
+    plan skip_all => 'cannot make a user namespace' if system("$unshare '$limit' 2>/dev/null") != 0;
+    local $ENV{GRACEFUL} = $box->script('limited', "exec $unshare '$limit; exec \"\$0\" \"\$@\"' '" . $box->graceful . "' \"\$@\"");
+    my $conf = $box->config('web-1', {
+        blind => { command => quiet_job('blind'), checkpoint => '100ms' },
+        asked => { command => quiet_job('asked'), checkpoint => 'infinity' },
+        signalled => { command => quiet_job('signalled', 'trap "echo x | dump" USR2'), checkpoint => 'infinity', checkpoint_signal => 'USR2' },
+    });
+    my $master = $box->start($conf);
+
+    running($master, $_) for qw(blind asked signalled);
+    like($master->log_text, qr/ blind: .*inotify.*max_user_instances/, 'the log says what to do');
+    for my $n (1 .. 3) {
+        put_state($master, blind => 'b' x $n);
+        is(wait_seq(blind => $n)->{size}, $n, "state $n is backed up");
+    }
+    put_state($master, asked => 'a');
+    $master->signal('USR1');
+    is(wait_seq(asked => 1)->{size}, 1, 'so is what was asked for');
+    is(wait_seq(signalled => 1)->{size}, 2, 'and the answer to a checkpoint_signal');
+    stop_ok($master);
+};
+
+done_testing();

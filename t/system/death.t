@@ -1,0 +1,252 @@
+#!/usr/bin/perl
+# Deaths: of the master, of workers at every point of a job's life, and of both at once. Whatever dies, no two copies of a job
+# run, no lock waits for a time-out, and the next owner starts from the last state that counts.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+
+use Graceful::Actor;
+use Graceful::Test qw(alive slurp spew wait_for);
+
+my %limits = (stop_timeout => 'infinity', hurry_timeout => '100ms', checkpoint => '100ms');
+
+sub job_of {
+    my ($actor, $words, $more) = @_;
+
+    return { orders => { command => $actor->command(@{$words}), %limits, %{ $more // {} } } };
+}
+
+# A box, its master with one job that runs, and the journal of that job.
+sub running {
+    my ($words, $more) = @_;
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $master = $box->start($box->config('web-1', job_of($actor, $words, $more)));
+
+    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    return ($box, $actor, $master);
+}
+
+# A master that starts while the job is another's, and waits for it.
+sub successor {
+    my ($box, $actor, $words) = @_;
+    my $next = $box->start($box->config('web-2', job_of($actor, $words // [])));
+
+    $next->wait_log(qr/waits for the lock/);
+    return $next;
+}
+
+# The successor got the job, alone, and hands it back in order. Returns what its job was told.
+sub takes_over {
+    my ($next, $actor, $how) = @_;
+    my $start;
+
+    wait_for("$next->{instance} is ready", sub { $next->job('orders')->{ready} });
+    $start = $actor->wait_start;
+    is("$start->{by} $start->{restored} $start->{count}", "$next->{instance} $how", 'the next owner starts right');
+    is($actor->count(qr/^overlap/), 0, 'and meets nobody');
+    $next->signal('INT');
+    is($next->wait_exit, 0, 'and stops in order');
+    is_deeply([$actor->survivors], [], 'nothing is left of any job');
+    return $start;
+}
+
+sub worker_of { return $_[0]->job('orders')->{worker_pid} }
+
+subtest 'the master is killed: its workers drain by themselves' => sub {
+    my ($box, $actor, $master) = running(['family']);
+    my $worker = worker_of($master);
+    my $next = successor($box, $actor);
+
+    $master->signal('KILL');
+    $master->wait_exit;
+    takes_over($next, $actor, 'clean 1');
+    is($actor->count(qr/^INT$/), 2, 'one INT for each job');
+    wait_for('the worker is gone', sub { !alive($worker) });
+};
+
+subtest 'the master is killed in the middle of a stop' => sub {
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $hold = $box->path('go');
+    my $master = $box->start($box->config('web-1', job_of($actor, ["hold=$hold"])));
+
+    wait_for('ready', sub { $master->job('orders')->{ready} });
+    my $next = successor($box, $actor);
+    $master->signal('INT');
+    $actor->wait_for_line(qr/^INT$/);
+    $master->signal('KILL');
+    $master->wait_exit;
+    $master->wait_log(qr/the master is gone/);
+    spew($hold, '');
+    takes_over($next, $actor, 'clean 1');
+};
+
+subtest 'the master is killed, and a new one starts at once in the same directories' => sub {
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $hold = $box->path('go');
+    my $conf = $box->config('web-1', job_of($actor, ["hold=$hold"]));
+    my $master = $box->start($conf);
+
+    wait_for('ready', sub { $master->job('orders')->{ready} });
+    my $old = $actor->wait_start->{pid};
+    $master->signal('KILL');
+    $master->wait_exit;
+    my $again = $box->start($conf);
+    $again->wait_state(orders => 'standby');
+    ok(alive($old), 'the old job still dumps');
+    spew($hold, '');
+    takes_over($again, $actor, 'clean 1');
+};
+
+subtest 'a worker is killed: a rescue worker commits the dump and releases' => sub {
+    my ($box, $actor, $master) = running(['family', 'once']);
+    my $next = successor($box, $actor);
+
+    kill('KILL', worker_of($master));
+    wait_for('the next is ready', sub { $next->job('orders')->{ready} });
+    is($actor->count(qr/^INT$/), 1, 'the job was told to stop, once');
+    like($master->log_text, qr/worker was ended by SIGKILL.*rescue.*committed the state and released/s, 'the master tells');
+    $master->wait_state(orders => 'standby');
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'the first master has nothing to regret');
+    takes_over($next, $actor, 'clean 1');
+};
+
+subtest 'a worker is killed and its job is busy with its dump' => sub {
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $hold = $box->path('go');
+    my $master = $box->start($box->config('web-1', job_of($actor, ["hold=$hold", 'once'])));
+
+    wait_for('ready', sub { $master->job('orders')->{ready} });
+    my $next = successor($box, $actor);
+    kill('KILL', worker_of($master));
+    $actor->wait_for_line(qr/^INT$/);
+    $master->wait_log(qr/worker was ended by SIGKILL/);
+    is($actor->count(qr/^start/), 1, 'nobody takes over while it dumps');
+    spew($hold, '');
+    $master->wait_state(orders => 'standby');
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'the first master');
+    takes_over($next, $actor, 'clean 1');
+};
+
+subtest 'a worker is killed while its job dumps in a stop' => sub {
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $hold = $box->path('go');
+    my $master = $box->start($box->config('web-1', job_of($actor, ["hold=$hold"])));
+
+    wait_for('ready', sub { $master->job('orders')->{ready} });
+    my $next = successor($box, $actor);
+    $master->signal('INT');
+    $actor->wait_for_line(qr/^INT$/);
+    kill('KILL', worker_of($master));
+    $master->wait_log(qr/worker was ended by SIGKILL/);
+    spew($hold, '');
+    is($master->wait_exit, 0, 'still, the state was dumped and the lock released');
+    takes_over($next, $actor, 'clean 1');
+};
+
+subtest 'a rescue worker is killed, too' => sub {
+    my ($box, $actor, $master) = running([]);
+
+    kill('KILL', worker_of($master));
+    for (1 .. 2) {
+        my ($rescue) = $master->wait_log(qr/rescue worker.*pid=\d+/) && $master->log_text =~ /.*rescue worker.*pid=(\d+)/s;
+        kill('KILL', $rescue);
+    }
+    wait_for('the job runs again', sub { $actor->count(qr/^start/) == 2 });
+    like($actor->wait_start(2)->{count}, qr/^[01]$/, 'from a state that counts');
+    is($actor->count(qr/^overlap/), 0, 'alone');
+    wait_for('ready', sub { $master->job('orders')->{ready} });
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'exit status');
+};
+
+subtest 'a worker is killed while it waits' => sub {
+    my ($box, $actor, $master) = running([]);
+    my $next = successor($box, $actor);
+    my $worker = worker_of($next);
+
+    kill('KILL', $worker);
+    wait_for('another one waits', sub { (worker_of($next) // $worker) != $worker });
+    $next->wait_state(orders => 'standby');
+    ok(alive($actor->wait_start->{pid}), 'the owner is not concerned');
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'the owner goes');
+    takes_over($next, $actor, 'clean 1');
+};
+
+subtest 'master and worker are killed at once' => sub {
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $hold = $box->path('go');
+    my $master = $box->start($box->config('web-1', job_of($actor, ['early', "hold=$hold"])));
+
+    wait_for('a backup', sub { $master->job('orders')->{seq} });
+    my $next = successor($box, $actor);
+    kill('KILL', $master->pid, worker_of($master));
+    $master->wait_exit;
+    $actor->wait_for_line(qr/^INT$/);
+    # The lock is free, as nobody has it; but the job dumps.
+    $next->wait_log(qr/waits for .*left/);
+    is($actor->count(qr/^start/), 1, 'the next owner does not start yet');
+    spew($hold, '');
+    takes_over($next, $actor, 'crash 0');
+};
+
+subtest 'master and worker are killed, and the job has a stubborn family' => sub {
+    my ($box, $actor, $master) = running(['early', 'family']);
+
+    wait_for('a backup', sub { $master->job('orders')->{seq} });
+    kill('KILL', $master->pid, worker_of($master));
+    $master->wait_exit;
+    takes_over($box->start($box->config('web-2', job_of($actor, []))), $actor, 'crash 0');
+};
+
+subtest 'master and worker are killed, and the job does not listen' => sub {
+    my ($box, $actor, $master) = running(['early', 'ignore=INT,TERM', 'family']);
+
+    wait_for('a backup', sub { $master->job('orders')->{seq} });
+    kill('KILL', $master->pid, worker_of($master));
+    $master->wait_exit;
+    takes_over($box->start($box->config('web-2',
+        job_of($actor, [], { stop_timeout => '2100ms', hurry_timeout => '2s' }))), $actor, 'crash 0');
+    is($actor->count(qr/^TERM$/), 1, 'it was told to hurry, then killed');
+};
+
+subtest 'who waits for what the dead left can be stopped' => sub {
+    my ($box, $actor, $master) = running(['hold=/nonexistent']);
+    my $old = $actor->wait_start->{pid};
+
+    kill('KILL', $master->pid, worker_of($master));
+    $master->wait_exit;
+    my $next = $box->start($box->config('web-2', job_of($actor, [])));
+    $next->wait_log(qr/waits for .*left/);
+    $next->signal('INT');
+    is($next->wait_exit, 0, 'exit status');
+    ok(alive($old), 'it was given its time');
+    kill('KILL', $old);
+    takes_over($box->start($box->config('web-3', job_of($actor, []))), $actor, 'none 0');
+};
+
+subtest 'a job that gave up root hears of its worker\'s death all the same' => sub {
+    plan(skip_all => 'needs root') if $> != 0;
+    my ($box, $actor, $master) = running(['nodump', 'drop=65534', 'once']);
+
+    $actor->wait_for_line(qr/^dropped$/);
+    kill('KILL', worker_of($master));
+    $actor->wait_for_line(qr/^INT$/);
+    is($actor->count(qr/^INT$/), 1, 'once');
+    $actor->wait_for_line(qr/^dropped$/, 2);
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'exit status');
+};
+
+done_testing;

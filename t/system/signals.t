@@ -1,0 +1,226 @@
+#!/usr/bin/perl
+# Who hears of a signal, and how often: groups, terminals, shells, and single workers.
+use strict;
+use warnings;
+
+use Fcntl qw(O_RDWR O_NOCTTY);
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use POSIX qw(setpgid setsid);
+use Test::More;
+
+use Graceful::Actor;
+use Graceful::Test qw(alive slurp spew wait_for);
+
+my %limits = (stop_timeout => 'infinity', hurry_timeout => '60s');
+
+# A box, its master with one job that runs, and the journal of that job.
+sub running {
+    my ($words, $prepare) = @_;
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $master = $box->start(
+        $box->config('web-1', { orders => { command => $actor->command(@{$words}), %limits } }), $prepare);
+
+    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    return ($box, $actor, $master);
+}
+
+# A second master that waits for the job of the first.
+sub standby {
+    my ($box, $actor) = @_;
+    my $second = $box->start($box->config('web-2', { orders => { command => $actor->command, %limits } }));
+
+    $second->wait_state(orders => 'standby');
+    $second->wait_log(qr/waits for the lock, held by web-1/);
+    return $second;
+}
+
+sub told_once {
+    my ($actor, $master) = @_;
+
+    is($master->wait_exit, 0, 'exit status');
+    is_deeply([grep { /^[A-Z]+\d?$/ } $actor->lines], ['INT'], 'the job was told once, and by nobody else');
+    is(scalar(() = $master->log_text =~ /stopping on/g), 1, 'so was the master');
+    is_deeply([$actor->survivors], [], 'nothing of the job is left');
+    return;
+}
+
+subtest 'a signal to the whole group' => sub {
+    my ($box, $actor, $master) = running([], sub { setpgid(0, 0) });
+
+    kill('INT', -$master->pid);
+    told_once($actor, $master);
+};
+
+# Numbers of ioctls of Linux, as Perl's core has none for pseudo-terminals.
+use constant { TIOCGPTN => 0x80045430, TIOCSPTLCK => 0x40045431 };
+
+sub open_terminal {
+    sysopen(my $terminal, '/dev/ptmx', O_RDWR | O_NOCTTY) or return;
+    my ($number, $unlock) = (pack('i', 0), pack('i', 0));
+
+    ioctl($terminal, TIOCSPTLCK, $unlock) or return;
+    ioctl($terminal, TIOCGPTN, $number) or return;
+    return ($terminal, '/dev/pts/' . unpack('i', $number));
+}
+
+subtest 'Ctrl-C in a terminal' => sub {
+    my ($terminal, $name) = open_terminal();
+
+    plan(skip_all => 'no pseudo-terminals here') if !defined $name || !-e $name;
+    # The child becomes the leader of the terminal's session; its group is the foreground group.
+    my ($box, $actor, $master) = running([], sub {
+        setsid();
+        sysopen(my $tty, $name, O_RDWR) or POSIX::_exit(126);
+        POSIX::dup2(fileno($tty), 0);
+    });
+    syswrite($terminal, "\x03");
+    told_once($actor, $master);
+};
+
+subtest 'a shell that started it with "&" has SIGINT ignored' => sub {
+    my ($box, $actor, $master) = running([], sub { $SIG{$_} = 'IGNORE' for qw(INT QUIT CHLD) });
+
+    $master->signal('INT');
+    told_once($actor, $master);
+};
+
+subtest 'a parent that blocked every signal' => sub {
+    my ($box, $actor, $master) = running([], sub {
+        my $all = POSIX::SigSet->new;
+        $all->fillset;
+        POSIX::sigprocmask(POSIX::SIG_SETMASK(), $all);
+    });
+
+    $master->signal('TERM');
+    told_once($actor, $master);
+};
+
+subtest 'a worker that is told INT hands over, and queues behind' => sub {
+    my ($box, $actor, $first) = running([]);
+    my $second = standby($box, $actor);
+    my $worker = $first->job('orders')->{worker_pid};
+
+    kill('INT', $worker);
+    $actor->wait_for_line(qr/^start .*restored=clean count=1 by=web-2$/);
+    $first->wait_state(orders => 'standby');
+    isnt($first->job('orders')->{worker_pid}, $worker, 'a new worker waits');
+    $second->signal('INT');
+    is($second->wait_exit, 0, 'the second master goes');
+    $actor->wait_for_line(qr/^start .*restored=clean count=2 by=web-1$/);
+    wait_for('ready again', sub { $first->job('orders')->{ready} });
+    $first->signal('INT');
+    is($first->wait_exit, 0, 'and then the first');
+    is($actor->count(qr/^overlap/), 0, 'never two at once');
+};
+
+subtest 'a worker that is told INT again and again' => sub {
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $hold = $box->path('go');
+    my $master = $box->start($box->config('web-1',
+        { orders => { command => $actor->command("hold=$hold", 'once'), %limits } }));
+
+    wait_for('ready', sub { $master->job('orders')->{ready} });
+    my $worker = $master->job('orders')->{worker_pid};
+    kill('INT', $worker);
+    $actor->wait_for_line(qr/^INT$/);
+    for (1 .. 20) {
+        kill($_ % 2 ? 'INT' : 'TERM', $worker);
+        select(undef, undef, undef, 0.002);
+    }
+    spew($hold, '');
+    $actor->wait_start(2);
+    is($actor->count(qr/^INT$/), 1, 'the job heard of it once');
+    is($actor->count(qr/^TERM$/), 0, 'and is not hurried');
+    wait_for('ready', sub { $master->job('orders')->{ready} });
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'exit status');
+};
+
+subtest 'a worker that is told QUIT kills its job and hands over' => sub {
+    my ($box, $actor, $master) = running(['early']);
+
+    wait_for('a backup', sub {
+        kill('USR1', $master->job('orders')->{worker_pid});
+        $master->job('orders')->{seq};
+    });
+    kill('QUIT', $master->job('orders')->{worker_pid});
+    $actor->wait_for_line(qr/^start .*restored=crash count=0/);
+    is($actor->count(qr/^INT|^TERM|^dumped/), 0, 'no dump');
+    wait_for('ready', sub { $master->job('orders')->{ready} });
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'the master is not concerned');
+};
+
+subtest 'USR1 asks for a checkpoint: of every job, or of one' => sub {
+    my $box = Graceful::Test->new;
+    my %actors = map { $_ => Graceful::Actor->new($box, $_) } qw(orders clicks);
+    my $master = $box->start($box->config('web-1', { map { $_ => {
+        command => $actors{$_}->command, checkpoint => 'infinity', checkpoint_signal => 'USR1', %limits,
+    } } keys %actors }));
+
+    for my $job (keys %actors) {
+        wait_for("$job is ready", sub { $master->job($job)->{ready} });
+    }
+    $master->signal('USR1');
+    for my $job (keys %actors) {
+        wait_for("$job is saved", sub { ($master->job($job)->{seq} // 0) == 1 });
+    }
+    kill('USR1', $master->job('orders')->{worker_pid});
+    wait_for('orders is saved again', sub { ($master->job('orders')->{seq} // 0) == 2 });
+    is($actors{clicks}->count(qr/^USR1$/), 1, 'the other one was not asked again');
+    is($master->job('clicks')->{clean} ? 1 : 0, 0, 'a periodic backup is not called clean');
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'exit status');
+};
+
+subtest 'signals that this version has no use for harm nobody' => sub {
+    my ($box, $actor, $master) = running([]);
+    my $pid = $actor->wait_start->{pid};
+
+    $master->signal('WINCH');    # comes with every change of a terminal's size
+    for my $signal (qw(HUP USR2 TTIN TTOU)) {
+        kill($signal, $master->job('orders')->{worker_pid});
+        $master->signal($signal);
+        $master->wait_log(qr/SIG$signal/, "the master speaks of $signal");
+    }
+    ok(alive($pid), 'the job runs on');
+    $master->signal('INT');
+    told_once($actor, $master);
+};
+
+subtest 'standby: a stop just leaves the queue' => sub {
+    my ($box, $actor, $first) = running([]);
+    my $second = standby($box, $actor);
+
+    $second->signal('INT');
+    is($second->wait_exit, 0, 'exit status');
+    is($actor->count(qr/^start/), 1, 'nothing was started');
+    ok(alive($actor->wait_start->{pid}), 'the owner runs on');
+    my $third = standby($box, $actor);
+    $third->signal('QUIT');
+    is($third->wait_exit, 0, 'QUIT, too');
+    $first->signal('INT');
+    is($first->wait_exit, 0, 'the owner stops');
+};
+
+subtest 'a second master with the same run_dir or work_dir' => sub {
+    my ($box, $actor, $first) = running([]);
+    my $pid = $first->pid;
+
+    for my $key (qw(run_dir work_dir)) {
+        my $second = $box->start($box->config("same-$key",
+            { orders => { command => $actor->command } }, { $key => $first->{$key} }));
+
+        is($second->wait_exit, 1, "$key: exit status");
+        like($second->log_text, qr/another master runs here, pid $pid\b.*$key/, 'names the first one');
+        is($first->job('orders')->{state}, 'running', 'which is not disturbed');
+        ok(-e "$first->{$key}/graceful.pid", 'and keeps its PID file');
+    }
+    $first->signal('INT');
+    told_once($actor, $first);
+};
+
+done_testing;

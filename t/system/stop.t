@@ -1,0 +1,234 @@
+#!/usr/bin/perl
+# Stopping the master: gracefully, in a hurry, at once; how long a job is given, and what the exit status says.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+
+use Graceful::Actor;
+use Graceful::Test qw(spew wait_for);
+
+# A box, its master with one job that runs, and the journal of that job.
+sub running {
+    my ($words, $more) = @_;
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $master = $box->start($box->config('web-1', { orders => { command => $actor->command(@{$words}), %{ $more // {} } } }));
+
+    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    return ($box, $actor, $master);
+}
+
+# What a job that starts on the same machine afterwards finds.
+sub next_start {
+    my ($box, $actor) = @_;
+    my $starts = $actor->count(qr/^start/);
+    my $next = $box->start($box->config('web-2', { orders => { command => $actor->command } }));
+    my $start = $actor->wait_start($starts + 1);
+
+    wait_for('the next job is ready', sub { $next->job('orders')->{ready} });
+    $next->signal('INT');
+    is($next->wait_exit, 0, 'the next owner works');
+    return $start;
+}
+
+my %infinite = (stop_timeout => 'infinity', hurry_timeout => '60s');
+
+my %quick = (stop_timeout => 'infinity', hurry_timeout => '100ms');
+
+for my $signal (qw(INT TERM)) {
+    subtest "$signal: the job dumps, commits, releases; the master goes last" => sub {
+        my ($box, $actor, $master) = running(['family'], \%quick);
+
+        $master->signal($signal);
+        is($master->wait_exit, 0, 'exit status');
+        is($actor->count(qr/^INT$/), 1, 'told once');
+        is($actor->count(qr/^end$/), 1, 'came to its own end');
+        is_deeply([$actor->survivors], [], 'nothing of the job is left');
+        ok(!-e "$master->{run_dir}/graceful.pid", 'no PID file');
+        like($master->log_text, qr/
+            the\ job\ exited .* killing\ every\ process .* committed\ the\ state\ and\ released
+            .* stopped:\ jobs=1\ .* locks_released=1\ .* exit=0
+        /xs, 'in this order');
+        my $start = next_start($box, $actor);
+        is("$start->{restored} $start->{count}", 'clean 1', 'the next owner resumes the dump');
+        is($actor->count(qr/^overlap/), 0, 'and met nobody');
+    };
+}
+
+subtest 'a second INT hurries, a third kills' => sub {
+    my ($box, $actor, $master) = running(['hold=/nonexistent'], \%infinite);
+
+    $master->signal('INT');
+    $actor->wait_for_line(qr/^INT$/);
+    is($master->ended, 0, 'infinity waits');
+    $master->signal('INT');
+    $actor->wait_for_line(qr/^TERM$/);
+    wait_for('the status says so', sub { ($master->job('orders')->{state} // '') eq 'dumping' });
+    $master->signal('INT');
+    is($master->wait_exit, 3, 'not dumped');
+    is($actor->count(qr/^INT$/), 1, 'one INT for the job');
+    is($actor->count(qr/^TERM$/), 1, 'one TERM');
+    is(next_start($box, $actor)->{restored}, 'none', 'there was no state before');
+};
+
+subtest 'hurried by TERM, a job dumps and exits 0' => sub {
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $hold = $box->path('go');
+    my $master = $box->start($box->config('web-1',
+        { orders => { command => $actor->command("hold=$hold"), %infinite } }));
+
+    wait_for('ready', sub { $master->job('orders')->{ready} });
+    $master->signal('TERM');
+    $actor->wait_for_line(qr/^INT$/);
+    $master->signal('INT');
+    $actor->wait_for_line(qr/^TERM$/);
+    spew($hold, '');
+    is($master->wait_exit, 0, 'exit status');
+    is_deeply([@{ next_start($box, $actor) }{qw(restored count)}], ['clean', 1], 'the dump counts');
+};
+
+subtest 'a hurried job that does not listen is killed after hurry_timeout' => sub {
+    my ($box, $actor, $master) = running(['early', 'ignore=INT,TERM', 'family'],
+        { stop_timeout => 'infinity', hurry_timeout => '100ms', checkpoint => '100ms' });
+
+    wait_for('a backup', sub { $master->job('orders')->{seq} });
+    $master->signal('INT');
+    $actor->wait_for_line(qr/^INT$/);
+    $master->signal('INT');
+    is($master->wait_exit, 3, 'exit status');
+    is_deeply([$actor->survivors], [], 'nothing of the job is left');
+    like($master->log_text, qr/locks_released=1 unclean=1/, 'the lock was released');
+    my $start = next_start($box, $actor);
+    is("$start->{restored} $start->{count}", 'crash 0', 'the last good state is kept and marked');
+    is($actor->count(qr/^overlap/), 0, 'and met nobody');
+};
+
+subtest 'QUIT kills at once, without a dump' => sub {
+    my ($box, $actor, $master) = running(['early', 'family'], { %infinite, checkpoint => '100ms' });
+
+    wait_for('a backup', sub { $master->job('orders')->{seq} });
+    $master->signal('QUIT');
+    is($master->wait_exit, 3, 'exit status');
+    is_deeply([grep { /^(?:INT|TERM|dumped)/ } $actor->lines], [], 'the job was not asked');
+    is_deeply([$actor->survivors], [], 'nothing of it is left');
+    is(next_start($box, $actor)->{restored}, 'crash', 'the lock is free');
+};
+
+subtest 'QUIT after INT' => sub {
+    my ($box, $actor, $master) = running(['hold=/nonexistent'], \%infinite);
+
+    $master->signal('INT');
+    $actor->wait_for_line(qr/^INT$/);
+    $master->signal('QUIT');
+    is($master->wait_exit, 3, 'exit status');
+    is($actor->count(qr/^TERM$/), 0, 'no TERM on the way');
+};
+
+subtest 'TERM and KILL come by themselves with stop_timeout' => sub {
+    my ($box, $actor, $master) = running(['ignore=INT,TERM'], { stop_timeout => '2100ms', hurry_timeout => '2s' });
+
+    $master->signal('INT');
+    is($master->wait_exit, 3, 'exit status');
+    is_deeply([grep { /^(?:INT|TERM)$/ } $actor->lines], [qw(INT TERM)], 'INT, then TERM');
+    like($master->log_text, qr/SIGINT to the job.*has to hurry: sent SIGTERM.*killing every process/s, 'in this order');
+};
+
+subtest 'EXTEND_TIMEOUT_USEC gives a dump the time it asks for' => sub {
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $other = Graceful::Actor->new($box, 'clicks');
+    my $hold = $box->path('go');
+    my %limits = (stop_timeout => '2s', hurry_timeout => '1s');
+    my $master = $box->start($box->config('web-1', {
+        orders => { command => $actor->command("hold=$hold", 'extend=600000000'), %limits },
+        clicks => { command => $other->command('hold=/nonexistent', 'ignore=INT,TERM'), %limits },
+    }));
+
+    wait_for('both ready', sub { $master->job('orders')->{ready} && $master->job('clicks')->{ready} });
+    $master->signal('INT');
+    # The other one has the same limits and did not ask: when it is gone, this one's would be over, too.
+    wait_for('the other job is killed', sub { $master->log_text =~ /clicks.*the job was ended by SIGKILL/ });
+    is($actor->count(qr/^TERM$/), 0, 'not hurried');
+    spew($hold, '');
+    is($master->wait_exit, 3, 'one dump of two');
+    is($actor->count(qr/^dumped 1$/), 1, 'the one that asked');
+};
+
+subtest 'an exit status other than 0 marks the state' => sub {
+    my ($box, $actor, $master) = running(['exit=5'], \%infinite);
+
+    $master->signal('INT');
+    is($master->wait_exit, 3, 'exit status');
+    my $start = next_start($box, $actor);
+    is("$start->{restored} $start->{count}", 'crash 1', 'what it wrote is kept, as unclean');
+};
+
+subtest 'a lock that cannot be released: status 4' => sub {
+    my ($box, $actor, $master) = running(['hold=/nonexistent'], \%infinite);
+    my $worker = $master->job('orders')->{worker_pid};
+
+    $master->signal('INT');
+    $actor->wait_for_line(qr/^INT$/);
+    # Somebody removes the lock file, so the rescue worker cannot prove that the job is its own.
+    unlink($box->path('local') . '/graceful/jobs/orders/lock') or die "no lock file: $!\n";
+    kill('KILL', $worker);
+    wait_for('the master has noticed', sub { $master->log_text =~ /worker was ended by SIGKILL/ });
+    $master->signal('QUIT');
+    is($master->wait_exit, 4, 'exit status');
+    is_deeply([$actor->survivors], [], 'still, nothing of the job is left');
+};
+
+subtest 'a stop while a job is stopped by SIGSTOP' => sub {
+    my ($box, $actor, $master) = running([], \%infinite);
+
+    kill('STOP', $actor->wait_start->{pid});
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'it is woken to dump');
+    is($actor->count(qr/^dumped/), 1, 'and did');
+};
+
+subtest 'a stop while its worker is stopped by SIGSTOP' => sub {
+    my ($box, $actor, $master) = running([], \%infinite);
+
+    kill('STOP', $master->job('orders')->{worker_pid});
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'it is woken to hand over');
+    is($actor->count(qr/^dumped/), 1, 'the job dumped');
+};
+
+subtest 'a stop during the backoff' => sub {
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $master = $box->start($box->config('web-1',
+        { orders => { command => $actor->command('crash'), restart_min => '1h', restart_max => '1h', %infinite } }));
+
+    $master->wait_state(orders => 'backoff');
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'exit status');
+    is($actor->count(qr/^start/), 1, 'not started again');
+};
+
+subtest 'many jobs, some of which do not dump' => sub {
+    my $box = Graceful::Test->new;
+    my %actors = map { $_ => Graceful::Actor->new($box, $_) } qw(a b c d e f);
+    my %words = (b => ['exit=1'], d => ['nodump'], f => ['ignore=INT']);
+    my $master = $box->start($box->config('web-1', {
+        map { $_ => {
+            command => $actors{$_}->command(@{ $words{$_} // [] }), %infinite,
+            $_ eq 'f' ? (stop_timeout => '10s', hurry_timeout => '9900ms') : (),
+        } } keys %actors }));
+
+    for my $job (keys %actors) {
+        wait_for("$job is ready", sub { $master->job($job)->{ready} });
+    }
+    $master->signal('INT');
+    is($master->wait_exit, 3, 'exit status');
+    like($master->log_text, qr/stopped: jobs=6 .*locks_released=6 unclean=1 left=0/, 'every lock released');
+    is($_->count(qr/^INT$/), 1, "$_->{name} was told once") for values %actors;
+};
+
+done_testing;
