@@ -304,7 +304,7 @@ struct follow *follow_open(const char *path, const struct place *from)
 	}
 	/* Before the first look at the files: what happens after that look wakes us. */
 	f->watch = open_watch(path);
-	if (f->watch < 0)
+	if (f->watch < 0 && errno != EMFILE && errno != ENOSPC)
 		goto fail;
 	if (from->known && resume(f, from) < 0)
 		goto fail;
@@ -339,6 +339,6 @@ void follow_drain(struct follow *f)
 {
 	char buf[4096];
 
-	while (read(f->watch, buf, sizeof(buf)) > 0)
+	while (f->watch >= 0 && read(f->watch, buf, sizeof(buf)) > 0)
 		continue;
 }

@@ -48,7 +48,10 @@ void follow_place(const struct follow *f, struct place *p);
 /* How many gaps there were since follow_open(). */
 uint64_t follow_gaps(const struct follow *f);
 
-/* Readable when anything happened to the files; follow_drain() empties it. */
+/*
+ * Readable when anything happened to the files; follow_drain() empties it. -1 where the kernel has
+ * no more inotify instances for this user (128 by default): look again every now and then.
+ */
 int follow_fd(const struct follow *f);
 void follow_drain(struct follow *f);
 

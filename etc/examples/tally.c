@@ -19,6 +19,7 @@
 #include "tally_state.h"
 
 #define BATCH 1000        /* lines between two looks at the clock */
+#define LOOK_PAUSE 500    /* milliseconds between two looks at the files, without inotify */
 #define STATUS_PAUSE 1000 /* milliseconds between two status messages, at least */
 
 static const char usage_text[] =
@@ -187,6 +188,8 @@ static void wait_for_lines(struct run *r)
 		sooner(&timeout, r->status_at);
 	if (graceful_watchdog_msec() > 0)
 		sooner(&timeout, r->ping_at);
+	if (fds[0].fd < 0)
+		sooner(&timeout, now() + LOOK_PAUSE);
 	(void)poll(fds, sizeof(fds) / sizeof(fds[0]), timeout);
 	follow_drain(r->follow);
 }

@@ -21,6 +21,7 @@ int find_run_dir(const struct cli_args *args, char **run_dir)
 	struct conf_errors errors;
 	struct conf *conf;
 
+	*run_dir = NULL;
 	if (args->run_dir != NULL) {
 		*run_dir = strdup(args->run_dir);
 		return *run_dir != NULL ? EXIT_OK : cli_fail(EXIT_CANNOT, "out of memory");
@@ -159,7 +160,7 @@ int find_open(const struct cli_args *args, struct master *m)
 	int status = find_run_dir(args, &run_dir);
 	int found;
 
-	if (status != EXIT_OK)
+	if (run_dir == NULL)
 		return status;
 	found = find_master(run_dir, m, &e);
 	free(run_dir);

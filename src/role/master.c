@@ -433,8 +433,10 @@ static int open_posts(struct master *m, struct err *e)
 	m->n = c->n_jobs;
 	m->posts = calloc(m->n + 1, sizeof(*m->posts));
 	m->seats = calloc(m->n + 1, sizeof(*m->seats));
-	if (m->posts == NULL || m->seats == NULL)
-		return err_set(e, "out of memory for %zu jobs", m->n);
+	if (m->posts == NULL || m->seats == NULL) {
+		m->n = 0;
+		return err_set(e, "out of memory for %zu jobs", c->n_jobs);
+	}
 	for (size_t i = 0; i < m->n; i++) {
 		post_init(&m->posts[i], c->jobs[i], m, clock_now());
 		m->seats[i] = &m->posts[i].seat;
@@ -498,6 +500,12 @@ static void close_all(struct master *m)
 	ev_loop_destroy(m->loop);
 }
 
+static int cannot_run(const struct master_options *options, const struct err *e)
+{
+	log_error("cannot run with %s: %s", options->conf_file, e->text);
+	return EXIT_CANNOT;
+}
+
 int master_run(const struct conf *conf, const struct master_options *options)
 {
 	struct master m = { .conf = conf };
@@ -507,10 +515,12 @@ int master_run(const struct conf *conf, const struct master_options *options)
 	log_open(conf->log_syslog, conf->log_level);
 	log_who("master", NULL);
 	/* Signals first: once the PID file is there somebody may send one. */
-	if (open_loop(&m, &e) != 0 || home_open(&m.home, conf, &e) != 0 ||
-	    kin_adopt_orphans(&e) != 0 || open_posts(&m, &e) != 0) {
-		log_error("cannot run with %s: %s", options->conf_file, e.text);
-		return EXIT_CANNOT;
+	if (open_loop(&m, &e) != 0)
+		return cannot_run(options, &e);
+	if (kin_adopt_orphans(&e) != 0 || open_posts(&m, &e) != 0 ||
+	    home_open(&m.home, conf, &e) != 0) {
+		close_all(&m);
+		return cannot_run(options, &e);
 	}
 	raise_limit(&m);
 	status = run(&m);

@@ -772,8 +772,10 @@ static void accounts_are_resolved(void **state)
 	struct conf *conf;
 
 	(void)state;
-	if (geteuid() != 0 || pw == NULL)
+	if (geteuid() != 0 || pw == NULL) {
 		skip();
+		return;
+	}
 	conf = parse_good(JOB("'user': 'nobody', 'group': '4242'"));
 	job = conf->jobs[0];
 	assert_true(job->switch_user);
@@ -818,8 +820,10 @@ static void supplementary_groups_are_kept(void **state)
 		pw = gr == NULL || gr->gr_mem[0] == NULL ? NULL : getpwnam(gr->gr_mem[0]);
 	} while (gr != NULL && (pw == NULL || pw->pw_gid == gr->gr_gid));
 	endgrent();
-	if (geteuid() != 0 || gr == NULL)
+	if (geteuid() != 0 || gr == NULL || pw == NULL) {
 		skip();
+		return;
+	}
 	snprintf(text, sizeof(text), JOB("'user': '%s'"), pw->pw_name);
 	conf = parse_good(text);
 	for (size_t i = 0; i < conf->jobs[0]->n_groups; i++)

@@ -615,12 +615,12 @@ static void test_restore_sweeps_left_overs(void **state)
 
 static bool numbers_are_known;
 
-ssize_t getrandom(void *buf, size_t size, unsigned int flags)
+ssize_t getrandom(void *buffer, size_t length, unsigned int flags)
 {
 	if (!numbers_are_known)
-		return syscall(SYS_getrandom, buf, size, flags);
-	memset(buf, 0, size);
-	return (ssize_t)size;
+		return syscall(SYS_getrandom, buffer, length, flags);
+	memset(buffer, 0, length);
+	return (ssize_t)length;
 }
 
 static void plant_at_temp(void)
