@@ -202,26 +202,28 @@ fail:
 	return -1;
 }
 
-static bool is_kept(int fd, const int *keep, size_t n)
+/* The smallest of keep that is not below fd, or -1. */
+static int next_kept(int fd, const int *keep, size_t n)
 {
+	int next = -1;
+
 	for (size_t i = 0; i < n; i++) {
-		if (keep[i] == fd)
-			return true;
+		if (keep[i] >= fd && (next < 0 || keep[i] < next))
+			next = keep[i];
 	}
-	return false;
+	return next;
 }
 
 void fs_close_others(const int *keep, size_t n)
 {
-	int top = 2;
+	int from = 3;
+	int kept;
 
-	for (size_t i = 0; i < n; i++) {
-		if (keep[i] > top)
-			top = keep[i];
+	/* Gap by gap: a master of many jobs hands a worker descriptors with high numbers. */
+	while ((kept = next_kept(from, keep, n)) >= 0) {
+		if (kept > from)
+			close_range((unsigned)from, (unsigned)kept - 1, 0);
+		from = kept + 1;
 	}
-	for (int fd = 3; fd < top; fd++) {
-		if (!is_kept(fd, keep, n))
-			close(fd);
-	}
-	closefrom(top + 1);
+	closefrom(from);
 }

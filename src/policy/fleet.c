@@ -71,14 +71,16 @@ void fleet_reported(struct seat *s, bool holds, const struct seat_end *end)
 }
 
 /*
- * A tenure that ended in order is followed by the next at once, unless ends come thick and fast: a
- * job with on_exit "release" that has nothing to do, or a lock that is lost again and again. After
- * a rescue the pause counts from the death.
+ * A tenure that ended in order is followed by the next at once, unless ends that nobody asked for
+ * come thick and fast: a job with on_exit "release" that has nothing to do, or a lock that is lost
+ * again and again. After a rescue the pause counts from the death.
  */
 static void requeue(struct seat *s, bool rescue, msec now)
 {
 	if (rescue) {
 		s->due = msec_add(s->ended, s->delay);
+	} else if (s->end.asked) {
+		s->due = now; /* a standby that comes late is a gap at the next hand-over */
 	} else if (was_quiet(s, now)) {
 		s->delay = 0;
 		s->ended = now;

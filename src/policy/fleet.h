@@ -53,6 +53,7 @@ struct seat_end {
 	bool left;     /* could not release; the lease runs out by itself */
 	bool unclean;  /* a state was not dumped cleanly */
 	bool failed;   /* gave up after max_failures */
+	bool asked;    /* it was told to hand the job over */
 	bool done;     /* the job is finished for ever */
 };
 

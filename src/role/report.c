@@ -48,8 +48,9 @@ json_t *report_public(const struct report *r)
 
 static void put_private(json_t *o, const struct report *r, bool *ok)
 {
-	json_t *end = json_pack("{s:b,s:b,s:b,s:b,s:b}", "released", r->end.released, "left",
-	    r->end.left, "unclean", r->end.unclean, "failed", r->end.failed, "done", r->end.done);
+	json_t *end = json_pack("{s:b,s:b,s:b,s:b,s:b,s:b}", "released", r->end.released, "left",
+	    r->end.left, "unclean", r->end.unclean, "failed", r->end.failed, "asked", r->end.asked,
+	    "done", r->end.done);
 
 	put(o, "end", end, ok);
 	put(o, "owner", json_boolean(r->owner), ok);
@@ -143,7 +144,8 @@ static bool take_end(json_t *o, struct seat_end *end)
 
 	return json_is_object(v) && need_bool(v, "released", &end->released) &&
 	       need_bool(v, "left", &end->left) && need_bool(v, "unclean", &end->unclean) &&
-	       need_bool(v, "failed", &end->failed) && need_bool(v, "done", &end->done);
+	       need_bool(v, "failed", &end->failed) && need_bool(v, "asked", &end->asked) &&
+	       need_bool(v, "done", &end->done);
 }
 
 int report_decode(const char *text, size_t len, struct report *r, struct err *e)

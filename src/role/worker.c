@@ -28,6 +28,7 @@ static void fill_end(const struct life *l, struct seat_end *end)
 	end->left = gone && l->left;
 	end->unclean = gone && l->dump == LIFE_DUMP_UNCLEAN;
 	end->failed = gone && l->failed;
+	end->asked = gone && l->stopping;
 	end->done = gone && l->done;
 }
 

@@ -206,7 +206,8 @@ void worker_job_stop(struct worker *w)
 	w->stop_again_at = MSEC_NEVER;
 	if (w->job_pid == 0)
 		return;
-	if (now < w->spawned_at + SETTLE_MS && !kin_minds_signal(w->job_pid, signo)) {
+	if (!w->report.ready && now < w->spawned_at + SETTLE_MS &&
+	    !kin_minds_signal(w->job_pid, signo)) {
 		w->stop_again_at = now + SETTLE_LOOK_MS;
 		worker_rearm(w);
 		return;

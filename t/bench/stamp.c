@@ -71,6 +71,25 @@ static void dump(char *path, const char *data, size_t size, bool durable)
 		sync_dir_of(path);
 }
 
+/* Never called, as the signals are blocked. But a process in sigwait() looks as if they were not,
+ * and the handler shows the worker that they will not just end it: it need not wait. */
+static void hear(int signo)
+{
+	(void)signo;
+}
+
+static void expect_signals(sigset_t *stop)
+{
+	struct sigaction sa = { .sa_handler = hear };
+
+	sigemptyset(stop);
+	sigaddset(stop, SIGINT);
+	sigaddset(stop, SIGTERM);
+	sigprocmask(SIG_BLOCK, stop, NULL);
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+}
+
 int main(int argc, char *argv[])
 {
 	struct timespec now;
@@ -81,10 +100,7 @@ int main(int argc, char *argv[])
 	int signo;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	sigemptyset(&stop);
-	sigaddset(&stop, SIGINT);
-	sigaddset(&stop, SIGTERM);
-	sigprocmask(SIG_BLOCK, &stop, NULL);
+	expect_signals(&stop);
 	if (argc < 3) {
 		fprintf(stderr, "usage: stamp FIFO NAME [SIZE [STATE]]\n");
 		return 64;

@@ -16,9 +16,6 @@ use MIME::Base64 qw(decode_base64);
 use Time::HiRes qw(clock_gettime sleep time CLOCK_MONOTONIC);
 
 $| = 1;
-# By exit(), so that Graceful::Test ends the masters and removes the directory.
-$SIG{$_} = sub { print "\ninterrupted, cleaning up\n"; exit(130) } for qw(INT TERM HUP);
-
 my $began = clock_gettime(CLOCK_MONOTONIC);
 my $box = Graceful::Test->new;
 my $graceful = $box->graceful;
@@ -29,6 +26,15 @@ my @streams = (@numbered, -s $real_log ? 'packages' : ());
 my %feeder;
 my @gaps;
 my $failed = 0;
+
+$SIG{$_} = \&interrupted for qw(INT TERM HUP PIPE);
+
+# Ends the masters and their jobs, and removes the directory.
+sub interrupted {
+    $box->clean_up;
+    print "\ninterrupted; everything that was started is ended\n" if $$ == $box->{owner};
+    exit(130);
+}
 
 sub say_line { return print('         ', @_, "\n") }
 

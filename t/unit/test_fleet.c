@@ -21,6 +21,7 @@ enum what {
 	UP,         /* the worker reports that it holds nothing */
 	HOLDS,      /* that the lock is its */
 	RELEASED,   /* that it released it */
+	ASKED,      /* likewise, as it was told to */
 	UNCLEAN,    /* likewise, without a clean dump */
 	LEFT,       /* that it could not release it */
 	GAVE_UP,    /* released after too many failures */
@@ -65,7 +66,8 @@ static void open_script(struct script *s, const struct seat_limits *limits)
 static void report(struct script *s, enum what what)
 {
 	struct seat_end end = {
-		.released = what == RELEASED || what == UNCLEAN || what == GAVE_UP || what == DONE,
+		.released = what != UP && what != HOLDS && what != LEFT,
+		.asked = what == ASKED,
 		.left = what == LEFT,
 		.unclean = what == UNCLEAN,
 		.failed = what == GAVE_UP,
@@ -83,6 +85,7 @@ static void happen(struct script *s, enum what what, msec now)
 	case UP:
 	case HOLDS:
 	case RELEASED:
+	case ASKED:
 	case UNCLEAN:
 	case LEFT:
 	case GAVE_UP:
@@ -260,6 +263,21 @@ static void short_tenures_are_spaced_out(void **state)
 	    /* After a quiet minute all is forgiven. */
 	    AT(260630, RELEASED, "", WORKING), AT(260630, AT_EOF, "", WORKING),
 	    AT(260630, REAPED, "DROP_ANCHOR FORK", WORKING));
+}
+
+/* A standby that is not there in time is a gap at the next hand-over. */
+static void what_was_asked_for_is_not_spaced_out(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, ASKED, "", WORKING), AT(200000, AT_EOF, "", WORKING),
+	    AT(200000, REAPED, "DROP_ANCHOR FORK", WORKING), AT(200010, HOLDS, "", WORKING),
+	    AT(200020, ASKED, "", WORKING), AT(200020, AT_EOF, "", WORKING),
+	    AT(200020, REAPED, "DROP_ANCHOR FORK", WORKING), AT(200030, HOLDS, "", WORKING),
+	    AT(200040, RELEASED, "", WORKING), AT(200040, AT_EOF, "", WORKING),
+	    AT(200040, REAPED, "DROP_ANCHOR FORK", WORKING));
 }
 
 static void a_finished_job_wants_no_worker(void **state)
@@ -549,6 +567,7 @@ int main(void)
 		cmocka_unit_test(what_was_unclean_before_the_stop_does_not_count),
 		cmocka_unit_test(a_job_that_was_handed_over_queues_again),
 		cmocka_unit_test(short_tenures_are_spaced_out),
+		cmocka_unit_test(what_was_asked_for_is_not_spaced_out),
 		cmocka_unit_test(a_finished_job_wants_no_worker),
 		cmocka_unit_test(a_job_that_gave_up_here_cools_down),
 		cmocka_unit_test(a_seat_that_waits_for_its_fork_is_empty_for_a_stop),

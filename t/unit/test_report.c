@@ -13,9 +13,9 @@
 
 #include "role/report.h"
 
-#define END                                                                                       \
-	"\"end\":{\"released\":false,\"left\":false,\"unclean\":false,\"failed\":false,\"done\":" \
-	"false}"
+#define END                                                                              \
+	"\"end\":{\"released\":false,\"left\":false,\"unclean\":false,\"failed\":false," \
+	"\"asked\":false,\"done\":false}"
 
 static struct err err;
 
@@ -40,6 +40,7 @@ static void assert_same_end(const struct seat_end *a, const struct seat_end *b)
 	assert_int_equal(a->left, b->left);
 	assert_int_equal(a->unclean, b->unclean);
 	assert_int_equal(a->failed, b->failed);
+	assert_int_equal(a->asked, b->asked);
 	assert_int_equal(a->done, b->done);
 }
 
@@ -118,12 +119,13 @@ static void test_every_end(void **state)
 	struct report r = a_report();
 
 	(void)state;
-	for (int bits = 0; bits < 32; bits++) {
+	for (int bits = 0; bits < 64; bits++) {
 		r.end.released = bits & 1;
 		r.end.left = bits & 2;
 		r.end.unclean = bits & 4;
 		r.end.failed = bits & 8;
 		r.end.done = bits & 16;
+		r.end.asked = bits & 32;
 		assert_round_trip(&r);
 	}
 }
@@ -266,7 +268,7 @@ static void test_a_field_of_a_wrong_type(void **state)
 	static const char *const numbers[] = { "since", "restarts", "epoch", "job_pid", "lease_ms",
 		"seq", "size", "saved", "lease" };
 	static const char *const bools[] = { "owner", "ready", "clean", "end.released", "end.left",
-		"end.unclean", "end.failed", "end.done" };
+		"end.unclean", "end.failed", "end.asked", "end.done" };
 	static const char *const wrong[] = { "\"1\"", "1.5", "1.0", "null", "[]", "{}" };
 
 	(void)state;
@@ -335,7 +337,7 @@ static void test_a_text_that_is_too_long(void **state)
 static void test_a_missing_field(void **state)
 {
 	static const char *const keys[] = { "owner", "state", "end", "released", "left", "unclean",
-		"failed", "done" };
+		"failed", "asked", "done" };
 	struct report r = a_report();
 
 	(void)state;
