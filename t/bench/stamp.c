@@ -112,5 +112,6 @@ int main(int argc, char *argv[])
 	sigwait(&stop, &signo);
 	if (data != NULL && path != NULL)
 		dump(path, data, size, argc > 4);
+	free(data);
 	return 0;
 }
