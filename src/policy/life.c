@@ -23,12 +23,18 @@ void life_init(struct life *l, const struct life_conf *conf, struct backoff *b)
 	disarm(l);
 }
 
-void life_init_rescue(struct life *l, const struct life_conf *conf, struct backoff *b, bool clean)
+void life_init_rescue(
+    struct life *l, const struct life_conf *conf, struct backoff *b, bool placed, bool clean)
 {
 	life_init(l, conf, b);
 	l->rescue = true;
-	l->ran = true;
+	l->ran = placed;
 	l->clean = clean;
+}
+
+bool life_is_placed(const struct life *l)
+{
+	return l->placed || l->ran;
 }
 
 /* Steps that several transitions share */
@@ -177,7 +183,7 @@ static unsigned standby_granted(struct life *l, msec is_done, msec now)
 	l->owner = true;
 	disarm(l);
 	if (l->rescue)
-		return commit_and_release(l, now);
+		return hand_over(l, now);
 	if (is_done) {
 		l->done = true;
 		return release_alone(l);

@@ -122,10 +122,17 @@ struct life {
 	msec term_at, kill_at, watchdog_at, retry_at, give_up_at;
 };
 
-/* b and conf must outlive l. rescue_clean: for a rescue worker, whether the job was seen to exit
- * with status 0. */
+/* b and conf must outlive l. */
 void life_init(struct life *l, const struct life_conf *conf, struct backoff *b);
-void life_init_rescue(struct life *l, const struct life_conf *conf, struct backoff *b, bool clean);
+/* placed: what the dead worker last said of life_is_placed(). clean: the job was seen to exit with
+ * status 0. */
+void life_init_rescue(
+    struct life *l, const struct life_conf *conf, struct backoff *b, bool placed, bool clean);
+
+/* Whether the file in the state's place is of this tenure: restored in it, or by a job that ran in
+ * it. Before that it is what an earlier tenure left, older than the record, and must never be
+ * committed. */
+bool life_is_placed(const struct life *l);
 
 /* What happened -> what to do. Events that make no sense in a state (late answers) are ignored. */
 unsigned life_event(struct life *l, enum life_event ev, msec arg, msec now);

@@ -60,6 +60,7 @@ pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
 		.nofile = shared->nofile,
 		.known_seq = p->known_seq,
 		.rescue = rescue,
+		.rescue_placed = p->report.placed,
 		.rescue_clean = p->orphan_clean,
 		.rescue_epoch = p->report.epoch,
 	};

@@ -25,6 +25,7 @@
 struct report {
 	char state[REPORT_STATE_MAX + 1]; /* as status.json calls it */
 	bool owner;       /* the lock is this worker's: a rescue must follow if it dies now */
+	bool placed;      /* life_is_placed(): that rescue may commit the state file */
 	pid_t job_pid;    /* 0: none runs */
 	uint64_t lease;   /* id, 0: none */
 	int64_t lease_ms; /* left, -1: no lease */

@@ -40,6 +40,7 @@ static void fill_report(struct worker *w)
 
 	snprintf(r->state, sizeof(r->state), "%s", life_state_shown(l->state));
 	r->owner = l->owner;
+	r->placed = life_is_placed(l);
 	r->job_pid = w->job_pid;
 	r->lease = w->coord != NULL ? coord_lease(w->coord) : 0;
 	r->lease_ms = l->owner && until != MSEC_NEVER ? until - clock_now() : -1;
@@ -402,7 +403,8 @@ static void open_policies(struct worker *w)
 	    &w->backoff, j->restart_min, j->restart_max, j->failure_window, j->max_failures, seed);
 	pacer_init(&w->pacer, j->checkpoint, j->checkpoint_signal != 0);
 	if (w->setup->rescue)
-		life_init_rescue(&w->life, &w->life_conf, &w->backoff, w->setup->rescue_clean);
+		life_init_rescue(&w->life, &w->life_conf, &w->backoff, w->setup->rescue_placed,
+		    w->setup->rescue_clean);
 	else
 		life_init(&w->life, &w->life_conf, &w->backoff);
 	w->kill_again_at = MSEC_NEVER;

@@ -34,7 +34,8 @@ struct worker_setup {
 	uint64_t known_seq;
 	/* A rescue worker finishes what a dead one held. */
 	bool rescue;
-	bool rescue_clean; /* the job was seen to exit with status 0 */
+	bool rescue_placed; /* the state file is of the dead one's tenure */
+	bool rescue_clean;  /* the job was seen to exit with status 0 */
 	uint64_t rescue_epoch;
 };
 

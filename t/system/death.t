@@ -153,6 +153,34 @@ subtest 'a worker is killed while its job dumps in a stop' => sub {
     takes_over($next, $actor, 'clean 1');
 };
 
+# A machine that owned a job before still has the state of that time where the job's state goes.
+subtest 'a worker is killed before it has restored the state: an older one is not committed in its place' => sub {
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $state = { state => { url => 'file://' . $box->path('store'), inline_max => '0B' } };
+    my %confs = map { $_ => $box->config($_, job_of($actor, []), $state) } qw(web-1 web-2);
+
+    for my $instance (qw(web-1 web-2)) {
+        my $master = $box->start($confs{$instance});
+        wait_for('ready', sub { $master->job('orders')->{ready} });
+        $master->signal('INT');
+        is($master->wait_exit, 0, "a tenure at $instance");
+    }
+    my $record = $box->path('local/graceful/jobs/orders/state');
+    my $committed = slurp($record);
+    rename($box->path('store'), $box->path('away')) or die "rename: $!\n";
+    my $master = $box->start($confs{'web-1'});
+    $master->wait_log(qr/cannot restore the state/);
+    kill('KILL', worker_of($master));
+    $master->wait_log(qr/rescue.*released the lock/s);
+    is(slurp($record), $committed, 'the record is what it was');
+    system('cp', '-a', $box->path('away') . '/.', $box->path('store')) == 0 or die "cp: $?\n";
+    $actor->wait_for_line(qr/^start/, 3);
+    is($actor->wait_start(3)->{count}, 2, 'the job starts from the state of the last owner');
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'exit status');
+};
+
 subtest 'a rescue worker is killed, too' => sub {
     my ($box, $actor, $master) = running([]);
 

@@ -60,10 +60,10 @@ static void open_script(struct script *s, const struct life_conf *conf)
 	life_init(&s->life, &s->conf, &s->backoff);
 }
 
-static void open_rescue(struct script *s, const struct life_conf *conf, bool clean)
+static void open_rescue(struct script *s, const struct life_conf *conf, bool placed, bool clean)
 {
 	open_script(s, conf);
-	life_init_rescue(&s->life, &s->conf, &s->backoff, clean);
+	life_init_rescue(&s->life, &s->conf, &s->backoff, placed, clean);
 }
 
 static void play_row(struct script *s, const struct row *r, size_t i)
@@ -167,7 +167,7 @@ static void ends_at_once_when_stopped_before_it_began(void **state)
 	assert_gone(&s, LIFE_DUMP_NONE);
 	open_script(&s, &usual);
 	PLAY(&s, AT(0, KILL, 0, NOTHING, STARTING), AT(1, BEGIN, 0, EXIT, GONE));
-	open_rescue(&s, &usual, true);
+	open_rescue(&s, &usual, true, true);
 	PLAY(&s, AT(0, HURRY, 0, NOTHING, STARTING), AT(1, BEGIN, 0, ACQUIRE, STANDBY));
 }
 
@@ -533,7 +533,7 @@ static void a_kill_ends_the_wait_for_a_release_in_every_state(void **state)
 	PLAY(&s, TO_RELEASING, AT(5, RELEASE_FAILED, 0, NOTHING, RELEASING),
 	    AT(6, KILL, 0, NOTHING, RELEASING), AT(6, TICK, 0, RELEASE, RELEASING),
 	    AT(7, RELEASE_FAILED, 0, EXIT, GONE));
-	open_rescue(&s, &usual, true);
+	open_rescue(&s, &usual, true, true);
 	PLAY(&s, TO_STANDBY, AT(2, KILL, 0, NOTHING, STANDBY),
 	    AT(3, GRANTED, 0, COMMIT_RELEASE, RELEASING),
 	    AT(4, SAVE_FAILED, 0, MARK_RELEASE, RELEASING),
@@ -1013,14 +1013,37 @@ static void a_rescue_commits_and_releases(void **state)
 	struct script s;
 
 	(void)state;
-	open_rescue(&s, &usual, true);
+	open_rescue(&s, &usual, true, true);
 	PLAY(&s, TO_STANDBY, AT(2, GRANTED, 0, COMMIT_RELEASE, RELEASING),
 	    AT(3, SAVED, 0, EXIT, GONE));
 	assert_gone(&s, LIFE_DUMP_CLEAN);
-	open_rescue(&s, &usual, false);
+	open_rescue(&s, &usual, true, false);
 	PLAY(&s, TO_STANDBY, AT(2, GRANTED, 0, COMMIT_RELEASE, RELEASING),
 	    AT(3, SAVED, 0, EXIT, GONE));
 	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+}
+
+/* The file is of an earlier tenure, and others may have committed since. */
+static void a_rescue_leaves_a_state_alone_that_was_not_placed(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_rescue(&s, &usual, false, false);
+	PLAY(&s, TO_STANDBY, AT(2, GRANTED, 0, RELEASE, RELEASING), AT(3, RELEASED, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_NONE);
+}
+
+static void a_state_is_placed_from_its_restore_on(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_STANDBY, AT(2, GRANTED, 0, RESTORE, RESTORING));
+	assert_false(life_is_placed(&s.life));
+	PLAY(&s, AT(3, RESTORED, 0, SPAWN, RESTORING));
+	assert_true(life_is_placed(&s.life)); /* before the job runs: the master must know then */
 }
 
 static void a_stop_does_not_keep_a_rescue_from_its_work(void **state)
@@ -1028,7 +1051,7 @@ static void a_stop_does_not_keep_a_rescue_from_its_work(void **state)
 	struct script s;
 
 	(void)state;
-	open_rescue(&s, &endless, true);
+	open_rescue(&s, &endless, true, true);
 	PLAY(&s, TO_STANDBY, AT(2, STOP, 0, NOTHING, STANDBY), AT(3, HURRY, 0, NOTHING, STANDBY),
 	    AT(4, GRANTED, 0, COMMIT_RELEASE, RELEASING),
 	    AT(9000, SAVE_FAILED, 0, NOTHING, RELEASING),
@@ -1041,11 +1064,11 @@ static void a_rescue_that_comes_too_late_says_so(void **state)
 	struct script s;
 
 	(void)state;
-	open_rescue(&s, &usual, true);
+	open_rescue(&s, &usual, true, true);
 	PLAY(&s, TO_STANDBY, AT(2, REFUSED, 0, EXIT, GONE));
 	assert_gone(&s, LIFE_DUMP_UNCLEAN);
 	assert_true(s.life.left);
-	open_rescue(&s, &usual, true);
+	open_rescue(&s, &usual, true, true);
 	PLAY(&s, TO_STANDBY, AT(2, LOST, 0, EXIT, GONE));
 	assert_gone(&s, LIFE_DUMP_UNCLEAN);
 }
@@ -1136,6 +1159,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_stop_gives_an_aborted_job_no_more_time),
 	cmocka_unit_test(the_watchdog_sleeps_during_a_stop),
 	cmocka_unit_test(a_rescue_commits_and_releases),
+	cmocka_unit_test(a_rescue_leaves_a_state_alone_that_was_not_placed),
+	cmocka_unit_test(a_state_is_placed_from_its_restore_on),
 	cmocka_unit_test(a_stop_does_not_keep_a_rescue_from_its_work),
 	cmocka_unit_test(a_rescue_that_comes_too_late_says_so),
 	cmocka_unit_test(asks_a_refusing_coordinator_again_and_again),

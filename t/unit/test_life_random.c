@@ -492,10 +492,10 @@ static void open_world(struct world *w, uint64_t seed)
 	backoff_init(&w->backoff, 1 + dice_roll(&w->dice, 1000), 8000, 60000,
 	    (int)(1 + dice_roll(&w->dice, 5)), seed);
 	if (dice_chance(&w->dice, 15)) {
-		life_init_rescue(
-		    &w->life, &w->conf, &w->backoff, w->zero = dice_chance(&w->dice, 50));
+		w->unsaved = dice_chance(&w->dice, 80);
+		w->zero = w->unsaved && dice_chance(&w->dice, 50);
+		life_init_rescue(&w->life, &w->conf, &w->backoff, w->unsaved, w->zero);
 		w->lock = true;
-		w->unsaved = true;
 	} else {
 		life_init(&w->life, &w->conf, &w->backoff);
 	}

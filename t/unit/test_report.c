@@ -55,6 +55,7 @@ static void assert_round_trip(const struct report *r)
 	assert_string_equal(got.state, r->state);
 	assert_string_equal(got.status, r->status);
 	assert_int_equal(got.owner, r->owner);
+	assert_int_equal(got.placed, r->placed);
 	assert_int_equal(got.job_pid, r->job_pid);
 	assert_int_equal(got.lease, r->lease);
 	assert_int_equal(got.lease_ms, r->lease_ms);
@@ -74,6 +75,7 @@ static struct report a_report(void)
 	return (struct report){
 		.state = "running",
 		.owner = true,
+		.placed = true,
 		.job_pid = 4711,
 		.lease = 0x694d7e2b5f1a2c03,
 		.lease_ms = 14900,
@@ -95,7 +97,7 @@ static void test_a_full_report(void **state)
 
 	(void)state;
 	assert_round_trip(&r);
-	r.owner = r.clean = r.ready = false;
+	r.owner = r.placed = r.clean = r.ready = false;
 	assert_round_trip(&r);
 }
 
@@ -134,6 +136,7 @@ static struct report the_largest(void)
 {
 	struct report r = {
 		.owner = true,
+		.placed = true,
 		.job_pid = INT32_MAX,
 		.lease = UINT64_MAX, /* all 64 bits are the server's to choose */
 		.lease_ms = INT64_MAX,
@@ -267,8 +270,8 @@ static void test_a_field_of_a_wrong_type(void **state)
 {
 	static const char *const numbers[] = { "since", "restarts", "epoch", "job_pid", "lease_ms",
 		"seq", "size", "saved", "lease" };
-	static const char *const bools[] = { "owner", "ready", "clean", "end.released", "end.left",
-		"end.unclean", "end.failed", "end.asked", "end.done" };
+	static const char *const bools[] = { "owner", "placed", "ready", "clean", "end.released",
+		"end.left", "end.unclean", "end.failed", "end.asked", "end.done" };
 	static const char *const wrong[] = { "\"1\"", "1.5", "1.0", "null", "[]", "{}" };
 
 	(void)state;
@@ -336,8 +339,8 @@ static void test_a_text_that_is_too_long(void **state)
 /* A field that every report has; one left out would silently read as "no". */
 static void test_a_missing_field(void **state)
 {
-	static const char *const keys[] = { "owner", "state", "end", "released", "left", "unclean",
-		"failed", "asked", "done" };
+	static const char *const keys[] = { "owner", "placed", "state", "end", "released", "left",
+		"unclean", "failed", "asked", "done" };
 	struct report r = a_report();
 
 	(void)state;
@@ -366,6 +369,7 @@ static void test_what_the_world_may_see(void **state)
 	assert_true(json_is_true(json_object_get(o, "ready")));
 	assert_null(json_object_get(o, "lease"));
 	assert_null(json_object_get(o, "owner"));
+	assert_null(json_object_get(o, "placed"));
 	assert_null(json_object_get(o, "end"));
 	json_decref(o);
 	r = (struct report){ .state = "standby", .lease_ms = -1, .since = 5 };
