@@ -219,7 +219,8 @@ static void fork_worker(struct master *m, struct post *p, bool rescue)
 		    p->job->name, (int)pid);
 	else
 		log_debug("%s: worker started pid=%d", p->job->name, (int)pid);
-	p->orphan_clean = false;
+	if (!rescue) /* should this one die, the next has to know, too */
+		p->orphan_clean = false;
 	fleet_forked(&p->seat, pid);
 }
 

@@ -60,9 +60,9 @@ pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
 		.nofile = shared->nofile,
 		.known_seq = p->known_seq,
 		.rescue = rescue,
-		.rescue_placed = p->report.placed,
+		.rescue_placed = p->held_placed,
 		.rescue_clean = p->orphan_clean,
-		.rescue_epoch = p->report.epoch,
+		.rescue_epoch = p->held_epoch,
 	};
 	sigset_t old;
 	int report[2];
@@ -96,6 +96,10 @@ pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
 static void take_report(struct post *p, const struct report *r)
 {
 	p->report = *r;
+	if (r->owner) {
+		p->held_epoch = r->epoch;
+		p->held_placed = r->placed;
+	}
 	if (r->seq > p->known_seq)
 		p->known_seq = r->seq;
 }

@@ -26,7 +26,11 @@ struct post {
 	char buf[REPORT_MAX];
 	struct report report; /* the newest; of the last worker after its end */
 	uint64_t known_seq;   /* the largest that any worker reported: there is a record */
-	bool orphan_clean;    /* the job that a dead worker left was seen to exit with status 0 */
+	/* What a rescue worker is to finish: by the newest report of an owner, as `report` may be
+	 * of a rescue worker that died before it had the lock. */
+	uint64_t held_epoch;
+	bool held_placed;
+	bool orphan_clean; /* the job that a dead worker left was seen to exit with status 0 */
 };
 
 struct post_shared {
