@@ -22,6 +22,7 @@
 #define JOB_NAME_MAX 63
 #define CONF_INSTANCE_MAX 63
 #define CONF_ENDPOINT_MAX 300
+#define CONF_FAILURES_MAX 1000 /* the largest max_failures */
 
 #define CONF_JOBS_DIR "jobs"     /* below work_dir: one directory for each job */
 #define CONF_NOTIFY_DIR "notify" /* below run_dir: one socket for each job, named after it */

@@ -86,7 +86,7 @@ static const struct key job_keys[] = {
 	{ "restart_max",       KIND_DURATION,  JOB(restart_max), .fallback = SEC(30),
 	    .min = 10, .max = HOURS(24) },
 	{ "max_failures",      KIND_INT,       JOB(max_failures), .fallback = 5,
-	    .min = 1, .max = 1000 },
+	    .min = 1, .max = CONF_FAILURES_MAX },
 	{ "failure_window",    KIND_DURATION,  JOB(failure_window), .fallback = SEC(60),
 	    .min = SEC(1), .max = DAYS(30) },
 	{ "on_exit",           KIND_WORD,      JOB(on_exit), .words = on_exit_words,

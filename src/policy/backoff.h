@@ -12,8 +12,9 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "conf/conf.h"
 
-#define BACKOFF_FAILURES_MAX 100 /* the largest max_failures */
+#define BACKOFF_FAILURES_MAX CONF_FAILURES_MAX
 
 struct backoff {
 	msec min, max, window;

@@ -50,7 +50,7 @@ subtest 'the backoff' => sub {
     my $conf = $box->config('web-1', {
         fails => { command => noting(fails => 'exit 7'), restart_min => '10ms', restart_max => '50ms', max_failures => 99 },
         ends => { command => noting(ends => 'echo e | dump'), restart_min => '10ms', restart_max => '50ms', max_failures => 2 },
-        rests => { command => noting(rests => 'exit 1'), restart_min => '1h' },
+        rests => { command => noting(rests => 'exit 1'), restart_min => '1h', max_failures => 1000 },
     });
     my $master = $box->start($conf);
     my $job;

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "conf/conf_schema.h"
 #include "policy/backoff.h"
 
 /* Within a quarter of the delay, either way. */
@@ -104,6 +105,19 @@ static void counts_as_many_failures_as_it_says(void **state)
 	assert_int_equal(backoff_failed(&b, BACKOFF_FAILURES_MAX), BACKOFF_GIVE_UP);
 }
 
+static void counts_as_many_failures_as_may_be_configured(void **state)
+{
+	const struct key *key = schema_key(&schema_job, "max_failures");
+	struct backoff b;
+
+	(void)state;
+	assert_non_null(key);
+	backoff_init(&b, 10, 100, 1000, (int)key->max, 7);
+	for (int64_t i = 1; i < key->max; i++)
+		assert_true(backoff_failed(&b, 1) > 0);
+	assert_int_equal(backoff_failed(&b, 1), BACKOFF_GIVE_UP);
+}
+
 static void an_endless_window_never_forgets(void **state)
 {
 	struct backoff b;
@@ -155,6 +169,7 @@ int main(void)
 		cmocka_unit_test(forgets_failures_older_than_the_window),
 		cmocka_unit_test(one_failure_may_be_too_many),
 		cmocka_unit_test(counts_as_many_failures_as_it_says),
+		cmocka_unit_test(counts_as_many_failures_as_may_be_configured),
 		cmocka_unit_test(an_endless_window_never_forgets),
 		cmocka_unit_test(spreads_the_delays),
 		cmocka_unit_test(repeats_itself_for_the_same_seed),
