@@ -244,7 +244,41 @@ static unsigned standby_tick(struct life *l, msec arg, msec now)
 	return LIFE_ACQUIRE;
 }
 
-/* RESTORING: no job yet, so a stop or a loss just waits for the answer */
+/* RESTORING: no job yet */
+
+/*
+ * A store that hangs must not keep a stop from its end: nothing is held that the answer could
+ * change. What the restore still writes is in a directory of this worker alone. Not so when a job
+ * ran: what that left is committed, and the two would meet in the file; nor while a job is being
+ * started, as there may be one any moment.
+ */
+static unsigned restoring_leave(struct life *l)
+{
+	if (!(l->awaited & LIFE_RESTORE) || l->ran)
+		return 0;
+	return l->lost ? leave_lost(l) : release_alone(l);
+}
+
+static unsigned restoring_stop(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	note_stop(l, now);
+	return restoring_leave(l);
+}
+
+static unsigned restoring_hurry(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	note_hurry(l, now);
+	return restoring_leave(l);
+}
+
+static unsigned restoring_kill(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	note_kill(l, now);
+	return restoring_leave(l);
+}
 
 static unsigned restoring_restored(struct life *l, msec arg, msec now)
 {
@@ -653,9 +687,9 @@ static transition *const transitions[][LIFE_EV_TICK + 1] = {
 		[LIFE_EV_RESTORE_FAILED] = restoring_failed,
 		[LIFE_EV_SPAWNED] = restoring_spawned,
 		[LIFE_EV_SPAWN_FAILED] = restoring_failed,
-		[LIFE_EV_STOP] = any_stop_later,
-		[LIFE_EV_HURRY] = any_hurry_later,
-		[LIFE_EV_KILL] = any_kill_later,
+		[LIFE_EV_STOP] = restoring_stop,
+		[LIFE_EV_HURRY] = restoring_hurry,
+		[LIFE_EV_KILL] = restoring_kill,
 		[LIFE_EV_LOST] = restoring_lost,
 	},
 	[LIFE_RUNNING] = {

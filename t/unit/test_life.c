@@ -118,8 +118,7 @@ static void play(struct script *s, const struct row *rows, size_t n)
 #define TO_COMMITTING \
 	TO_DUMPING, AT(6, EXITED, 1, CLEAR, DUMPING), AT(6, CLEARED, 0, COMMIT_RELEASE, RELEASING)
 #define TO_RETRYING TO_COMMITTING, AT(6, SAVE_FAILED, 0, NOTHING, RELEASING)
-#define TO_RELEASING \
-	TO_RESTORING, AT(3, STOP, 0, NOTHING, RESTORING), AT(4, RESTORED, 0, RELEASE, RELEASING)
+#define TO_RELEASING TO_RESTORING, AT(3, STOP, 0, RELEASE, RELEASING)
 
 static void assert_gone(const struct script *s, enum life_dump dump)
 {
@@ -239,10 +238,11 @@ static const struct reaction reactions[] = {
 	ON(refused, STOP, 0, EXIT, GONE, NEVER),
 	ON(refused, HURRY, 0, EXIT, GONE, NEVER),
 	ON(refused, KILL, 0, EXIT, GONE, NEVER),
+	/* A store may hang for ever, and its answer changes nothing any more. */
+	ON(restoring, STOP, 0, RELEASE, RELEASING, NEVER),
+	ON(restoring, HURRY, 0, RELEASE, RELEASING, NEVER),
+	ON(restoring, KILL, 0, RELEASE, RELEASING, NEVER),
 	/* There may be a job any moment: first the answer. */
-	ON(restoring, STOP, 0, NOTHING, RESTORING, NEVER),
-	ON(restoring, HURRY, 0, NOTHING, RESTORING, NEVER),
-	ON(restoring, KILL, 0, NOTHING, RESTORING, NEVER),
 	ON(restoring, LOST, 500, NOTHING, RESTORING, NEVER),
 	ON(spawning, STOP, 0, NOTHING, RESTORING, NEVER),
 	ON(spawning, HURRY, 0, NOTHING, RESTORING, NEVER),
@@ -357,6 +357,20 @@ static void late_and_repeated_answers_are_ignored(void **state)
 	    AT(215, SAVED, 0, NOTHING, GONE), AT(216, STOP, 0, NOTHING, GONE),
 	    AT(217, LOST, 0, NOTHING, GONE));
 	assert_gone(&s, LIFE_DUMP_CLEAN);
+}
+
+static void a_restore_that_ends_after_a_stop_starts_nothing(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_RELEASING, AT(4, RESTORED, 0, NOTHING, RELEASING),
+	    AT(5, RELEASED, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_NONE);
+	open_script(&s, &usual);
+	PLAY(&s, TO_RESTORING, AT(3, LOST, 500, NOTHING, RESTORING), AT(4, STOP, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_NONE);
 }
 
 static void a_grant_that_crosses_a_stop_is_given_back(void **state)
@@ -1114,6 +1128,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(reacts_in_every_state),
 	cmocka_unit_test(a_loss_before_the_commit_is_unclean),
 	cmocka_unit_test(late_and_repeated_answers_are_ignored),
+	cmocka_unit_test(a_restore_that_ends_after_a_stop_starts_nothing),
 	cmocka_unit_test(a_grant_that_crosses_a_stop_is_given_back),
 	cmocka_unit_test(a_job_that_starts_during_a_stop_is_stopped),
 	cmocka_unit_test(a_job_that_fails_to_start_during_a_stop_is_released),

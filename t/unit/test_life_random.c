@@ -226,7 +226,7 @@ static void do_release(struct world *w)
 {
 	demand(w, !job_lives(w), "the lock is released after the job's last process");
 	demand(w, !w->lost, "what is lost is not released");
-	demand(w, !(w->asked & ~(unsigned)LIFE_ACQUIRE), "one question at a time");
+	demand(w, !(w->asked & ~(unsigned)(LIFE_ACQUIRE | LIFE_RESTORE)), "one question at a time");
 	answer(w, LIFE_RELEASE, fails(w, 30) ? LIFE_EV_RELEASE_FAILED : LIFE_EV_RELEASED, 0);
 }
 
