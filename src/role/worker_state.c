@@ -73,9 +73,11 @@ int worker_state_open(struct worker *w, struct err *e)
 	w->watch.data = w;
 	snprintf(w->dir, sizeof(w->dir), "%s/jobs/%s", w->conf->work_dir, w->job->name);
 	if (w->conf->state_dir != NULL) {
-		char url[PATH_MAX + 8];
+		char url[2 * PATH_MAX];
 
-		snprintf(url, sizeof(url), "file://%s", w->conf->state_dir);
+		/* As in the coordinator: in another namespace a job of this name is another job,
+		 * and counts its epochs from 1, too. */
+		snprintf(url, sizeof(url), "file://%s%s/jobs", w->conf->state_dir, w->conf->ns);
 		w->store = store_open(url, e);
 		if (w->store == NULL)
 			return -1;

@@ -32,7 +32,8 @@ sub record {
 
 sub blobs {
     my ($job) = @_;
-    return map { substr($_, length $box->path("store/$job/")) } glob($box->path("store/$job/{*,.tmp*}"));
+    my $dir = $box->path("store/graceful/jobs/$job/");
+    return map { substr($_, length $dir) } glob("$dir\{*,.tmp*}");
 }
 
 sub wait_seq {
@@ -157,7 +158,7 @@ subtest 'small states in the record, large ones in the store' => sub {
     }
     wait_for('the old blobs to go', sub { blobs('over') == 1 });
     is((blobs('over'))[0], record('over')->{epoch} . '-5', 'the one that is left is the last');
-    is((stat $box->path('store/over'))[2] & 077, 0, "nobody else may look into the store");
+    is((stat $box->path('store/graceful/jobs/over'))[2] & 077, 0, "nobody else may look into the store");
     put_state($master, over => 'small now');
     wait_seq(over => 6);
     wait_for('the last blob to go', sub { blobs('over') == 0 });
@@ -221,6 +222,21 @@ subtest 'no inotify' => sub {
     is(wait_seq(asked => 1)->{size}, 1, 'so is what was asked for');
     is(wait_seq(signalled => 1)->{size}, 2, 'and the answer to a checkpoint_signal');
     stop_ok($master);
+};
+
+subtest 'two namespaces on one store' => sub {
+    for my $round (1, 2) {
+        for my $ns (qw(north south)) {
+            my $job = quiet_job("in-$ns", 'cp "$GRACEFUL_STATE" "$dir/found" 2>/dev/null', "echo \"state of $ns\" | dump");
+            unlink(map { $box->path($_) } "in-$ns.up", 'found');
+            my $master = $box->start($box->config($ns, { twin => { command => $job } }, {
+                namespace => "/$ns", state => { url => 'file://' . $box->path('store'), inline_max => '0B' },
+            }));
+            wait_for("the job in $ns", sub { -e $box->path("in-$ns.up") });
+            is(slurp($box->path('found')), $round == 1 ? '' : "state of $ns\n", "start $round in $ns finds its own state");
+            stop_ok($master);
+        }
+    }
 };
 
 done_testing();
