@@ -303,8 +303,21 @@ static void bury_worker(struct master *m, struct post *p, int status)
 	touch_status(m);
 }
 
+/*
+ * What a worker wrote before it died may still be in its pipe, and only that tells which process
+ * was its job: a master that was busy hears of both deaths first.
+ */
+static void read_all_reports(struct master *m)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		if (ev_is_active(&m->posts[i].reports))
+			read_reports(m, &m->posts[i]);
+	}
+}
+
 static void bury_orphan(struct master *m, pid_t pid, int status)
 {
+	read_all_reports(m);
 	for (size_t i = 0; i < m->n; i++) {
 		struct post *p = &m->posts[i];
 

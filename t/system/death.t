@@ -117,6 +117,23 @@ subtest 'a worker is killed: a rescue worker commits the dump and releases' => s
     takes_over($next, $actor, 'clean 1');
 };
 
+subtest 'a worker and then its job end while the master is busy' => sub {
+    my ($box, $actor, $master) = running([], { restart_min => '10ms' });
+    my $worker = worker_of($master);
+
+    $master->signal('STOP');
+    kill('KILL', $actor->wait_start->{pid});
+    wait_for('its next job listens', sub { $actor->count(qr/^start/) == 2 && slurp($master->{log}) =~ /ready.*ready/s });
+    kill('KILL', $worker);
+    my $job = $actor->wait_start(2)->{pid};
+    wait_for('that has dumped', sub { $actor->count(qr/^dumped/) && !alive($job) });
+    $master->signal('CONT');
+    my $start = $actor->wait_start(3);
+    is("$start->{restored} $start->{count}", 'clean 1', 'its dump is called what it is');
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'exit status');
+};
+
 subtest 'a worker is killed and its job is busy with its dump' => sub {
     my $box = Graceful::Test->new;
     my $actor = Graceful::Actor->new($box, 'orders');
