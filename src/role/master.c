@@ -103,6 +103,7 @@ struct orphans {
 	struct post *of; /* the post asked about */
 	int signo;       /* to send; 0: just look */
 	bool any;
+	bool main; /* the job's main process is among them */
 };
 
 static void visit_orphan(pid_t pid, void *ctx)
@@ -118,6 +119,7 @@ static void visit_orphan(pid_t pid, void *ctx)
 	if (p != NULL && p != o->of)
 		return;
 	o->any = true;
+	o->main |= pid == o->of->report.job_pid;
 	if (o->signo != 0)
 		kill(pid, o->signo);
 }
@@ -127,10 +129,15 @@ static bool signal_orphans(struct master *m, struct post *p, int signo)
 	struct orphans o = { .m = m, .of = p, .signo = signo };
 	struct err e;
 
-	if (kin_each_child(visit_orphan, &o, &e) == 0)
-		return o.any;
-	log_error("%s", e.text);
-	return true;
+	if (kin_each_child(visit_orphan, &o, &e) != 0) {
+		log_error("%s", e.text);
+		return true;
+	}
+	/* Its worker may have buried it and died before that was told: the rest has no reason to be
+	 * waited for as long as a dump. */
+	if (o.any && !o.main && !p->seat.main_ended)
+		fleet_main_ended(&p->seat, clock_now());
+	return o.any;
 }
 
 /* Looks again after every death and every CLEAR_AGAIN_MS while a job is being killed. */

@@ -61,7 +61,7 @@ pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
 		.known_seq = p->known_seq,
 		.rescue = rescue,
 		.rescue_placed = p->held_placed,
-		.rescue_clean = p->orphan_clean,
+		.rescue_clean = p->orphan_clean || p->held_ended_well,
 		.rescue_epoch = p->held_epoch,
 	};
 	sigset_t old;
@@ -99,6 +99,7 @@ static void take_report(struct post *p, const struct report *r)
 	if (r->owner) {
 		p->held_epoch = r->epoch;
 		p->held_placed = r->placed;
+		p->held_ended_well = r->ended_well;
 	}
 	if (r->seq > p->known_seq)
 		p->known_seq = r->seq;

@@ -40,6 +40,7 @@ static void fill_report(struct worker *w)
 
 	snprintf(r->state, sizeof(r->state), "%s", life_state_shown(l->state));
 	r->owner = l->owner;
+	r->ended_well = l->owner && l->clean && (l->exited || l->rescue);
 	r->placed = life_is_placed(l);
 	r->job_pid = w->job_pid;
 	r->lease = w->coord != NULL ? coord_lease(w->coord) : 0;
@@ -175,11 +176,12 @@ static void note_state(struct worker *w)
 {
 	enum life_state s = w->life.state;
 
+	/* Also when a stop came so early that the state was never shown as running. */
+	if (s != LIFE_RUNNING)
+		pacer_stop(&w->pacer);
 	if (s == w->shown)
 		return;
 	log_debug("state %s -> %s", life_state_name(w->shown), life_state_name(s));
-	if (w->shown == LIFE_RUNNING)
-		pacer_stop(&w->pacer);
 	if (strcmp(life_state_shown(s), life_state_shown(w->shown)) != 0)
 		w->state_since = clock_wall();
 	w->shown = s;

@@ -198,6 +198,19 @@ subtest 'a worker is killed before it has restored the state: an older one is no
     is($master->wait_exit, 0, 'exit status');
 };
 
+# The worker has buried the job's main process itself: nobody can tell the master of it any more.
+subtest 'a worker is killed when only a stubborn family is left' => sub {
+    my ($box, $actor, $master) = running(['family'], { stop_timeout => 'infinity', hurry_timeout => '3s' });
+    my $next = successor($box, $actor);
+
+    $master->signal('INT');
+    $actor->wait_for_line(qr/^end$/);
+    $master->wait_log(qr/the job exited with status 0/);
+    kill('KILL', worker_of($master));
+    is($master->wait_exit, 0, 'the family ends, the dump is committed and the lock released');
+    takes_over($next, $actor, 'clean 1');
+};
+
 subtest 'a rescue worker is killed, too' => sub {
     my ($box, $actor, $master) = running([]);
 

@@ -56,6 +56,7 @@ static void assert_round_trip(const struct report *r)
 	assert_string_equal(got.status, r->status);
 	assert_int_equal(got.owner, r->owner);
 	assert_int_equal(got.placed, r->placed);
+	assert_int_equal(got.ended_well, r->ended_well);
 	assert_int_equal(got.job_pid, r->job_pid);
 	assert_int_equal(got.lease, r->lease);
 	assert_int_equal(got.lease_ms, r->lease_ms);
@@ -270,8 +271,8 @@ static void test_a_field_of_a_wrong_type(void **state)
 {
 	static const char *const numbers[] = { "since", "restarts", "epoch", "job_pid", "lease_ms",
 		"seq", "size", "saved", "lease" };
-	static const char *const bools[] = { "owner", "placed", "ready", "clean", "end.released",
-		"end.left", "end.unclean", "end.failed", "end.asked", "end.done" };
+	static const char *const bools[] = { "owner", "ended_well", "placed", "ready", "clean",
+		"end.released", "end.left", "end.unclean", "end.failed", "end.asked", "end.done" };
 	static const char *const wrong[] = { "\"1\"", "1.5", "1.0", "null", "[]", "{}" };
 
 	(void)state;

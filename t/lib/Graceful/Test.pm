@@ -275,7 +275,8 @@ sub ended {
 sub wait_exit {
     my ($self) = @_;
 
-    Graceful::Test::wait_for("$self->{instance} ends", sub { $self->ended });
+    eval { Graceful::Test::wait_for("$self->{instance} ends", sub { $self->ended }); 1 }
+        or die $@ . $self->log_text;
     return $self->{exit};
 }
 
