@@ -3,6 +3,8 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::Bin/../lib";
 use JSON::PP qw(decode_json);
 use Test::More;
 

@@ -3,6 +3,8 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::Bin/../lib";
 use IO::Handle;
 use POSIX ();
 use Test::More;

@@ -3,6 +3,8 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::Bin/../lib";
 use JSON::PP qw(decode_json);
 use POSIX qw(:signal_h);
 use Test::More;

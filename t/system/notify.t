@@ -2,6 +2,9 @@
 # What jobs say on NOTIFY_SOCKET, and what comes of it.
 use strict;
 use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
 use utf8;
 
 use IO::Socket::UNIX;

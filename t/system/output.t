@@ -3,6 +3,8 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::Bin/../lib";
 use Fcntl qw(O_NONBLOCK O_RDONLY);
 use POSIX ();
 use Test::More;

@@ -1,0 +1,315 @@
+#!/usr/bin/perl
+# Full disks, read-only ones, and directories that vanish under a running master: the last good state is kept, what can be tried
+# again is, and nobody owns a job twice.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Digest::SHA qw(sha256_hex);
+use File::Path qw(remove_tree);
+use JSON::PP;
+use Test::More;
+
+use Graceful::Test qw(alive wait_for slurp source_dir spew);
+
+# Small file systems, in a mount name space of our own, which nobody else sees and which goes with us.
+if (!$ENV{GRACEFUL_TEST_UNSHARED}) {
+    plan skip_all => 'only root can mount' if $> != 0;
+    plan skip_all => 'no mount name space to be had' if system('unshare -m mount -t tmpfs none /mnt 2>/dev/null') != 0;
+    $ENV{GRACEFUL_TEST_UNSHARED} = 1;
+    exec('unshare', '-m', $^X, '-I' . source_dir() . '/t/lib', $0) or die "unshare: $!\n";
+}
+
+my $box = Graceful::Test->new;
+my @mounted;
+
+# Gone before the directories are: blocks of this file run before those of the module.
+END {
+    my $status = $?;
+    system('umount', '-l', $_) for @mounted;
+    $? = $status;
+}
+
+# A file system of 512 KiB.
+sub small_disk {
+    my ($name) = @_;
+    my $path = $box->path($name);
+
+    mkdir($path);
+    system('mount', '-t', 'tmpfs', '-o', 'size=512k,mode=755', 'none', $path) == 0 or die "cannot mount $path\n";
+    push @mounted, $path;
+    return $path;
+}
+
+sub remount { my ($path, $how) = @_; return system('mount', '-o', "remount,$how", $path) == 0 }
+
+sub fill {
+    my ($path) = @_;
+
+    open(my $out, '>>', "$path/fill") or die "$path/fill: $!\n";
+    1 while syswrite($out, 'x' x 4096) // 0;
+    return close($out);
+}
+
+sub make_room { my ($path) = @_; return unlink("$path/fill") }
+
+# Replaces the state of a job, which writes none by itself: 4 KiB of $letter.
+sub put_state {
+    my ($master, $job, $letter) = @_;
+    my $path = "$master->{work_dir}/jobs/$job/state";
+
+    spew("$path.tmp", $letter x 4096);
+    rename("$path.tmp", $path) or die "$path: $!\n";
+    return;
+}
+
+sub record { my ($dir, $job) = @_; return eval { decode_json(slurp("$dir/graceful/jobs/$job/state")) } // {} }
+sub hash_of { my ($letter) = @_; return sha256_hex($letter x 4096) }
+
+sub wait_saved {
+    my ($dir, $job, $letter) = @_;
+    return wait_for("$job is saved with $letter", sub { (record($dir, $job)->{sha256} // '') eq hash_of($letter) });
+}
+
+sub job {
+    my ($name, %more) = @_;
+    return { command => $box->job($name, "echo \"\$GRACEFUL_RESTORED\" >>\"\$dir/$name.starts\""), checkpoint => '100ms', %more };
+}
+
+sub starts { my ($name) = @_; return scalar(() = slurp($box->path("$name.starts")) =~ /\n/g) }
+
+# A master with the job $name that runs, its state being 4 KiB of "a", in a store.
+sub begin {
+    my ($name, $job, %more) = @_;
+    my $conf = $box->config("m-$name", { $name => $job }, { %more, state => { inline_max => '0B', url => 'file://' . $box->path('store'), %{ $more{state} // {} } } });
+    my $master = $box->start($conf);
+
+    wait_for("$name runs", sub { starts($name) == 1 });
+    $master->wait_state($name => 'running');
+    put_state($master, $name, 'a');
+    $master->signal('USR1');
+    wait_saved($more{coordinator}{path} // $box->path('local'), $name, 'a');
+    return $master;
+}
+
+sub stop_ok {
+    my ($master, $status) = @_;
+
+    $master->signal('INT');
+    return is($master->wait_exit, $status // 0, "$master->{instance} stops with " . ($status // 0));
+}
+
+# What the next owner starts from.
+sub resumes_ok {
+    my ($master, $name, $letter, $restored) = @_;
+    my $before = starts($name);
+    my $next = $box->start($master->{conf});
+
+    wait_for("$name starts again", sub { starts($name) > $before });
+    is((split(/\n/, slurp($box->path("$name.starts"))))[-1], $restored, "$name: the next owner is told $restored");
+    is(substr(slurp("$next->{work_dir}/jobs/$name/state"), 0, 1), $letter, "$name: and has the state");
+    return stop_ok($next);
+}
+
+my %disks = (
+    store => sub { my ($path) = @_; return (state => { url => "file://$path" }) },
+    coordinator => sub { my ($path) = @_; return (coordinator => { type => 'local', path => $path }) },
+);
+
+for my $which (sort keys %disks) {
+    my $disk = small_disk($which);
+    my $local = $which eq 'coordinator' ? $disk : $box->path('local');
+    my %more = $disks{$which}->($disk);
+
+    subtest "$which: full during a backup, and again with room" => sub {
+        my $name = "$which-1";
+        my $master = begin($name, job($name), %more);
+
+        fill($disk);
+        put_state($master, $name, 'b');
+        $master->wait_log(qr/ $name: cannot save the state, the last good one stays \(seq=\d+ clean=0\): .*No space left/);
+        is(record($local, $name)->{sha256}, hash_of('a'), 'the last good one stays');
+        make_room($disk);
+        wait_saved($local, $name, 'b');
+        pass('the next backup succeeds');
+        is(join(' ', grep { m{tmp[^/]*$} } glob("$disk/{,graceful/jobs/}$name/{,.}*")), '', 'nothing half is left');
+        stop_ok($master);
+        resumes_ok($master, $name, 'b', 'clean');
+    };
+
+    subtest "$which: full during the last dump, and room in time" => sub {
+        my $name = "$which-2";
+        my $master = begin($name, job($name, checkpoint => '1h', stop_timeout => '10m'), %more);
+
+        fill($disk);
+        put_state($master, $name, 'b');
+        $master->signal('INT');
+        $master->wait_log(qr/ $name: cannot save the state/);
+        ok(!$master->ended, 'it is tried again');
+        $master->wait_state($name => 'releasing');
+        make_room($disk);
+        is($master->wait_exit, 0, 'stops clean');
+        is(record($local, $name)->{sha256}, hash_of('b'), 'the new state is committed');
+        resumes_ok($master, $name, 'b', 'clean');
+    } if $which eq 'store';
+
+    subtest "$which: full during the last dump, to the end" => sub {
+        my $name = "$which-3";
+        my $master = begin($name, job($name, checkpoint => '1h', stop_timeout => '1s', hurry_timeout => '500ms'), %more);
+
+        fill($disk);
+        put_state($master, $name, 'b');
+        stop_ok($master, 3);
+        like($master->log_text, qr/locks_released=1 unclean=1 left=0/, 'the lock is released');
+        is(record($local, $name)->{sha256}, hash_of('a'), 'the last good one stays');
+        ok(!record($local, $name)->{clean}, 'marked unclean');
+        make_room($disk);
+        resumes_ok($master, $name, 'a', 'crash');
+    };
+}
+
+subtest 'store: read-only during a backup and at the end' => sub {
+    my $disk = small_disk('store-ro');
+    my $master = begin('ro', job('ro', stop_timeout => '1s', hurry_timeout => '500ms'), $disks{store}->($disk));
+
+    ok(remount($disk, 'ro'), 'read-only');
+    put_state($master, ro => 'b');
+    $master->wait_log(qr/ ro: cannot save the state, .*Read-only file system/);
+    ok(remount($disk, 'rw'), 'and not any more');
+    wait_saved($box->path('local'), ro => 'b');
+    put_state($master, ro => 'c');
+    wait_saved($box->path('local'), ro => 'c');
+    remount($disk, 'ro');
+    put_state($master, ro => 'd');
+    stop_ok($master, 3);
+    is(record($box->path('local'), 'ro')->{sha256}, hash_of('c'), 'the last good one stays');
+    resumes_ok($master, 'ro', 'c', 'crash');
+    remount($disk, 'rw');
+};
+
+subtest 'work_dir: full at a restore' => sub {
+    my $disk = small_disk('work-m-restore');
+    my $job = job('restore', restart_min => '10ms', restart_max => '100ms', max_failures => 3, stop_timeout => '10s', hurry_timeout => '1s');
+    my $master = begin('restore', $job);
+
+    stop_ok($master);
+    fill($disk);
+    # The PID file wants a place of its own, which a page that is there already gives it.
+    truncate("$disk/fill", (-s "$disk/fill") - 4096);
+    my $next = $box->start($master->{conf});
+    $next->wait_log(qr/ restore: cannot restore the state, so the job is not started: .*No space left/);
+    $next->wait_log(qr/ restore: released the lock/, 'another machine may try');
+    is(starts('restore'), 1, 'not started without its state');
+    make_room($disk);
+    wait_for('it starts with room', sub { starts('restore') == 2 });
+    is(slurp("$disk/jobs/restore/state"), 'a' x 4096, 'with its state');
+    stop_ok($next);
+};
+
+subtest 'run_dir and work_dir: full or read-only at the start' => sub {
+    for my $key (qw(run_dir work_dir)) {
+        my $disk = small_disk("start-$key");
+        my $conf = $box->config('m-start', { start => job('start') }, { $key => $disk });
+        mkdir("$disk/$_") for qw(jobs notify);
+        fill($disk);
+        my $master = $box->start($conf);
+        is($master->wait_exit, 1, "$key full: cannot run");
+        like($master->log_text, qr{ error .*cannot run with \Q$conf\E: .*\Q$disk\E/graceful\.pid: No space left}, 'says where');
+        unlink($master->{log});
+        make_room($disk);
+        remount($disk, 'ro');
+        $master = $box->start($conf);
+        is($master->wait_exit, 1, "$key read-only: cannot run");
+        like($master->log_text, qr{cannot run .*\Q$disk\E/graceful\.pid.*Read-only}, 'says where');
+        unlink($master->{log});
+    }
+    is(starts('start'), 0, 'nothing was started');
+};
+
+subtest 'coordinator: full at the start' => sub {
+    my $disk = small_disk('start-local');
+    fill($disk);
+    my $master = $box->start($box->config('m-early', { early => job('early') }, { $disks{coordinator}->($disk) }));
+    $master->wait_log(qr/ early: cannot get the lock: .*No space left/);
+    is(starts('early'), 0, 'not started');
+    make_room($disk);
+    wait_for('it starts with room', sub { starts('early') == 1 });
+    stop_ok($master);
+};
+
+subtest 'run_dir: full while it runs' => sub {
+    my $disk = small_disk('run-full');
+    my $master = begin('full', job('full'), run_dir => $disk);
+
+    fill($disk);
+    put_state($master, full => 'b');
+    $master->wait_log(qr{ error .*cannot tell the status, the jobs go on: .*\Q$disk\E/status\.json.*No space left});
+    wait_saved($box->path('local'), full => 'b');
+    pass('backups go on');
+    is(scalar(() = $master->log_text =~ /cannot tell the status/g), 1, 'said once');
+    make_room($disk);
+    $master->wait_log(qr/the status file is written again/);
+    wait_for('the status is up to date', sub { ($master->job('full')->{seq} // 0) == record($box->path('local'), 'full')->{seq} });
+    fill($disk);
+    stop_ok($master);
+};
+
+subtest 'run_dir: removed while it runs' => sub {
+    my $master = begin('gone', job('gone'));
+
+    remove_tree($master->{run_dir});
+    put_state($master, gone => 'b');
+    $master->wait_log(qr/cannot tell the status, the jobs go on: .*No such file/);
+    wait_saved($box->path('local'), gone => 'b');
+    my ($status, undef, $err) = $box->run($box->graceful, 'status', '-c', $master->{conf});
+    is($status, 1, 'graceful status');
+    like($err, qr/\Q$master->{run_dir}\E/, 'says where it looked');
+    stop_ok($master);
+    resumes_ok($master, 'gone', 'b', 'clean');
+};
+
+subtest 'work_dir: removed while it runs' => sub {
+    my $master = begin('lost', job('lost', stop_timeout => '1s', hurry_timeout => '500ms'));
+
+    remove_tree($master->{work_dir});
+    stop_ok($master, 3);
+    like($master->log_text, qr{ lost: cannot save the state, the last good one stays .*\Q$master->{work_dir}\E}, 'says what is missing');
+    is(record($box->path('local'), 'lost')->{sha256}, hash_of('a'), 'the last good one stays');
+    resumes_ok($master, 'lost', 'a', 'crash');
+};
+
+subtest 'work_dir: removed, and the job starts anew in it' => sub {
+    my $master = begin('anew', job('anew', restart_min => '10ms', restart_max => '100ms'));
+
+    remove_tree($master->{work_dir});
+    kill('KILL', $master->job('anew')->{job_pid});
+    wait_for('it starts again', sub { starts('anew') == 2 });
+    is(slurp("$master->{work_dir}/jobs/anew/state"), 'a' x 4096, 'from its last good state');
+    stop_ok($master);
+};
+
+# How an operator empties a coordinator under two masters, one of which owns the job.
+for my $how (qw(removed moved)) {
+    subtest "coordinator: $how while it runs" => sub {
+        my $name = "taken-$how";
+        my $local = $box->path("local-$how");
+        my %more = (coordinator => { type => 'local', path => $local });
+        my $job = job($name, restart_min => '10ms', restart_max => '100ms', max_failures => 2);
+        my $owner = begin($name, $job, %more);
+        my $standby = $box->start($box->config("s-$name", { $name => $job }, \%more));
+        $standby->wait_log(qr/ $name: waits for the lock, held by m-$name /);
+        my $pid = $owner->job($name)->{job_pid};
+
+        $how eq 'removed' ? remove_tree($local) : rename($local, "$local.old");
+        $owner->wait_log(qr/ $name: the lock is lost, .*lock was removed or replaced while in use/);
+        wait_for('the job to be gone', sub { !alive($pid) });
+        $owner->wait_log(qr/ $name: the coordinator has lost the record of the state, so the job is not started: put it back/);
+        $standby->wait_log(qr/ $name: cannot get the lock: .*lock was removed or replaced while in use/);
+        is(starts($name), 1, 'nobody started it from nothing');
+        is(slurp("$owner->{work_dir}/jobs/$name/state"), 'a' x 4096, 'its file is still there');
+        stop_ok($_) for $standby, $owner;
+    };
+}
+
+done_testing;
