@@ -2,30 +2,21 @@
 
 #include "coord/coord_impl.h"
 
-/* NULL, with e filled, for a coordinator that this build does not have. */
-static const struct coord_ops *ops_for(const struct conf *conf, struct err *e)
+static const struct coord_ops *ops_for(const struct conf *conf)
 {
-	switch (conf->coord) {
-	case CONF_COORD_LOCAL: return &coord_local_ops;
-	case CONF_COORD_ETCD: break;
-	}
-	err_set(e, "this version has no coordinator of type \"etcd\": set coordinator.type to "
-		   "\"local\"");
-	return NULL;
+	return conf->coord == CONF_COORD_ETCD ? &coord_etcd_ops : &coord_local_ops;
 }
 
 int coord_anchor(const struct conf *conf, const struct job_conf *job, int *fd, struct err *e)
 {
-	const struct coord_ops *ops = ops_for(conf, e);
-
 	*fd = -1;
-	return ops != NULL ? ops->anchor(conf, job, fd, e) : -1;
+	return ops_for(conf)->anchor(conf, job, fd, e);
 }
 
 struct coord *coord_open(struct ev_loop *loop, const struct conf *conf, const struct job_conf *job,
     int anchor, const struct coord_hooks *hooks, void *ctx, struct err *e)
 {
-	const struct coord_ops *ops = ops_for(conf, e);
+	const struct coord_ops *ops = ops_for(conf);
 	struct coord_setup setup = {
 		.loop = loop,
 		.conf = conf,
@@ -36,8 +27,6 @@ struct coord *coord_open(struct ev_loop *loop, const struct conf *conf, const st
 	};
 	struct coord *c;
 
-	if (ops == NULL)
-		return NULL;
 	c = ops->open(&setup, e);
 	if (c == NULL)
 		return NULL;
@@ -55,9 +44,14 @@ void coord_acquire(struct coord *c)
 	c->ops->acquire(c);
 }
 
-void coord_adopt(struct coord *c, uint64_t epoch)
+void coord_adopt(struct coord *c, uint64_t lease, uint64_t epoch)
 {
-	c->ops->adopt(c, epoch);
+	c->ops->adopt(c, lease, epoch);
+}
+
+void coord_bury(struct coord *c, uint64_t lease)
+{
+	c->ops->bury(c, lease);
 }
 
 int coord_started(struct coord *c, pid_t job, struct err *e)
@@ -75,10 +69,25 @@ void coord_release(struct coord *c)
 	c->ops->release(c);
 }
 
+void coord_farewell(struct coord *c)
+{
+	c->ops->farewell(c);
+}
+
 void coord_close(struct coord *c)
 {
 	if (c != NULL)
 		c->ops->close(c);
+}
+
+bool coord_is_announced(const struct coord *c)
+{
+	return c->ops->is_announced(c);
+}
+
+uint64_t coord_predecessor(const struct coord *c)
+{
+	return c->ops->predecessor(c);
 }
 
 uint64_t coord_lease(const struct coord *c)

@@ -1,6 +1,6 @@
 /*
  * coord.h - one job's lock and state record, wherever these are kept. Two implementations: local.c
- * (a directory on this machine) and, to come, etcd.c.
+ * (a directory on this machine) and etcd.c (many machines).
  *
  * A `struct coord` belongs to one worker process and serves one tenure: acquire once, commit while
  * owner, release once. To queue again the worker exits and a new one is forked. No call blocks;
@@ -30,7 +30,7 @@ struct coord;
 /* How a commit or release ended. */
 enum coord_result {
 	COORD_OK,
-	COORD_FAILED, /* nothing changed; e says why; may be tried again while the lock is held */
+	COORD_FAILED, /* not done, for all we know; e says why; may be tried again while owner */
 	COORD_LOST,   /* the lock is not ours any more; nothing changed */
 };
 
@@ -40,12 +40,19 @@ struct coord_hooks {
 	 * the hook's only during the call.
 	 */
 	void (*granted)(void *ctx, uint64_t epoch, const struct record *record);
+	/*
+	 * After granted(), unless coord_is_announced() was true then: whoever comes next will know
+	 * that we owned the job (coord_predecessor()). Only now may the job be started.
+	 */
+	void (*announced)(void *ctx);
 	/* Somebody else has it. holder: for people, such as "web-1 (pid 4711)"; may be called again
 	 * when the holder changes. */
 	void (*waiting)(void *ctx, const char *holder);
 	/* acquire failed and has been given up: the coordinator cannot be used. The worker may call
 	 * coord_acquire() again, after a backoff. */
 	void (*failed)(void *ctx, const struct err *e);
+	/* It is held for longer than was known: coord_safe_until() has moved. */
+	void (*kept)(void *ctx);
 	/* The lock was lost, or may be before long: what the job does after `until` (msec of
 	 * clock.h) is no longer covered by it. */
 	void (*lost)(void *ctx, msec until, const struct err *e);
@@ -72,10 +79,15 @@ struct coord *coord_open(struct ev_loop *loop, const struct conf *conf, const st
 void coord_acquire(struct coord *c);
 /*
  * Instead of coord_acquire(), for a rescue worker: takes over the lock that a dead worker of this
- * master held under this epoch, through the anchor. Answers: granted() with the same epoch, or
- * failed() when it cannot be the owner's any more.
+ * master held under this epoch, through the anchor or the lease that it reported (coord_lease()).
+ * Answers: granted() with the same epoch, or failed() when it cannot be the owner's any more.
  */
-void coord_adopt(struct coord *c, uint64_t epoch);
+void coord_adopt(struct coord *c, uint64_t lease, uint64_t epoch);
+/*
+ * Before coord_acquire(): the lease that a worker of this master reported which then died in the
+ * queue. It is given back, in the background, so that nobody waits for that place.
+ */
+void coord_bury(struct coord *c, uint64_t lease);
 /*
  * The job's main process was started; only while owner. A coordinator that cannot tell by itself
  * when a job has outlived its worker and its master notes it for the next owner. The one call that
@@ -90,12 +102,26 @@ void coord_commit(struct coord *c, const struct record *record, bool release);
  * called while a commit is under way is carried out behind it: committed() comes first.
  */
 void coord_release(struct coord *c);
+/*
+ * For a worker that is about to exit, when no process of the job is left: gives back what is still
+ * held beside the lock, or of a lock that was lost, and waits for that, but not for long. It runs
+ * the loop.
+ */
+void coord_farewell(struct coord *c);
 /* Frees it; no hook is called any more. Does not release: a place or lock still held stays until
  * the anchor is closed. */
 void coord_close(struct coord *c);
 
-/* The id of the lease for reports, 0 if there is none; and until when the lock is certainly held,
- * MSEC_NEVER for the local one. */
+bool coord_is_announced(const struct coord *c);
+/*
+ * The epoch of the owner before us; 0 if there was none or it is not known. A state that a job left
+ * on this machine under that epoch, when its lock was lost, is newer than the record, and nobody
+ * else has gone on from the record.
+ */
+uint64_t coord_predecessor(const struct coord *c);
+
+/* The id of the lease for reports, 0 if there is none; and until when the job may run unless the
+ * lock is kept(), with time to be killed; MSEC_NEVER for the local one. */
 uint64_t coord_lease(const struct coord *c);
 msec coord_safe_until(const struct coord *c);
 

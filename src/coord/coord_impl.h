@@ -22,11 +22,15 @@ struct coord_ops {
 	int (*anchor)(const struct conf *conf, const struct job_conf *job, int *fd, struct err *e);
 	struct coord *(*open)(const struct coord_setup *setup, struct err *e);
 	void (*acquire)(struct coord *c);
-	void (*adopt)(struct coord *c, uint64_t epoch);
+	void (*adopt)(struct coord *c, uint64_t lease, uint64_t epoch);
+	void (*bury)(struct coord *c, uint64_t lease);
 	int (*started)(struct coord *c, pid_t job, struct err *e);
 	void (*commit)(struct coord *c, const struct record *record, bool release);
 	void (*release)(struct coord *c);
+	void (*farewell)(struct coord *c);
 	void (*close)(struct coord *c);
+	bool (*is_announced)(const struct coord *c);
+	uint64_t (*predecessor)(const struct coord *c);
 	uint64_t (*lease)(const struct coord *c);
 	msec (*safe_until)(const struct coord *c);
 };
@@ -41,5 +45,6 @@ struct coord {
 };
 
 extern const struct coord_ops coord_local_ops;
+extern const struct coord_ops coord_etcd_ops;
 
 #endif

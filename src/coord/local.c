@@ -244,13 +244,21 @@ static void local_acquire(struct coord *c)
 	begin(l, work_queue_up);
 }
 
-static void local_adopt(struct coord *c, uint64_t epoch)
+static void local_adopt(struct coord *c, uint64_t lease, uint64_t epoch)
 {
 	struct local *l = local_of(c);
 
+	(void)lease;
 	l->adopting = true;
 	l->tenure.place = epoch;
 	begin(l, work_adopt);
+}
+
+/* Its place went with the anchor. */
+static void local_bury(struct coord *c, uint64_t lease)
+{
+	(void)c;
+	(void)lease;
 }
 
 static int local_started(struct coord *c, pid_t job, struct err *e)
@@ -400,6 +408,25 @@ static struct coord *local_open(const struct coord_setup *setup, struct err *e)
 	return &l->base;
 }
 
+/* What is still held goes with the anchor. */
+static void local_farewell(struct coord *c)
+{
+	(void)c;
+}
+
+/* Its lock is not lost but with the machine, and nothing else waits to be known. */
+static bool local_is_announced(const struct coord *c)
+{
+	(void)c;
+	return true;
+}
+
+static uint64_t local_predecessor(const struct coord *c)
+{
+	(void)c;
+	return 0;
+}
+
 static uint64_t local_lease(const struct coord *c)
 {
 	(void)c;
@@ -418,10 +445,14 @@ const struct coord_ops coord_local_ops = {
 	.open = local_open,
 	.acquire = local_acquire,
 	.adopt = local_adopt,
+	.bury = local_bury,
 	.started = local_started,
 	.commit = local_commit,
 	.release = local_release,
+	.farewell = local_farewell,
 	.close = local_close,
+	.is_announced = local_is_announced,
+	.predecessor = local_predecessor,
 	.lease = local_lease,
 	.safe_until = local_safe_until,
 };

@@ -26,6 +26,7 @@ void seat_init(struct seat *s, const struct seat_limits *limits, msec now)
 	s->ended = now - FORK_QUIET;
 	s->term_at = MSEC_NEVER;
 	s->kill_at = MSEC_NEVER;
+	s->dead_by = MSEC_NEVER;
 }
 
 static bool was_quiet(const struct seat *s, msec now)
@@ -53,6 +54,8 @@ void fleet_forked(struct seat *s, pid_t pid)
 	s->eof = false;
 	s->reaped = false;
 	s->holds = s->state == SEAT_RESCUED;
+	s->dead_by = MSEC_NEVER;
+	s->hung = false;
 	s->anchored = true;
 	s->main_ended = false;
 	memset(&s->end, 0, sizeof(s->end));
@@ -62,6 +65,12 @@ void fleet_forked(struct seat *s, pid_t pid)
 void fleet_fork_failed(struct seat *s, msec now)
 {
 	delay_fork(s, now);
+}
+
+void fleet_covered(struct seat *s, msec until)
+{
+	s->dead_by = until;
+	s->hung = false;
 }
 
 void fleet_reported(struct seat *s, bool holds, const struct seat_end *end)
@@ -122,6 +131,7 @@ static void orphaned(struct fleet *f, struct seat *s, msec now)
 	s->told = STOP_NOT;
 	s->killing = false;
 	s->kill_at = f->level == STOP_KILL ? now : msec_add(now, limit);
+	s->kill_at = msec_min(s->kill_at, s->dead_by); /* nobody renews the lease meanwhile */
 	s->term_at = s->kill_at == MSEC_NEVER ? MSEC_NEVER : s->kill_at - s->limits.hurry_timeout;
 	if (s->main_ended)
 		fleet_main_ended(s, now);
@@ -214,8 +224,23 @@ void fleet_stop(struct fleet *f, enum stop_level at_least, msec now)
 	}
 }
 
+static msec hangs_at(const struct seat *s)
+{
+	bool counts = s->state == SEAT_WORKING && s->holds && !s->reaped && !s->hung;
+
+	return counts ? s->dead_by : MSEC_NEVER;
+}
+
+/* It was stopped, or starved: its job must not outlive the lock because of that. */
+static bool is_hung(const struct seat *s, msec now)
+{
+	msec at = hangs_at(s);
+
+	return at != MSEC_NEVER && now >= at;
+}
+
 /* A worker hears of each level once, the highest first: INT after QUIT would say nothing new. */
-static enum fleet_verb next_of_live(struct seat *s, enum stop_level level)
+static enum fleet_verb next_of_live(struct seat *s, enum stop_level level, msec now)
 {
 	static const enum fleet_verb tell[] = {
 		[STOP_GRACEFUL] = FLEET_TELL_STOP,
@@ -223,6 +248,10 @@ static enum fleet_verb next_of_live(struct seat *s, enum stop_level level)
 		[STOP_KILL] = FLEET_TELL_KILL,
 	};
 
+	if (is_hung(s, now)) {
+		s->hung = true;
+		return FLEET_KILL_WORKER;
+	}
 	if (s->reaped || s->told >= level)
 		return FLEET_NOTHING;
 	s->told = level;
@@ -274,7 +303,7 @@ static enum fleet_verb next_of(struct seat *s, enum stop_level level, msec now)
 		return FLEET_DROP_ANCHOR;
 	case SEAT_DUE: return next_of_idle(s, level, now);
 	case SEAT_WORKING:
-	case SEAT_RESCUED: return next_of_live(s, level);
+	case SEAT_RESCUED: return next_of_live(s, level, now);
 	case SEAT_ORPHANED: return next_of_orphaned(s, now);
 	case SEAT_STRANDED:
 		if (now < s->due)
@@ -324,6 +353,7 @@ msec fleet_deadline(const struct fleet *f)
 
 		if (s->state == SEAT_DUE || s->state == SEAT_STRANDED)
 			at = msec_min(at, s->due);
+		at = msec_min(at, hangs_at(s));
 		if (s->state == SEAT_ORPHANED) {
 			at = msec_min(at, s->term_at);
 			at = msec_min(at, s->killing ? MSEC_NEVER : s->kill_at);

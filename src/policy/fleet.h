@@ -12,6 +12,7 @@
  *  - the anchor of a seat is dropped only when its lock is released or nobody can release it any
  * more;
  *  - a signal is sent once per level: repeated ones change nothing;
+ *  - a job is dead when its lock ends, whatever has become of its worker;
  *  - the master goes last: when no seat holds anything.
  */
 #ifndef POLICY_FLEET_H
@@ -63,6 +64,10 @@ struct seat {
 	pid_t pid; /* of the worker that lives */
 	bool eof, reaped;
 	bool holds; /* it reported that the lock is its: it does so before it starts the job */
+	/* Its lock covers the job until then. A worker that lives says so anew, or that it holds
+	 * the lock no more, before that time comes. */
+	msec dead_by;
+	bool hung; /* it did not, and was killed */
 	struct seat_end end;
 	enum stop_level told;
 	bool anchored;
@@ -83,6 +88,7 @@ enum fleet_verb {
 	FLEET_TELL_STOP,   /* SIGINT to the worker */
 	FLEET_TELL_HURRY,
 	FLEET_TELL_KILL,
+	FLEET_KILL_WORKER,  /* SIGKILL to the worker: it hangs, and its lock is about to end */
 	FLEET_ORPHANS_STOP, /* stop_signal to the job's main process, unless the kernel has sent it:
 			       it does not to one that changed its credentials */
 	FLEET_ORPHANS_TERM, /* SIGTERM to it; when it has ended, to what else is left */
@@ -113,6 +119,8 @@ void seat_init(struct seat *s, const struct seat_limits *limits, msec now);
 void fleet_forked(struct seat *s, pid_t pid);
 void fleet_fork_failed(struct seat *s, msec now);
 void fleet_reported(struct seat *s, bool holds, const struct seat_end *end);
+/* Until when the lock covers the job, by the same report; MSEC_NEVER: it does not end by itself. */
+void fleet_covered(struct seat *s, msec until);
 void fleet_eof(struct fleet *f, struct seat *s, msec now);
 void fleet_reaped(struct fleet *f, struct seat *s, msec now);
 /* The main process of a dead worker's job has ended; the rest gets no more than hurry_timeout. */

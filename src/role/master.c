@@ -26,6 +26,7 @@
 /* Onlookers need no more than ten pictures a second, however many jobs change. */
 #define STATUS_PAUSE_MS 100
 #define CLEAR_AGAIN_MS 50
+#define REPORT_GRACE_MS 500 /* for a report that found no room in its pipe */
 
 struct master {
 	const struct conf *conf;
@@ -184,20 +185,47 @@ static void term_orphans(struct master *m, struct post *p)
 
 static void settle(struct master *m);
 
-static void read_reports(struct master *m, struct post *p)
+static void take_report(struct post *p)
+{
+	fleet_reported(&p->seat, p->report.owner, &p->report.end);
+	fleet_covered(&p->seat, p->report.dead_by);
+}
+
+/* Whether there was any. */
+static bool read_reports(struct master *m, struct post *p)
 {
 	enum post_read got;
+	bool any = false;
 	struct err e;
 
 	while ((got = post_read(p, m->loop, &e)) == POST_NEWS) {
 		if (e.text[0] != '\0')
 			log_error("%s: %s", p->job->name, e.text);
 		else
-			fleet_reported(&p->seat, p->report.owner, &p->report.end);
+			take_report(p);
 		touch_status(m);
+		any = true;
 	}
 	if (got == POST_EOF)
 		fleet_eof(&m->fleet, &p->seat, clock_now());
+	return any;
+}
+
+/*
+ * If not this process was the one that hung: then reports wait in the pipe, and when it was full
+ * the worker could not yet write that it renewed its lease.
+ */
+static void kill_hung(struct master *m, struct post *p)
+{
+	if (!p->seat.eof && read_reports(m, p)) {
+		if (p->seat.dead_by <= clock_now())
+			fleet_covered(&p->seat, msec_add(clock_now(), REPORT_GRACE_MS));
+		return;
+	}
+	log_error(
+	    "%s: the worker hangs and its lock is about to end: killing it and its job pid=%d",
+	    p->job->name, (int)p->seat.pid);
+	kill(p->seat.pid, SIGKILL);
 }
 
 static void on_report(struct ev_loop *loop, struct ev_io *io, int revents)
@@ -252,6 +280,7 @@ static void act(struct master *m, const struct fleet_action *a)
 	case FLEET_TELL_STOP: tell(p, SIGINT); break;
 	case FLEET_TELL_HURRY: tell(p, WORKER_HURRY); break;
 	case FLEET_TELL_KILL: tell(p, SIGQUIT); break;
+	case FLEET_KILL_WORKER: kill_hung(m, p); break;
 	case FLEET_ORPHANS_STOP: stop_orphaned_job(p); break;
 	case FLEET_ORPHANS_TERM: term_orphans(m, p); break;
 	case FLEET_ORPHANS_KILL: m->clear_at = clock_now(); break;

@@ -26,6 +26,7 @@ void post_init(struct post *p, const struct job_conf *job, void *master, msec no
 	p->anchor = -1;
 	p->output[0] = p->output[1] = -1;
 	p->report.lease_ms = -1;
+	p->report.dead_by = MSEC_NEVER;
 }
 
 /* Made once and kept from worker to worker: the job of a dead one may still write. */
@@ -50,6 +51,12 @@ static void start_reading(struct post *p, struct ev_loop *loop, int fd,
 	ev_io_start(loop, &p->reports);
 }
 
+/* A worker that takes its leave gives its lease back itself. */
+static uint64_t left_in_queue(const struct post *p)
+{
+	return p->report.end.released || p->report.end.left ? 0 : p->report.lease;
+}
+
 pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
     void (*on_report)(struct ev_loop *, struct ev_io *, int), struct err *e)
 {
@@ -59,9 +66,11 @@ pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
 		.lifeline = shared->lifeline,
 		.nofile = shared->nofile,
 		.known_seq = p->known_seq,
+		.stale_lease = left_in_queue(p),
 		.rescue = rescue,
 		.rescue_placed = p->held_placed,
 		.rescue_clean = p->orphan_clean || p->held_ended_well,
+		.rescue_lease = p->held_lease,
 		.rescue_epoch = p->held_epoch,
 	};
 	sigset_t old;
@@ -98,6 +107,7 @@ static void take_report(struct post *p, const struct report *r)
 	p->report = *r;
 	if (r->owner) {
 		p->held_epoch = r->epoch;
+		p->held_lease = r->lease;
 		p->held_placed = r->placed;
 		p->held_ended_well = r->ended_well;
 	}

@@ -28,7 +28,7 @@ struct post {
 	uint64_t known_seq;   /* the largest that any worker reported: there is a record */
 	/* What a rescue worker is to finish: by the newest report of an owner, as `report` may be
 	 * of a rescue worker that died before it had the lock. */
-	uint64_t held_epoch;
+	uint64_t held_epoch, held_lease;
 	bool held_placed;
 	bool held_ended_well;
 	bool orphan_clean; /* the job that a dead worker left was seen to exit with status 0 */

@@ -59,6 +59,8 @@ static void put_private(json_t *o, const struct report *r, bool *ok)
 	put(o, "placed", json_boolean(r->placed), ok);
 	if (r->lease != 0)
 		put_number(o, "lease", (int64_t)r->lease, ok);
+	if (r->dead_by != MSEC_NEVER)
+		put_number(o, "dead_by", r->dead_by, ok);
 }
 
 int report_encode(const struct report *r, char buf[REPORT_MAX], struct err *e)
@@ -123,6 +125,7 @@ static bool take_numbers(json_t *o, struct report *r)
 	bool ok;
 
 	r->lease_ms = -1;
+	r->dead_by = MSEC_NEVER;
 	ok = take_number(o, "job_pid", 1, INT32_MAX, &pid) &&
 	     take_number(o, "lease", INT64_MIN, INT64_MAX, &lease) &&
 	     take_number(o, "epoch", 1, INT64_MAX, &epoch) &&
@@ -130,6 +133,7 @@ static bool take_numbers(json_t *o, struct report *r)
 	     take_number(o, "size", 0, INT64_MAX, &size) &&
 	     take_number(o, "restarts", 0, UINT32_MAX, &restarts) &&
 	     take_number(o, "lease_ms", 0, INT64_MAX, &r->lease_ms) &&
+	     take_number(o, "dead_by", 0, INT64_MAX, &r->dead_by) &&
 	     take_number(o, "saved", 0, INT64_MAX, &r->saved) &&
 	     take_number(o, "since", 0, INT64_MAX, &r->since);
 	r->job_pid = (pid_t)pid;

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "job/notify.h"
 #include "policy/fleet.h"
@@ -30,6 +31,7 @@ struct report {
 	pid_t job_pid;    /* 0: none runs */
 	uint64_t lease;   /* id, 0: none */
 	int64_t lease_ms; /* left, -1: no lease */
+	msec dead_by;     /* the lock covers the job until then, by clock.h; MSEC_NEVER: for ever */
 	uint64_t epoch;   /* 0: not the owner */
 	uint64_t
 	    seq; /* of the last committed record; 0: there is none, and the next two mean nothing */

@@ -45,6 +45,7 @@ static void fill_report(struct worker *w)
 	r->job_pid = w->job_pid;
 	r->lease = w->coord != NULL ? coord_lease(w->coord) : 0;
 	r->lease_ms = l->owner && until != MSEC_NEVER ? until - clock_now() : -1;
+	r->dead_by = until;
 	r->epoch = l->owner ? w->epoch : 0;
 	r->seq = w->have_record ? w->record.seq : 0;
 	r->size = w->have_record ? w->record.size : 0;
@@ -109,7 +110,7 @@ static void acquire(struct worker *w)
 {
 	w->queued_at = clock_now();
 	if (w->setup->rescue)
-		coord_adopt(w->coord, w->setup->rescue_epoch);
+		coord_adopt(w->coord, w->setup->rescue_lease, w->setup->rescue_epoch);
 	else
 		coord_acquire(w->coord);
 }
@@ -324,6 +325,17 @@ static void on_lost(void *ctx, msec until, const struct err *e)
 	log_error("the lock is lost, the job must be gone in %" PRId64 "ms: %s",
 	    left > 0 ? left : 0, e->text);
 	worker_tell(w, LIFE_EV_LOST, left);
+	worker_state_announced(w);
+}
+
+static void on_kept(void *ctx)
+{
+	worker_report(ctx);
+}
+
+static void on_announced(void *ctx)
+{
+	worker_state_announced(ctx);
 }
 
 static void on_committed(void *ctx, enum coord_result result, const struct err *e)
@@ -348,8 +360,10 @@ static void on_released(void *ctx, enum coord_result result, const struct err *e
 
 static const struct coord_hooks hooks = {
 	.granted = on_granted,
+	.announced = on_announced,
 	.waiting = on_waiting,
 	.failed = on_refused,
+	.kept = on_kept,
 	.lost = on_lost,
 	.committed = on_committed,
 	.released = on_released,
@@ -426,7 +440,11 @@ static int open_all(struct worker *w, struct err *e)
 		return -1;
 	worker_job_open(w);
 	w->coord = coord_open(w->loop, w->conf, w->job, w->setup->anchor, &hooks, w, e);
-	return w->coord == NULL ? -1 : 0;
+	if (w->coord == NULL)
+		return -1;
+	if (w->setup->stale_lease != 0 && !w->setup->rescue)
+		coord_bury(w->coord, w->setup->stale_lease);
+	return 0;
 }
 
 /* Leaves behind what belongs to the master alone: its descriptors, its group, its limit. */
@@ -462,6 +480,8 @@ void worker_run(const struct worker_setup *setup)
 	/* The acknowledgement: after the release, and the last thing that this process says. */
 	worker_report_now(&w);
 	worker_state_tidy(&w);
+	worker_left_keep(&w);
+	coord_farewell(w.coord);
 	/* No clean-up: a task may still run, and everything else goes with the process. */
 	_exit(0);
 }

@@ -32,11 +32,12 @@ struct worker_setup {
 	/* A record with this seq was committed. One that is older, or none, was put there by
 	 * somebody else. 0: not known. */
 	uint64_t known_seq;
+	uint64_t stale_lease; /* that a worker left which died in the queue, 0: none */
 	/* A rescue worker finishes what a dead one held. */
 	bool rescue;
 	bool rescue_placed; /* the state file is of the dead one's tenure */
 	bool rescue_clean;  /* the job was seen to exit with status 0 */
-	uint64_t rescue_epoch;
+	uint64_t rescue_lease, rescue_epoch;
 };
 
 _Noreturn void worker_run(const struct worker_setup *setup);

@@ -1,8 +1,9 @@
 /*
- * worker_impl.h - the inside of the worker, shared by its three files:
- *   worker.c        the process: loop, signals, coordinator, reports; carries out what the policies
- * decide worker_job.c    the job's processes: start, signals, kin, output, notifications
+ * worker_impl.h - the inside of the worker, shared by its four files:
+ *   worker.c        the process: loop, signals, coordinator, reports; does what the policies decide
+ *   worker_job.c    the job's processes: start, signals, kin, output, notifications
  *   worker_state.c  the job's state: restore, backup, commit
+ *   worker_left.c   the same, when the lock was lost before the commit
  */
 #ifndef ROLE_WORKER_IMPL_H
 #define ROLE_WORKER_IMPL_H
@@ -79,6 +80,10 @@ struct worker {
 	struct record record; /* the last committed one */
 	bool have_record;
 	bool run_clean; /* the last run in this tenure ended well: what a restart is told */
+	bool goes_on;   /* the job began from what it left here when its lock was lost */
+	/* The restore is done, and is told when the lock's owner is announced. */
+	bool restore_done;
+	enum life_event restore_ev;
 	struct state_id saved_id;
 	bool have_saved_id;
 	enum save_kind saving; /* under way */
@@ -116,6 +121,10 @@ void worker_job_reap(struct worker *w);
 int worker_state_open(struct worker *w, struct err *e);
 void worker_state_granted(struct worker *w, const struct record *record);
 void worker_state_restore(struct worker *w);
+/* The owner is announced, or there will be none: see coord.h. */
+void worker_state_announced(struct worker *w);
+/* Whether there is a state file that is not in the last record; which one. Any thread. */
+bool worker_state_unsaved(const struct worker *w, struct state_id *id);
 /* "none", "clean" or "crash", for the job that starts now. */
 const char *worker_state_restored(const struct worker *w);
 /* The job runs: from now on its state file is watched. */
@@ -128,5 +137,15 @@ void worker_state_tidy(struct worker *w);
 void worker_state_committed(struct worker *w, enum coord_result result, const struct err *e);
 /* The lock was released without a commit, while a save asked for that. */
 void worker_state_released(struct worker *w, enum coord_result result, const struct err *e);
+
+/* worker_left.c: the state of a job whose lock was lost */
+/* At the end: notes what could not be committed any more. */
+void worker_left_keep(const struct worker *w);
+/*
+ * Instead of a restore, on its thread: whether the state file is still what the job left here, and
+ * its owner then was the last one before us. If not, the note about it is removed.
+ */
+bool worker_left_take(const struct worker *w, uint64_t predecessor, bool *clean);
+void worker_left_committed(struct worker *w);
 
 #endif

@@ -24,7 +24,7 @@ static gid_t owner_gid(const struct worker *w)
 
 /* Watching the state file */
 
-static int peek(struct worker *w, struct state_id *id)
+static int peek(const struct worker *w, struct state_id *id)
 {
 	struct err e;
 
@@ -39,6 +39,11 @@ static bool is_unsaved(struct worker *w)
 	int rc = peek(w, &id);
 
 	return rc < 0 || (rc > 0 && !(w->have_saved_id && state_id_equal(&id, &w->saved_id)));
+}
+
+bool worker_state_unsaved(const struct worker *w, struct state_id *id)
+{
+	return peek(w, id) > 0 && !(w->have_saved_id && state_id_equal(id, &w->saved_id));
 }
 
 static bool names_state(const struct inotify_event *ev)
@@ -132,7 +137,7 @@ void worker_state_watch(struct worker *w)
 	pacer_start(&w->pacer, clock_now());
 	/* "clean" says that nothing happened since the dump. The job runs now, so should the whole
 	 * machine go down, the next owner must find "crash", also if no checkpoint came before. */
-	if (w->have_record && w->record.clean)
+	if ((w->have_record && w->record.clean) || w->goes_on)
 		worker_pace(w, pacer_stale(&w->pacer, clock_now()));
 	else if (is_unsaved(w))
 		worker_pace(w, pacer_changed(&w->pacer, clock_now()));
@@ -142,6 +147,8 @@ void worker_state_watch(struct worker *w)
 
 struct restore {
 	struct worker *w;
+	uint64_t predecessor;
+	bool goes_on, clean; /* see worker_left_take() */
 	struct state_id id;
 	struct err e;
 	int rc;
@@ -174,9 +181,32 @@ static void restore_work(void *arg)
 	const struct worker *w = r->w;
 
 	r->rc = transfer_prepare(w->dir, owner_uid(w), owner_gid(w), &r->e);
-	if (r->rc == 0)
+	r->goes_on = r->rc == 0 && worker_left_take(w, r->predecessor, &r->clean);
+	if (r->rc == 0 && !r->goes_on)
 		r->rc = transfer_restore(w->dir, owner_uid(w), owner_gid(w), w->store,
 		    state_to_restore(w), &r->id, &r->e);
+}
+
+static void note_restored(struct worker *w, const struct restore *r)
+{
+	w->have_saved_id = state_to_restore(w) != NULL;
+	w->saved_id = r->id;
+	w->run_clean = w->have_record && w->record.clean;
+	if (w->have_saved_id)
+		log_info("restored the state epoch=%" PRIu64 " seq=%" PRIu64 " size=%" PRIu64
+			 " clean=%d",
+		    w->record.epoch, w->record.seq, w->record.size, w->record.clean);
+}
+
+/* Newer than the record, and not in it: it is committed as soon as the job runs. */
+static void note_left(struct worker *w, const struct restore *r)
+{
+	w->have_saved_id = false;
+	w->goes_on = true;
+	w->run_clean = r->clean;
+	log_info("nobody owned the job since it lost its lock here under epoch %" PRIu64
+		 ": it goes on from the state that it left",
+	    r->predecessor);
 }
 
 static void restore_done(void *arg)
@@ -184,19 +214,25 @@ static void restore_done(void *arg)
 	struct restore *r = arg;
 	struct worker *w = r->w;
 
-	if (r->rc != 0) {
+	if (r->rc != 0)
 		log_error("cannot restore the state, so the job is not started: %s", r->e.text);
-	} else {
-		w->have_saved_id = state_to_restore(w) != NULL;
-		w->saved_id = r->id;
-		w->run_clean = w->have_record && w->record.clean;
-	}
-	if (r->rc == 0 && w->have_saved_id)
-		log_info("restored the state epoch=%" PRIu64 " seq=%" PRIu64 " size=%" PRIu64
-			 " clean=%d",
-		    w->record.epoch, w->record.seq, w->record.size, w->record.clean);
-	worker_tell(w, r->rc == 0 ? LIFE_EV_RESTORED : LIFE_EV_RESTORE_FAILED, 0);
+	else if (r->goes_on)
+		note_left(w, r);
+	else
+		note_restored(w, r);
+	w->restore_done = true;
+	w->restore_ev = r->rc == 0 ? LIFE_EV_RESTORED : LIFE_EV_RESTORE_FAILED;
 	free(r);
+	worker_state_announced(w);
+}
+
+/* A lock that is lost is not announced any more, and the life waits for its answer all the same. */
+void worker_state_announced(struct worker *w)
+{
+	if (!w->restore_done || !(coord_is_announced(w->coord) || w->life.lost))
+		return;
+	w->restore_done = false;
+	worker_tell(w, w->restore_ev, 0);
 }
 
 /* The record went while this master was running: an empty directory must not pass for a job that
@@ -223,6 +259,7 @@ void worker_state_restore(struct worker *w)
 	err_set(&e, "out of memory");
 	if (r != NULL) {
 		r->w = w;
+		r->predecessor = coord_predecessor(w->coord);
 		if (task_start(w->loop, restore_work, restore_done, r, &e) != NULL)
 			return;
 		free(r);
@@ -536,6 +573,7 @@ static void adopt_record(struct worker *w)
 		w->have_saved_id = true;
 	}
 	w->report.saved = clock_wall();
+	worker_left_committed(w);
 }
 
 void worker_state_committed(struct worker *w, enum coord_result result, const struct err *e)

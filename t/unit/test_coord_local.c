@@ -273,7 +273,7 @@ static void obey(struct puppet *p, const struct order *o)
 {
 	switch (o->kind) {
 	case ACQUIRE: coord_acquire(p->coord); break;
-	case ADOPT: coord_adopt(p->coord, o->n); break;
+	case ADOPT: coord_adopt(p->coord, 0, o->n); break;
 	case COMMIT: puppet_commit(p, o->n, false); break;
 	case COMMIT_RELEASE: puppet_commit(p, o->n, true); break;
 	case RELEASE: coord_release(p->coord); break;
@@ -1092,21 +1092,13 @@ static void without_threads_nothing_is_stuck(void **state)
 	leave(&b);
 }
 
-static void etcd_is_refused_in_words(void **state)
+static void an_anchor_is_needed(void **state)
 {
-	struct conf other = conf;
 	struct coord_hooks hooks = { 0 };
 	struct err e;
-	int fd;
 
 	(void)state;
-	other.coord = CONF_COORD_ETCD;
-	assert_int_equal(coord_anchor(&other, &job, &fd, &e), -1);
-	assert_int_equal(fd, -1);
-	assert_contains(e.text, "coordinator.type");
-	assert_null(coord_open(EV_DEFAULT, &other, &job, -1, &hooks, NULL, &e));
-	other.coord = CONF_COORD_LOCAL;
-	assert_null(coord_open(EV_DEFAULT, &other, &job, -1, &hooks, NULL, &e));
+	assert_null(coord_open(EV_DEFAULT, &conf, &job, -1, &hooks, NULL, &e));
 	assert_contains(e.text, "cannot keep");
 }
 
@@ -1685,7 +1677,7 @@ int main(void)
 		IN_DIR(commit_that_cannot_be_written_may_be_tried_again),
 		IN_DIR(commit_that_everybody_reads_is_not_called_failed),
 		IN_DIR(without_threads_nothing_is_stuck),
-		IN_DIR(etcd_is_refused_in_words),
+		IN_DIR(an_anchor_is_needed),
 		IN_DIR(closed_waiter_gives_its_place_to_the_anchor),
 		IN_DIR(leaving_before_the_door_takes_no_place),
 		IN_DIR(close_at_every_step_is_safe),

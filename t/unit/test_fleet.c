@@ -20,6 +20,7 @@ enum what {
 	DUE_NOW,    /* likewise, and fleet_deadline() asked for this moment */
 	UP,         /* the worker reports that it holds nothing */
 	HOLDS,      /* that the lock is its */
+	COVERED,    /* likewise, for 30 s */
 	RELEASED,   /* that it released it */
 	ASKED,      /* likewise, as it was told to */
 	UNCLEAN,    /* likewise, without a clean dump */
@@ -66,7 +67,7 @@ static void open_script(struct script *s, const struct seat_limits *limits)
 static void report(struct script *s, enum what what)
 {
 	struct seat_end end = {
-		.released = what != UP && what != HOLDS && what != LEFT,
+		.released = what != UP && what != HOLDS && what != COVERED && what != LEFT,
 		.asked = what == ASKED,
 		.left = what == LEFT,
 		.unclean = what == UNCLEAN,
@@ -74,7 +75,7 @@ static void report(struct script *s, enum what what)
 		.done = what == DONE,
 	};
 
-	fleet_reported(&s->seat, what == HOLDS, &end);
+	fleet_reported(&s->seat, what == HOLDS || what == COVERED, &end);
 }
 
 static void happen(struct script *s, enum what what, msec now)
@@ -90,6 +91,10 @@ static void happen(struct script *s, enum what what, msec now)
 	case LEFT:
 	case GAVE_UP:
 	case DONE: report(s, what); break;
+	case COVERED:
+		report(s, what);
+		fleet_covered(&s->seat, now + 30000);
+		break;
 	case AT_EOF: fleet_eof(&s->fleet, &s->seat, now); break;
 	case REAPED: fleet_reaped(&s->fleet, &s->seat, now); break;
 	case MAIN_ENDED: fleet_main_ended(&s->seat, now); break;
@@ -108,6 +113,7 @@ static const char *verb_name(enum fleet_verb verb)
 		[FLEET_TELL_STOP] = "TELL_STOP",
 		[FLEET_TELL_HURRY] = "TELL_HURRY",
 		[FLEET_TELL_KILL] = "TELL_KILL",
+		[FLEET_KILL_WORKER] = "KILL_WORKER",
 		[FLEET_ORPHANS_STOP] = "ORPHANS_STOP",
 		[FLEET_ORPHANS_TERM] = "ORPHANS_TERM",
 		[FLEET_ORPHANS_KILL] = "ORPHANS_KILL",
@@ -312,6 +318,57 @@ static void a_seat_that_waits_for_its_fork_is_empty_for_a_stop(void **state)
 	PLAY(&s, TO_HOLDING, AT(200000, GAVE_UP, "", WORKING), AT(200001, AT_EOF, "", WORKING),
 	    AT(200002, REAPED, "DROP_ANCHOR", DUE), AT(200100, STOP, "EXIT", VACANT));
 	assert_status(&s, 0);
+}
+
+/* Locks that end by themselves */
+
+static void a_worker_that_hangs_is_killed_with_its_job(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING), AT(210000, COVERED, "", WORKING),
+	    AT(230000, LOOK, "", WORKING), AT(240000, DUE_NOW, "KILL_WORKER", WORKING),
+	    AT(240001, LOOK, "", WORKING), AT(240002, REAPED, "", WORKING),
+	    AT(240003, AT_EOF, "ORPHANS_STOP ORPHANS_TERM ORPHANS_KILL", ORPHANED),
+	    AT(240004, CLEARED, "FORK_RESCUE", RESCUED), AT(290000, LOOK, "", RESCUED));
+}
+
+/* It had been asleep, or its reports were not read. */
+static void a_worker_that_reports_does_not_hang(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING),
+	    AT(230000, DUE_NOW, "KILL_WORKER", WORKING), AT(230001, COVERED, "", WORKING),
+	    AT(260001, DUE_NOW, "KILL_WORKER", WORKING));
+}
+
+/* While it ends its job, or after the release. */
+static void a_worker_without_the_lock_does_not_hang(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING), AT(229000, UP, "", WORKING),
+	    AT(231000, LOOK, "", WORKING), AT(232000, RELEASED, "", WORKING));
+	assert_int_equal(fleet_deadline(&s.fleet), MSEC_NEVER);
+}
+
+static void orphans_do_not_outlive_the_lock(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING), AT(205000, REAPED, "", WORKING),
+	    AT(205000, AT_EOF, "ORPHANS_STOP", ORPHANED),
+	    AT(220000, DUE_NOW, "ORPHANS_TERM", ORPHANED),
+	    AT(230000, DUE_NOW, "ORPHANS_KILL", ORPHANED));
 }
 
 /* Levels */
@@ -571,6 +628,10 @@ int main(void)
 		cmocka_unit_test(a_finished_job_wants_no_worker),
 		cmocka_unit_test(a_job_that_gave_up_here_cools_down),
 		cmocka_unit_test(a_seat_that_waits_for_its_fork_is_empty_for_a_stop),
+		cmocka_unit_test(a_worker_that_hangs_is_killed_with_its_job),
+		cmocka_unit_test(a_worker_that_reports_does_not_hang),
+		cmocka_unit_test(a_worker_without_the_lock_does_not_hang),
+		cmocka_unit_test(orphans_do_not_outlive_the_lock),
 		cmocka_unit_test(each_level_is_told_once),
 		cmocka_unit_test(quit_kills_at_once),
 		cmocka_unit_test(the_dead_are_told_nothing),

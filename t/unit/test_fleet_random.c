@@ -53,6 +53,7 @@ struct world {
 	uint64_t seed;
 	struct dice dice;
 	msec now;
+	msec cover; /* so long at most a report covers the job; 0: for ever */
 	size_t n;
 	struct seat seats[SEATS_MAX];
 	struct seat *list[SEATS_MAX];
@@ -152,6 +153,13 @@ static void do_tell(struct world *w, struct worker *k, enum stop_level level)
 	k->wants_end = true;
 }
 
+static void do_kill(struct world *w, const struct seat *s, struct worker *k)
+{
+	demand(w, !k->reaped && !k->rescue && s->holds, "only an owner that is there is killed");
+	demand(w, w->now >= s->dead_by, "and not before its lock ends");
+	k->lives = false;
+}
+
 static void do_orphans(struct world *w, struct worker *k, enum fleet_verb verb)
 {
 	demand(w, !k->lives && k->reaped && k->eof, "orphans have no worker");
@@ -214,6 +222,7 @@ static void carry_out(struct world *w, struct fleet_action a)
 	case FLEET_TELL_STOP: do_tell(w, k, STOP_GRACEFUL); break;
 	case FLEET_TELL_HURRY: do_tell(w, k, STOP_HURRY); break;
 	case FLEET_TELL_KILL: do_tell(w, k, STOP_KILL); break;
+	case FLEET_KILL_WORKER: do_kill(w, s, k); break;
 	case FLEET_ORPHANS_STOP:
 	case FLEET_ORPHANS_TERM:
 	case FLEET_ORPHANS_KILL: do_orphans(w, k, a.verb); break;
@@ -246,11 +255,14 @@ static void check_seat(struct world *w, size_t i)
 	case SEAT_RESCUED:
 		demand(w, moves_by_itself(k), forgotten);
 		demand(w, k->reaped || k->told == w->fleet.level, "each worker knows the level");
+		demand(w, k->rescue || k->reaped || !s->holds || s->hung || w->now < s->dead_by,
+		    "no owner outlives its lock");
 		break;
 	case SEAT_ORPHANED:
 		demand(w, k->orphans_stopped, "orphans are told to stop");
 		demand(w, k->orphans_killed || w->now < killed_by, "orphans are killed in the end");
 		demand(w, k->orphans_killed || w->fleet.level < STOP_KILL, "a kill kills orphans");
+		demand(w, k->orphans_killed || w->now < s->dead_by, "no orphan outlives its lock");
 		break;
 	}
 }
@@ -263,6 +275,7 @@ static void settle(struct world *w)
 		[FLEET_TELL_STOP] = "TELL_STOP",
 		[FLEET_TELL_HURRY] = "TELL_HURRY",
 		[FLEET_TELL_KILL] = "TELL_KILL",
+		[FLEET_KILL_WORKER] = "KILL_WORKER",
 		[FLEET_ORPHANS_STOP] = "ORPHANS_STOP",
 		[FLEET_ORPHANS_TERM] = "ORPHANS_TERM",
 		[FLEET_ORPHANS_KILL] = "ORPHANS_KILL",
@@ -289,12 +302,13 @@ static void write_report(struct worker *k, bool holds, const struct seat_end *en
 		k->pipe[k->unread++] = (struct report){ holds, *end };
 }
 
-static void read_report(struct seat *s, struct worker *k)
+static void read_report(struct world *w, struct seat *s, struct worker *k)
 {
 	struct report r = k->pipe[0];
 
 	memmove(k->pipe, k->pipe + 1, --k->unread * sizeof(r));
 	fleet_reported(s, r.holds, &r.end);
+	fleet_covered(s, w->cover == 0 ? MSEC_NEVER : w->now + 1 + dice_roll(&w->dice, w->cover));
 }
 
 /* The worker ends its tenure in order, with its last report. */
@@ -365,7 +379,7 @@ static void bury(struct world *w, struct seat *s, struct worker *k)
 			expect(w, k, s);
 		fleet_reaped(&w->fleet, s, w->now);
 	} else if (k->unread > 0) {
-		read_report(s, k);
+		read_report(w, s, k);
 	} else if (!k->eof) {
 		k->eof = true;
 		if (k->reaped)
@@ -395,7 +409,7 @@ static void happen_to(struct world *w, size_t i)
 	} else if (k->lives) {
 		note(w, "lives", i);
 		if (k->unread > 0 && dice_chance(&w->dice, 50))
-			read_report(s, k);
+			read_report(w, s, k);
 		else
 			live_on(w, k);
 	} else if (!k->reaped || !k->eof) {
@@ -412,6 +426,7 @@ static void open_world(struct world *w, uint64_t seed)
 	w->seed = seed;
 	w->dice.state = seed;
 	w->now = 100000;
+	w->cover = dice_chance(&w->dice, 50) ? 0 : 1 + dice_roll(&w->dice, 20000);
 	w->n = (size_t)(1 + dice_roll(&w->dice, SEATS_MAX));
 	for (size_t i = 0; i < w->n; i++) {
 		struct seat_limits limits = {

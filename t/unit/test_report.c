@@ -60,6 +60,7 @@ static void assert_round_trip(const struct report *r)
 	assert_int_equal(got.job_pid, r->job_pid);
 	assert_int_equal(got.lease, r->lease);
 	assert_int_equal(got.lease_ms, r->lease_ms);
+	assert_int_equal(got.dead_by, r->dead_by);
 	assert_int_equal(got.epoch, r->epoch);
 	assert_int_equal(got.seq, r->seq);
 	assert_int_equal(got.size, r->size);
@@ -80,6 +81,7 @@ static struct report a_report(void)
 		.job_pid = 4711,
 		.lease = 0x694d7e2b5f1a2c03,
 		.lease_ms = 14900,
+		.dead_by = 86400000,
 		.epoch = 7,
 		.seq = 12,
 		.size = 4096,
@@ -270,7 +272,7 @@ static void assert_field(const char *key, const char *value, bool good)
 static void test_a_field_of_a_wrong_type(void **state)
 {
 	static const char *const numbers[] = { "since", "restarts", "epoch", "job_pid", "lease_ms",
-		"seq", "size", "saved", "lease" };
+		"dead_by", "seq", "size", "saved", "lease" };
 	static const char *const bools[] = { "owner", "ended_well", "placed", "ready", "clean",
 		"end.released", "end.left", "end.unclean", "end.failed", "end.asked", "end.done" };
 	static const char *const wrong[] = { "\"1\"", "1.5", "1.0", "null", "[]", "{}" };
@@ -297,7 +299,8 @@ static void test_a_field_of_a_wrong_type(void **state)
 
 static void test_a_number_out_of_range(void **state)
 {
-	static const char *const natural[] = { "since", "restarts", "lease_ms", "size", "saved" };
+	static const char *const natural[] = { "since", "restarts", "lease_ms", "dead_by", "size",
+		"saved" };
 	static const char *const positive[] = { "epoch", "job_pid", "seq" };
 
 	(void)state;

@@ -1,0 +1,370 @@
+/*
+ * etcd.c - the coordinator of many machines: etcd's own lock recipe, with the state record beside
+ * the queue. This file keeps the phases and the lease; see etcd_impl.h for the others.
+ *
+ *   <ns>/jobs/<job>/lock/<lease id, hex>   the queue; the lowest create revision owns the job, and
+ *                                          is the epoch
+ *   <ns>/jobs/<job>/state                  the record
+ *   <ns>/jobs/<job>/owner                  the epoch of the last owner, decimal: it was put there
+ *                                          before the job was started, also if nothing was
+ * committed
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coord/etcd_impl.h"
+#include "coord/etcd_wire.h"
+
+static struct etcd *etcd_of(struct coord *c)
+{
+	return (struct etcd *)c; /* base is the first member */
+}
+
+static const struct etcd *etcd_of_const(const struct coord *c)
+{
+	return (const struct etcd *)c;
+}
+
+static void on_post(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+	struct etcd *t = w->data;
+
+	(void)loop;
+	(void)revents;
+	t->answer(t);
+}
+
+void etcd_post(struct etcd *t, void (*answer)(struct etcd *t))
+{
+	t->answer = answer;
+	ev_timer_stop(t->base.loop, &t->post);
+	ev_timer_set(&t->post, 0., 0.);
+	ev_timer_start(t->base.loop, &t->post);
+}
+
+void etcd_rest(struct etcd *t)
+{
+	ask_cancel(&t->step);
+	ask_cancel(&t->look);
+	if (t->watch != NULL)
+		etcd_cancel(t->watch);
+	t->watch = NULL;
+	ev_timer_stop(t->base.loop, &t->look_due);
+	free(t->text);
+	t->text = NULL;
+}
+
+/*
+ * A place with nobody behind it would block the queue until its lease ends. Not so after a failed
+ * adoption: the lease is a dead worker's, and what became of it is not known.
+ */
+void etcd_fail(struct etcd *t, const struct err *e)
+{
+	struct err why = *e;
+
+	etcd_rest(t);
+	t->phase = PHASE_IDLE;
+	if (t->adopting || t->keeper.id == 0)
+		keeper_drop(&t->keeper);
+	else
+		keeper_part(&t->keeper, ETCD_FAREWELL_PATIENCE, NULL);
+	t->base.hooks.failed(t->base.ctx, &why);
+}
+
+/* ---- The lease ---- */
+
+static void on_ready(void *ctx)
+{
+	struct etcd *t = ctx;
+	struct err e;
+
+	if (t->leave_wanted) {
+		etcd_leave(t);
+	} else if (view_set_own(&t->view, t->keeper.id, &e) != 0) {
+		etcd_fail(t, &e);
+	} else if (t->adopting) {
+		t->phase = PHASE_QUEUED;
+		etcd_look(t);
+	} else {
+		etcd_join(t);
+	}
+}
+
+static void on_refused(void *ctx, const struct err *e)
+{
+	struct etcd *t = ctx;
+
+	if (t->leave_wanted)
+		etcd_leave(t);
+	else
+		etcd_fail(t, e);
+}
+
+static void on_renewed(void *ctx)
+{
+	struct etcd *t = ctx;
+
+	if (t->phase == PHASE_QUEUED)
+		etcd_queue_renewed(t);
+	else if (t->phase == PHASE_OWNER || t->phase == PHASE_COMMITTING ||
+		 t->phase == PHASE_LEAVING)
+		t->base.hooks.kept(t->base.ctx);
+}
+
+static void on_lost(void *ctx, const struct err *e)
+{
+	struct etcd *t = ctx;
+
+	switch (t->phase) {
+	case PHASE_JOINING:
+	case PHASE_QUEUED: etcd_fail(t, e); break;
+	case PHASE_OWNER:
+	case PHASE_COMMITTING:
+	case PHASE_LEAVING: etcd_lose(t, lease_kill_by(&t->keeper.lease), e); break;
+	case PHASE_IDLE:
+	case PHASE_LEASING:
+	case PHASE_GONE: break;
+	}
+}
+
+static const struct keeper_hooks keeper_hooks = {
+	.ready = on_ready,
+	.refused = on_refused,
+	.renewed = on_renewed,
+	.lost = on_lost,
+};
+
+/* ---- In ---- */
+
+static void begin(struct etcd *t)
+{
+	assert(t->phase == PHASE_IDLE);
+	t->phase = PHASE_LEASING;
+	t->leave_wanted = false;
+	t->announced = false;
+	t->holder[0] = '\0';
+}
+
+static void acquire(struct coord *c)
+{
+	struct etcd *t = etcd_of(c);
+
+	begin(t);
+	t->adopting = false;
+	keeper_begin(&t->keeper, c->conf->ttl, ETCD_PATIENCE);
+}
+
+/* Tried for as long as the lease may live: what the dead worker's job dumped hangs on it. */
+static void adopt(struct coord *c, uint64_t lease, uint64_t epoch)
+{
+	struct etcd *t = etcd_of(c);
+
+	begin(t);
+	t->adopting = true;
+	t->epoch = epoch;
+	keeper_adopt(&t->keeper, lease, c->conf->ttl);
+}
+
+static void on_buried(void *ctx, const struct etcd_answer *answer)
+{
+	(void)ctx;
+	(void)answer; /* if it failed, the lease runs out by itself */
+}
+
+static void bury(struct coord *c, uint64_t lease)
+{
+	ask_start(&etcd_of(c)->burial, "/v3/lease/revoke", wire_lease_id(lease),
+	    msec_add(clock_now(), ETCD_PATIENCE), on_buried, NULL);
+}
+
+/* Whoever takes over does so when the lease has ended, and does not see this machine's processes.
+ */
+static int started(struct coord *c, pid_t job, struct err *e)
+{
+	(void)c;
+	(void)job;
+	(void)e;
+	return 0;
+}
+
+/* ---- Out ---- */
+
+static void answer_released(struct etcd *t)
+{
+	t->phase = PHASE_GONE;
+	t->base.hooks.released(t->base.ctx, COORD_OK, NULL);
+}
+
+static void on_parted(void *ctx, const struct err *e)
+{
+	struct etcd *t = ctx;
+
+	if (t->phase != PHASE_LEAVING)
+		return; /* it was lost meanwhile, and that has been told */
+	if (e == NULL)
+		answer_released(t);
+	else
+		t->base.hooks.released(t->base.ctx, COORD_FAILED, e);
+}
+
+/* With the lease goes the key: one request, for an owner as for a waiter. */
+void etcd_leave(struct etcd *t)
+{
+	etcd_rest(t);
+	t->phase = PHASE_LEAVING;
+	if (t->keeper.id != 0)
+		keeper_part(&t->keeper, ETCD_RELEASE_PATIENCE, on_parted);
+	else
+		etcd_post(t, answer_released);
+}
+
+static void release(struct coord *c)
+{
+	struct etcd *t = etcd_of(c);
+
+	switch (t->phase) {
+	case PHASE_IDLE:
+	case PHASE_JOINING:
+	case PHASE_QUEUED:
+	case PHASE_OWNER:
+	case PHASE_GONE: etcd_leave(t); break;
+	/* Else it could leave a lease behind that nobody knows of. */
+	case PHASE_LEASING:
+	/* Its outcome would not be told. */
+	case PHASE_COMMITTING: t->leave_wanted = true; break;
+	case PHASE_LEAVING:
+		if (!keeper_is_parting(&t->keeper))
+			etcd_leave(t);
+		break;
+	}
+}
+
+/* Runs the loop: there is nothing else left to do for it. */
+static void farewell(struct coord *c)
+{
+	struct etcd *t = etcd_of(c);
+
+	if (t->keeper.id != 0 && !keeper_is_parting(&t->keeper))
+		keeper_part(&t->keeper, ETCD_FAREWELL_PATIENCE, NULL);
+	while (keeper_is_parting(&t->keeper))
+		ev_run(c->loop, EVRUN_ONCE);
+}
+
+/* ---- The rest of coord.h ---- */
+
+/* The lock outlives a worker by its lease. */
+static int anchor(const struct conf *conf, const struct job_conf *job, int *fd, struct err *e)
+{
+	(void)conf;
+	(void)job;
+	(void)e;
+	*fd = -1;
+	return 0;
+}
+
+static void on_look_due(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+	(void)loop;
+	(void)revents;
+	etcd_look(w->data);
+}
+
+static void on_loss(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+	(void)loop;
+	(void)revents;
+	etcd_tell_loss(w->data);
+}
+
+static int open_parts(struct etcd *t, const struct coord_setup *setup, struct err *e)
+{
+	if (view_init(&t->view, setup->conf->ns, setup->job->name, e) != 0)
+		return -1;
+	t->client = etcd_client_open(setup->loop, setup->conf, e);
+	if (t->client == NULL)
+		return -1;
+	if (keeper_open(&t->keeper, setup->loop, t->client, &keeper_hooks, t, e) == 0)
+		return 0;
+	etcd_client_close(t->client);
+	return -1;
+}
+
+static struct coord *open_etcd(const struct coord_setup *setup, struct err *e)
+{
+	struct etcd *t = calloc(1, sizeof(*t));
+
+	if (t == NULL) {
+		err_set(e, "cannot use the coordinator: out of memory");
+		return NULL;
+	}
+	if (open_parts(t, setup, e) != 0) {
+		view_clear(&t->view);
+		free(t);
+		return NULL;
+	}
+	ask_init(&t->step, setup->loop, t->client);
+	ask_init(&t->look, setup->loop, t->client);
+	ask_init(&t->burial, setup->loop, t->client);
+	ev_timer_init(&t->post, on_post, 0., 0.);
+	ev_timer_init(&t->look_due, on_look_due, 0., 0.);
+	ev_timer_init(&t->loss, on_loss, 0., 0.);
+	t->post.data = t;
+	t->loss.data = t;
+	t->look_due.data = t;
+	t->phase = PHASE_IDLE;
+	return &t->base;
+}
+
+static void close_etcd(struct coord *c)
+{
+	struct etcd *t = etcd_of(c);
+
+	etcd_rest(t);
+	ask_cancel(&t->burial);
+	ev_timer_stop(c->loop, &t->post);
+	ev_timer_stop(c->loop, &t->loss);
+	keeper_close(&t->keeper);
+	etcd_client_close(t->client);
+	view_clear(&t->view);
+	free(t);
+}
+
+static bool is_announced(const struct coord *c)
+{
+	return etcd_of_const(c)->announced;
+}
+
+static uint64_t predecessor(const struct coord *c)
+{
+	return etcd_of_const(c)->view.owner;
+}
+
+static uint64_t lease(const struct coord *c)
+{
+	return etcd_of_const(c)->keeper.id;
+}
+
+static msec safe_until(const struct coord *c)
+{
+	const struct keeper *k = &etcd_of_const(c)->keeper;
+
+	return k->held ? lease_kill_by(&k->lease) : MSEC_NEVER;
+}
+
+const struct coord_ops coord_etcd_ops = {
+	.anchor = anchor,
+	.open = open_etcd,
+	.acquire = acquire,
+	.adopt = adopt,
+	.bury = bury,
+	.started = started,
+	.commit = etcd_commit,
+	.release = release,
+	.farewell = farewell,
+	.close = close_etcd,
+	.is_announced = is_announced,
+	.predecessor = predecessor,
+	.lease = lease,
+	.safe_until = safe_until,
+};

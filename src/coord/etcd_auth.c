@@ -1,0 +1,167 @@
+/*
+ * Tokens. etcd gives one for a name and a password, for 70 ms of its time; it holds for a while
+ * (300 s without use, unless etcd was told to make signed ones) and at that member alone.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "coord/etcd_client_impl.h"
+
+#define PATH "/v3/auth/authenticate"
+#define PASSWORD_MAX 4096
+
+bool auth_is_ready(const struct etcd_client *c, size_t at)
+{
+	const struct endpoint *endpoint = &c->endpoints[at];
+
+	return c->conf->user == NULL || endpoint->token != NULL || endpoint->has_no_auth;
+}
+
+static void set_token(struct endpoint *endpoint, char *token, bool has_no_auth)
+{
+	free(endpoint->token);
+	endpoint->token = token;
+	endpoint->token_no++;
+	endpoint->has_no_auth = has_no_auth;
+}
+
+void auth_forget(struct etcd_client *c, size_t at, unsigned int token_no)
+{
+	/* Another call may have been faster, and then there is a new one already. */
+	if (c->endpoints[at].token_no == token_no)
+		set_token(&c->endpoints[at], NULL, false);
+}
+
+void auth_close(struct etcd_client *c)
+{
+	for (size_t i = 0; i < c->n_endpoints; i++)
+		free(c->endpoints[i].token);
+	free(c->auth_body);
+}
+
+/* It becomes a header, so nothing may be in it that ends one. */
+static bool is_token(const json_t *token)
+{
+	const char *text = json_string_value(token);
+	size_t len = json_string_length(token);
+
+	if (text == NULL || len == 0 || len > ETCD_TOKEN_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] <= ' ' || text[i] == '\x7f')
+			return false;
+	}
+	return true;
+}
+
+/* Tells the calls that want a token how it went. */
+static void wake_calls(
+    struct etcd_client *c, enum call_state state, enum etcd_code code, const struct err *why)
+{
+	struct etcd_call *call;
+
+	TAILQ_FOREACH (call, &c->calls, link) {
+		if (call->state == CALL_WANTS_TOKEN)
+			call_set(call, state, code, why);
+	}
+}
+
+static void take_token(struct etcd_client *c, size_t at, struct etcd_answer *answer)
+{
+	const json_t *token = json_object_get(answer->body, "token");
+	char *copy = is_token(token) ? strdup(json_string_value(token)) : NULL;
+
+	if (copy == NULL) {
+		answer->code = ETCD_GARBAGE;
+		err_set(&answer->e, "%s" PATH ": an answer without a token", c->endpoints[at].url);
+		return;
+	}
+	set_token(&c->endpoints[at], copy, false);
+}
+
+/* What a person has to put right. */
+static void explain_refusal(const struct etcd_client *c, struct etcd_answer *answer)
+{
+	if (answer->code == ETCD_INVALID)
+		err_add(&answer->e,
+		    "etcd refuses user \"%.100s\": check coordinator.user and password_file",
+		    c->conf->user);
+}
+
+static void on_answer(void *ctx, const struct http_answer *http)
+{
+	struct etcd_client *c = ctx;
+	struct etcd_answer answer;
+	size_t at = c->auth_at;
+
+	c->auth = NULL;
+	free(c->auth_body);
+	c->auth_body = NULL;
+	answer_read(c, at, PATH, http, &answer);
+	if (answer.code == ETCD_OK)
+		take_token(c, at, &answer);
+	json_decref(answer.body);
+	/* Users that are configured before etcd is told to ask for them do no harm. */
+	if (answer.code == ETCD_PRECONDITION) {
+		set_token(&c->endpoints[at], NULL, true);
+		answer.code = ETCD_OK;
+	}
+	if (answer.code == ETCD_OK) {
+		wake_calls(c, CALL_WANTS_TOKEN, ETCD_OK, &answer.e);
+	} else if (answer_is_passing(&answer) || answer.code == ETCD_GARBAGE) {
+		client_endpoint_failed(c, at, &answer.e);
+		wake_calls(c, CALL_FAILED, answer.code, &answer.e);
+	} else {
+		explain_refusal(c, &answer);
+		wake_calls(c, CALL_OVER, answer.code, &answer.e);
+	}
+}
+
+/* {"name","password"}; read anew each time, so that a changed password needs no reload. */
+static char *make_body(const struct conf *conf, struct err *e)
+{
+	char *password, *text = NULL;
+	json_t *body;
+	size_t len;
+
+	if (fs_read(conf->password_file, PASSWORD_MAX, &password, &len, e) < 0)
+		return NULL;
+	password[strcspn(password, "\r\n")] = '\0';
+	body = json_pack("{s:s, s:s}", "name", conf->user, "password", password);
+	if (body != NULL)
+		text = json_dumps(body, JSON_COMPACT);
+	if (text == NULL)
+		err_set(e, "%s: cannot be used: it is not UTF-8, or memory ran out",
+		    conf->password_file);
+	json_decref(body);
+	free(password);
+	return text;
+}
+
+void auth_begin(struct etcd_client *c, size_t at)
+{
+	struct etcd_request request;
+	struct err e;
+
+	if (c->auth != NULL)
+		return;
+	c->auth_body = make_body(c->conf, &e);
+	if (c->auth_body != NULL) {
+		const struct etcd_attempt attempt = {
+			.at = at,
+			.path = PATH,
+			.body = c->auth_body,
+			.timeout = ETCD_ATTEMPT,
+		};
+
+		request_make(&request, c, &attempt);
+		c->auth_at = at;
+		c->auth = http_post(c->http, &request.http, on_answer, c, &e);
+	}
+	if (c->auth != NULL)
+		return;
+	free(c->auth_body);
+	c->auth_body = NULL;
+	wake_calls(c, CALL_OVER, ETCD_INVALID, &e);
+}

@@ -1,0 +1,242 @@
+#include "coord/etcd_keeper.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "coord/etcd_wire.h"
+
+/* A longer one is no use, and too large for msec arithmetic. */
+#define TTL_MAX_SECONDS (24 * 3600)
+
+static void rearm(struct keeper *k)
+{
+	alarm_set(&k->alarm, k->held ? lease_deadline(&k->lease) : MSEC_NEVER);
+}
+
+static void stop_renewing(struct keeper *k)
+{
+	if (k->renewal != NULL)
+		etcd_cancel(k->renewal);
+	k->renewal = NULL;
+	alarm_set(&k->alarm, MSEC_NEVER);
+}
+
+/* What is told if the next renewals get no answer at all. */
+static void expect_answers(struct keeper *k)
+{
+	err_set(&k->why, "no answer from etcd, or this process was suspended");
+}
+
+static void lose(struct keeper *k)
+{
+	struct err e = k->why;
+
+	stop_renewing(k);
+	k->hooks->lost(k->ctx, &e);
+}
+
+static msec to_msec(int64_t seconds)
+{
+	return (seconds < TTL_MAX_SECONDS ? seconds : TTL_MAX_SECONDS) * 1000;
+}
+
+/* How long the lease lives from when that was asked; 0: it is gone; -1 with why: not known. */
+static msec read_keepalive(const struct etcd_answer *answer, struct err *why)
+{
+	struct wire_lease lease;
+
+	if (answer->code == ETCD_NOT_FOUND) {
+		*why = answer->e;
+		return 0;
+	}
+	if (answer->code != ETCD_OK) {
+		*why = answer->e;
+		return -1;
+	}
+	if (wire_read_keepalive(answer->body, &lease, why) != 0)
+		return -1;
+	if (lease.ttl <= 0)
+		err_set(why, "etcd does not know the lease any more: it ran out or was revoked");
+	return to_msec(lease.ttl);
+}
+
+/* While the lease is being given back, its end is what is wanted. */
+static void note_gone(struct keeper *k)
+{
+	enum lease_action action = lease_gone(&k->lease);
+
+	if (action == LEASE_LOST && !(keeper_is_parting(k) && k->id == k->parting_id))
+		lose(k);
+}
+
+static void on_renewal(void *ctx, const struct etcd_answer *answer)
+{
+	struct keeper *k = ctx;
+	msec ttl = read_keepalive(answer, &k->why);
+
+	k->renewal = NULL;
+	if (ttl == 0) {
+		note_gone(k);
+	} else if (ttl < 0) {
+		lease_failed(&k->lease, clock_now());
+		rearm(k);
+	} else {
+		lease_renewed(&k->lease, ttl);
+		expect_answers(k);
+		rearm(k);
+		k->hooks->renewed(k->ctx);
+	}
+}
+
+static void renew(struct keeper *k)
+{
+	json_t *body = wire_lease_id(k->id);
+
+	if (body != NULL)
+		k->renewal = etcd_call(k->client, "/v3/lease/keepalive", body,
+		    lease_attempt_until(&k->lease), true, on_renewal, k, &k->why);
+	else
+		err_set(&k->why, "out of memory");
+	json_decref(body);
+	if (k->renewal == NULL)
+		lease_failed(&k->lease, clock_now());
+}
+
+static void on_alarm(void *ctx)
+{
+	struct keeper *k = ctx;
+
+	switch (lease_tick(&k->lease, clock_now())) {
+	case LEASE_NOTHING: break;
+	case LEASE_RENEW: renew(k); break;
+	case LEASE_LOST:
+		err_add(&k->why, "the lease could not be renewed in time");
+		lose(k);
+		return;
+	}
+	rearm(k);
+}
+
+int keeper_open(struct keeper *k, struct ev_loop *loop, struct etcd_client *client,
+    const struct keeper_hooks *hooks, void *ctx, struct err *e)
+{
+	memset(k, 0, sizeof(*k));
+	k->loop = loop;
+	k->client = client;
+	k->hooks = hooks;
+	k->ctx = ctx;
+	ask_init(&k->asking, loop, client);
+	ask_init(&k->parting, loop, client);
+	return alarm_open(&k->alarm, loop, on_alarm, k, e);
+}
+
+void keeper_drop(struct keeper *k)
+{
+	ask_cancel(&k->asking);
+	stop_renewing(k);
+	k->held = false;
+	k->id = 0;
+}
+
+void keeper_close(struct keeper *k)
+{
+	keeper_drop(k);
+	ask_cancel(&k->parting);
+	alarm_close(&k->alarm);
+}
+
+static void hold(struct keeper *k, msec ttl)
+{
+	uint64_t seed;
+
+	/* Only for jitter: any seed that differs from the neighbour's will do. */
+	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != (ssize_t)sizeof(seed))
+		seed = (uint64_t)clock_now() ^ ((uint64_t)getpid() << 32);
+	lease_init(&k->lease, ttl, k->asking.sent, seed);
+	expect_answers(k);
+	k->held = true;
+	rearm(k);
+	k->hooks->ready(k->ctx);
+}
+
+static void on_grant(void *ctx, const struct etcd_answer *answer)
+{
+	struct keeper *k = ctx;
+	struct wire_lease lease;
+	struct err e = answer->e;
+
+	if (answer->code != ETCD_OK || wire_read_grant(answer->body, &lease, &e) != 0) {
+		k->hooks->refused(k->ctx, &e);
+		return;
+	}
+	k->id = lease.id;
+	hold(k, to_msec(lease.ttl));
+}
+
+void keeper_begin(struct keeper *k, msec ttl, msec patience)
+{
+	keeper_drop(k);
+	ask_start(&k->asking, "/v3/lease/grant", wire_grant(ttl / 1000),
+	    msec_add(clock_now(), patience), on_grant, k);
+}
+
+static void on_adopted(void *ctx, const struct etcd_answer *answer)
+{
+	struct keeper *k = ctx;
+	struct err e;
+	msec ttl = read_keepalive(answer, &e);
+
+	if (ttl > 0)
+		hold(k, ttl);
+	else
+		k->hooks->refused(k->ctx, &e);
+}
+
+void keeper_adopt(struct keeper *k, uint64_t id, msec patience)
+{
+	keeper_drop(k);
+	k->id = id;
+	ask_start(&k->asking, "/v3/lease/keepalive", wire_lease_id(id),
+	    msec_add(clock_now(), patience), on_adopted, k);
+}
+
+bool keeper_is_asking(struct keeper *k)
+{
+	return ask_is_busy(&k->asking);
+}
+
+static void on_revoked(void *ctx, const struct etcd_answer *answer)
+{
+	struct keeper *k = ctx;
+	struct err e = answer->e;
+	bool gone = answer->code == ETCD_OK || answer->code == ETCD_NOT_FOUND;
+
+	/* There may be a new one already, when this one was given up in the background. */
+	if (gone && k->id == k->parting_id)
+		keeper_drop(k);
+	if (k->parted != NULL)
+		k->parted(k->ctx, gone ? NULL : &e);
+}
+
+void keeper_part(struct keeper *k, msec patience, void (*parted)(void *ctx, const struct err *e))
+{
+	assert(k->id != 0);
+	ask_cancel(&k->parting);
+	k->parting_id = k->id;
+	k->parted = parted;
+	ask_start(&k->parting, "/v3/lease/revoke", wire_lease_id(k->id),
+	    msec_add(clock_now(), patience), on_revoked, k);
+}
+
+bool keeper_is_parting(struct keeper *k)
+{
+	return ask_is_busy(&k->parting);
+}
+
+bool keeper_is_fresh(const struct keeper *k)
+{
+	return k->held && lease_is_fresh(&k->lease, clock_now());
+}

@@ -1,0 +1,70 @@
+/*
+ * etcd_keeper.h - one lease in etcd: granted or taken over, renewed until it is given back.
+ *
+ * When to renew, and what counts as lost, is decided in coord/lease.h; here it is carried out. A
+ * renewal is a request of its own and never waits for another one.
+ */
+#ifndef COORD_ETCD_KEEPER_H
+#define COORD_ETCD_KEEPER_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/alarm.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "coord/etcd_ask.h"
+#include "coord/etcd_client.h"
+#include "coord/lease.h"
+
+/* Each is called from the loop, as the last thing: it may close the keeper. */
+struct keeper_hooks {
+	void (*ready)(void *ctx);                        /* after begin or adopt: it is held */
+	void (*refused)(void *ctx, const struct err *e); /* after begin or adopt: it is not */
+	void (*renewed)(void *ctx);
+	/* Once: it runs out, or etcd says that it is gone. It is not renewed any more. */
+	void (*lost)(void *ctx, const struct err *e);
+};
+
+struct keeper {
+	struct ev_loop *loop;
+	struct etcd_client *client;
+	const struct keeper_hooks *hooks;
+	void *ctx;
+	uint64_t id; /* 0: there is none */
+	bool held;   /* it is being renewed, or was until it was lost */
+	struct lease lease;
+	struct alarm alarm;
+	struct ask asking; /* the grant, or the first keepalive of an adopted one */
+	struct etcd_call *renewal;
+	struct ask parting;
+	uint64_t parting_id;
+	void (*parted)(void *ctx, const struct err *e);
+	struct err why; /* the last failure of a renewal */
+};
+
+int keeper_open(struct keeper *k, struct ev_loop *loop, struct etcd_client *client,
+    const struct keeper_hooks *hooks, void *ctx, struct err *e);
+void keeper_close(struct keeper *k);
+
+/* Gets a new lease. Answer: ready() or, after `patience`, refused(). */
+void keeper_begin(struct keeper *k, msec ttl, msec patience);
+/* Takes a lease over that another process held. Likewise. */
+void keeper_adopt(struct keeper *k, uint64_t id, msec patience);
+/* Whether begin or adopt is still to be answered. */
+bool keeper_is_asking(struct keeper *k);
+
+/*
+ * Gives the lease back, and with it every key that hangs on it. parted: NULL, or told when that is
+ * done (e NULL), or could not be within `patience`; then it may be called again. Until it is done
+ * the lease is renewed as before, and may be lost.
+ */
+void keeper_part(struct keeper *k, msec patience, void (*parted)(void *ctx, const struct err *e));
+bool keeper_is_parting(struct keeper *k);
+/* Forgets the lease without giving it back: it runs out by itself. */
+void keeper_drop(struct keeper *k);
+
+bool keeper_is_fresh(const struct keeper *k);
+
+#endif

@@ -1,0 +1,228 @@
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coord/etcd_impl.h"
+#include "coord/etcd_wire.h"
+
+/* So often a record that somebody else put there is overwritten by one commit. */
+#define CLASHES_MAX 5
+
+/* ---- The announcement ---- */
+
+static void on_announced(void *ctx, const struct etcd_answer *answer)
+{
+	struct etcd *t = ctx;
+	struct err e = answer->e;
+	bool succeeded;
+
+	if (answer->code != ETCD_OK || wire_read_succeeded(answer->body, &succeeded, &e) != 0) {
+		err_add(&e, "cannot write %s", t->view.owner_key);
+		etcd_lose(t, 0, &e);
+	} else if (!succeeded) {
+		etcd_own_key_gone(t);
+	} else {
+		t->announced = true;
+		t->base.hooks.announced(t->base.ctx);
+	}
+}
+
+/*
+ * Beside the restore, so that it costs no time; it also proves, after the queue, that the own key
+ * still is there. The owner that is adopted did it before it started its job.
+ */
+void etcd_announce(struct etcd *t)
+{
+	char epoch[24];
+
+	t->announced = t->adopting;
+	if (t->adopting)
+		return;
+	snprintf(epoch, sizeof(epoch), "%ju", (uintmax_t)t->epoch);
+	ask_start(&t->step, "/v3/kv/txn",
+	    wire_put_owned(t->view.own_key, t->epoch, t->view.owner_key, epoch), MSEC_NEVER,
+	    on_announced, t);
+}
+
+/* ---- Commits ---- */
+
+static void finish(struct etcd *t, enum coord_result result, const struct err *e)
+{
+	struct err why; /* the hook's, also if it closes the coord */
+
+	if (e != NULL)
+		t->err = *e;
+	why = t->err;
+	free(t->text);
+	t->text = NULL;
+	t->phase = PHASE_OWNER;
+	if (result == COORD_LOST || (result == COORD_OK && t->release)) {
+		etcd_rest(t);
+		t->phase = PHASE_GONE;
+	}
+	/* Off the critical path: the key is deleted, the next owner is starting. */
+	if (result == COORD_OK && t->release)
+		keeper_part(&t->keeper, ETCD_FAREWELL_PATIENCE, NULL);
+	else if (t->phase == PHASE_OWNER && t->leave_wanted)
+		etcd_leave(t);
+	t->base.hooks.committed(t->base.ctx, result, result == COORD_OK ? NULL : &why);
+}
+
+static void send(struct etcd *t);
+
+static bool is_ours(const struct etcd *t, const struct wire_kv *state)
+{
+	return state->value_len == strlen(t->text) &&
+	       memcmp(state->value, t->text, state->value_len) == 0;
+}
+
+/*
+ * The transaction changed nothing. Either an attempt before it did all, and its answer was lost;
+ * or the lock is ours, and somebody edited the record; or the lock is not ours any more.
+ */
+static void decide(struct etcd *t, const struct wire_kv *lock, const struct wire_kv *state)
+{
+	struct err e;
+
+	if (state->value != NULL && is_ours(t, state)) {
+		t->view.state_mod = state->mod_revision;
+		finish(t, COORD_OK, NULL);
+	} else if (lock->key == NULL || lock->create_revision != t->epoch) {
+		err_set(&e, "%s is gone: its lease ended, or somebody deleted it", t->view.own_key);
+		finish(t, COORD_LOST, &e);
+	} else if (++t->clashes <= CLASHES_MAX) {
+		t->view.state_mod = state->mod_revision;
+		send(t);
+	} else {
+		err_set(&e, "something else keeps writing %s", t->view.state_key);
+		finish(t, COORD_FAILED, &e);
+	}
+}
+
+static void read_back(struct etcd *t, json_t *body)
+{
+	struct wire_kv lock, state;
+	struct err e;
+
+	if (wire_read_txn_kv(body, 0, &lock, &e) < 0) {
+		finish(t, COORD_FAILED, &e);
+		return;
+	}
+	if (wire_read_txn_kv(body, 1, &state, &e) < 0)
+		finish(t, COORD_FAILED, &e);
+	else
+		decide(t, &lock, &state);
+	wire_kv_clear(&lock);
+	wire_kv_clear(&state);
+}
+
+static void on_committed(void *ctx, const struct etcd_answer *answer)
+{
+	struct etcd *t = ctx;
+	struct err e = answer->e;
+	uint64_t revision;
+	bool succeeded;
+
+	if (answer->code != ETCD_OK || wire_read_succeeded(answer->body, &succeeded, &e) != 0 ||
+	    wire_read_revision(answer->body, &revision, &e) != 0) {
+		finish(t, COORD_FAILED, &e);
+	} else if (succeeded) {
+		t->view.state_mod = revision;
+		finish(t, COORD_OK, NULL);
+	} else {
+		read_back(t, answer->body);
+	}
+}
+
+/* Until its outcome is known: it ends with the lease at the latest. */
+static void send(struct etcd *t)
+{
+	ask_start(&t->step, "/v3/kv/txn",
+	    wire_commit(t->view.own_key, t->epoch, t->view.state_key, t->view.state_mod, t->text,
+		t->release),
+	    MSEC_NEVER, on_committed, t);
+}
+
+static void answer_no_text(struct etcd *t)
+{
+	finish(t, COORD_FAILED, &t->err);
+}
+
+/* A backup was on its way when the loss was told. */
+static void answer_too_late(struct etcd *t)
+{
+	struct err why = t->err;
+
+	t->base.hooks.committed(t->base.ctx, COORD_FAILED, &why);
+}
+
+void etcd_commit(struct coord *c, const struct record *record, bool release)
+{
+	struct etcd *t = (struct etcd *)c;
+
+	if (t->phase == PHASE_GONE) {
+		etcd_post(t, answer_too_late);
+		return;
+	}
+	assert(t->phase == PHASE_OWNER && t->announced && record->epoch == t->epoch);
+	t->phase = PHASE_COMMITTING;
+	t->release = release;
+	t->clashes = 0;
+	t->text = record_encode(record, &t->err);
+	if (t->text != NULL)
+		send(t);
+	else
+		etcd_post(t, answer_no_text);
+}
+
+/* ---- The lock is lost ---- */
+
+void etcd_tell_loss(struct etcd *t)
+{
+	struct err why = t->err;
+
+	t->base.hooks.lost(t->base.ctx, t->until, &why);
+}
+
+static void tell_loss_next(struct etcd *t)
+{
+	ev_timer_set(&t->loss, 0., 0.);
+	ev_timer_start(t->base.loop, &t->loss);
+}
+
+/*
+ * What is under way is answered first. COORD_FAILED and not COORD_LOST, which would leave the job
+ * no time: until `until` the lock is held. Whether the commit happened after all is not known, and
+ * does not matter to anyone: the next owner reads one record or the other, whole.
+ */
+void etcd_lose(struct etcd *t, msec until, const struct err *e)
+{
+	enum etcd_phase phase = t->phase;
+	struct err why = *e;
+
+	t->until = until;
+	t->err = why;
+	etcd_rest(t);
+	t->phase = PHASE_GONE;
+	if (phase == PHASE_COMMITTING) {
+		tell_loss_next(t);
+		t->base.hooks.committed(t->base.ctx, COORD_FAILED, &why);
+	} else if (phase == PHASE_LEAVING && keeper_is_parting(&t->keeper)) {
+		tell_loss_next(t);
+		t->base.hooks.released(t->base.ctx, COORD_FAILED, &why);
+	} else {
+		t->base.hooks.lost(t->base.ctx, until, &why);
+	}
+}
+
+void etcd_own_key_gone(struct etcd *t)
+{
+	struct err e;
+
+	/* By this very commit, or it will be told with its outcome. */
+	if (t->phase == PHASE_COMMITTING && t->release)
+		return;
+	err_set(&e, "%s is gone: its lease ended, or somebody deleted it", t->view.own_key);
+	etcd_lose(t, 0, &e);
+}

@@ -1,0 +1,237 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coord/etcd_impl.h"
+#include "coord/etcd_wire.h"
+
+/* After a watch that ended sooner than this (msec), the next one waits for so long (seconds). */
+#define WATCH_SHORT 1000
+#define WATCH_PAUSE 0.5
+
+/* ---- Into the queue ---- */
+
+static void on_joined(void *ctx, const struct etcd_answer *answer)
+{
+	struct etcd *t = ctx;
+
+	if (answer->code != ETCD_OK) {
+		etcd_fail(t, &answer->e);
+		return;
+	}
+	t->phase = PHASE_QUEUED;
+	etcd_look(t);
+}
+
+/* Safe to repeat: a key that is there already stays as it is. */
+void etcd_join(struct etcd *t)
+{
+	struct err e;
+	char *value = holder_encode(t->base.conf->instance, &e);
+
+	if (value == NULL) {
+		etcd_fail(t, &e);
+		return;
+	}
+	t->phase = PHASE_JOINING;
+	ask_start(&t->step, "/v3/kv/txn",
+	    wire_acquire(t->view.own_key, value, t->keeper.id, t->view.locks),
+	    msec_add(clock_now(), ETCD_PATIENCE), on_joined, t);
+	free(value);
+}
+
+/* ---- The watch: all of the job for a waiter, the own key for an owner ---- */
+
+static void look_later(struct etcd *t)
+{
+	ev_timer_set(&t->look_due, WATCH_PAUSE, 0.);
+	ev_timer_start(t->base.loop, &t->look_due);
+}
+
+/* However it ended: what happened meanwhile shows in a range, and the next watch goes on from it.
+ */
+static void watch_ended(struct etcd *t)
+{
+	t->watch = NULL;
+	if (clock_now() - t->watch_since >= WATCH_SHORT)
+		etcd_look(t);
+	else
+		look_later(t);
+}
+
+static void on_watch_created(void *ctx)
+{
+	(void)ctx;
+}
+
+static void advance(struct etcd *t);
+
+static void on_watch_events(void *ctx, json_t *result)
+{
+	struct etcd *t = ctx;
+	struct err e;
+
+	if (view_apply(&t->view, result, &e) != 0) {
+		etcd_cancel(t->watch);
+		watch_ended(t);
+	} else if (t->phase == PHASE_QUEUED) {
+		advance(t);
+	} else if (t->view.own != t->epoch) {
+		etcd_own_key_gone(t);
+	}
+}
+
+static void on_watch_done(void *ctx, const struct etcd_answer *answer)
+{
+	(void)answer;
+	watch_ended(ctx);
+}
+
+static const struct etcd_watch_hooks watch_hooks = {
+	.created = on_watch_created,
+	.events = on_watch_events,
+	.done = on_watch_done,
+};
+
+/* From where the view ends. */
+static void start_watch(struct etcd *t, const char *prefix)
+{
+	json_t *body = wire_watch_prefix(prefix, t->view.revision + 1);
+	struct err e;
+
+	t->watch_since = clock_now();
+	if (body != NULL)
+		t->watch = etcd_watch(t->client, body, &watch_hooks, t, &e);
+	json_decref(body);
+	if (t->watch == NULL)
+		look_later(t);
+}
+
+/* ---- In the queue ---- */
+
+static void show_first(const struct etcd *t, char text[HOLDER_TEXT_MAX])
+{
+	const struct view_place *first = &t->view.ahead[0];
+
+	if (!holder_show(first->value, strlen(first->value), text))
+		snprintf(text, HOLDER_TEXT_MAX, "key %s, which is no worker's", first->key);
+}
+
+static void wait_in_queue(struct etcd *t)
+{
+	char text[HOLDER_TEXT_MAX];
+
+	if (t->watch == NULL)
+		start_watch(t, t->view.prefix);
+	show_first(t, text);
+	if (strcmp(text, t->holder) == 0)
+		return;
+	strcpy(t->holder, text);
+	t->base.hooks.waiting(t->base.ctx, text);
+}
+
+static void grant(struct etcd *t)
+{
+	struct record record;
+	struct err e;
+	bool found = t->view.state != NULL;
+
+	if (found && record_decode(t->view.state, t->view.state_len, &record, &e) != 0) {
+		err_add(&e, "%s is damaged, put a good one back or delete it", t->view.state_key);
+		etcd_fail(t, &e);
+		return;
+	}
+	ask_cancel(&t->look); /* one of a waiter, that the watch has overtaken */
+	t->phase = PHASE_OWNER;
+	t->epoch = t->view.own;
+	if (t->watch != NULL)
+		etcd_cancel(t->watch);
+	start_watch(t, t->view.own_key);
+	etcd_announce(t);
+	t->base.hooks.granted(t->base.ctx, t->epoch, found ? &record : NULL);
+	if (found)
+		record_clear(&record);
+}
+
+static void own_place_lost(struct etcd *t)
+{
+	struct err e;
+
+	if (t->adopting)
+		err_set(&e, "%s: this master does not hold epoch %ju any more", t->view.own_key,
+		    (uintmax_t)t->epoch);
+	else
+		err_set(&e, "%s is gone: its lease ended, or somebody deleted it", t->view.own_key);
+	etcd_fail(t, &e);
+}
+
+/*
+ * Nobody is before us, and the view says why the record in it is the last one. But a process that
+ * was suspended may read old news here: so the lease must have been renewed lately, and otherwise
+ * the next renewal leads to a new look.
+ */
+static void advance(struct etcd *t)
+{
+	const struct view *v = &t->view;
+
+	if (v->own == 0 || (t->adopting && (v->own != t->epoch || v->n_ahead > 0)))
+		own_place_lost(t);
+	else if (v->n_ahead > 0)
+		wait_in_queue(t);
+	else if (keeper_is_fresh(&t->keeper))
+		grant(t);
+}
+
+void etcd_queue_renewed(struct etcd *t)
+{
+	if (t->view.own != 0 && t->view.n_ahead == 0 && !ask_is_busy(&t->look))
+		etcd_look(t);
+}
+
+/* ---- Looking ---- */
+
+static void on_view(void *ctx, const struct etcd_answer *answer)
+{
+	struct etcd *t = ctx;
+	struct err e = answer->e;
+
+	if (answer->code != ETCD_OK || view_read(&t->view, answer->body, &e) != 0)
+		etcd_fail(t, &e);
+	else
+		advance(t);
+}
+
+/* What cannot be seen now does no harm yet: commits are fenced, and the lease tells of the rest. */
+static void on_own_key(void *ctx, const struct etcd_answer *answer)
+{
+	struct etcd *t = ctx;
+	struct wire_kv kv;
+	struct err e;
+	int rc = -1;
+
+	if (answer->code == ETCD_OK && wire_read_revision(answer->body, &t->view.revision, &e) == 0)
+		rc = wire_read_kv(answer->body, 0, &kv, &e);
+	if (rc < 0) {
+		look_later(t);
+		return;
+	}
+	t->view.own = rc == 1 ? kv.create_revision : 0;
+	wire_kv_clear(&kv);
+	if (t->view.own == t->epoch)
+		start_watch(t, t->view.own_key);
+	else
+		etcd_own_key_gone(t);
+}
+
+/* Anew, if one is under way: what it waits for may be an endpoint that hangs. */
+void etcd_look(struct etcd *t)
+{
+	ev_timer_stop(t->base.loop, &t->look_due);
+	ask_cancel(&t->look);
+	if (t->phase == PHASE_QUEUED)
+		ask_start(&t->look, "/v3/kv/range", wire_get_prefix(t->view.prefix),
+		    msec_add(clock_now(), ETCD_PATIENCE), on_view, t);
+	else
+		ask_start(
+		    &t->look, "/v3/kv/range", wire_get(t->view.own_key), MSEC_NEVER, on_own_key, t);
+}

@@ -1,0 +1,222 @@
+/* The requests. */
+#include "coord/etcd_wire.h"
+
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <resolv.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * All of these return a new reference or NULL; and all take over the references that they are
+ * given, also when they fail and when one of them is NULL, so that they can be nested.
+ */
+
+static json_t *number(uint64_t value)
+{
+	return json_sprintf("%" PRIu64, value);
+}
+
+static json_t *bytes(const void *data, size_t len)
+{
+	size_t room = (len + 2) / 3 * 4 + 1;
+	char *text = malloc(room);
+	json_t *json = NULL;
+	int written;
+
+	if (text == NULL)
+		return NULL;
+	written = b64_ntop(data, len, text, room);
+	if (written >= 0)
+		json = json_stringn_nocheck(text, (size_t)written);
+	free(text);
+	return json;
+}
+
+static json_t *text_bytes(const char *text)
+{
+	return bytes(text, strlen(text));
+}
+
+/* The end of the range of all keys that begin with prefix, which ends with a plain character. */
+static json_t *prefix_end(const char *prefix)
+{
+	size_t len = strlen(prefix);
+	char *end = strdup(prefix);
+	json_t *json;
+
+	if (end == NULL || len == 0) {
+		free(end);
+		return NULL;
+	}
+	end[len - 1]++;
+	json = bytes(end, len);
+	free(end);
+	return json;
+}
+
+static json_t *set(json_t *object, const char *key, json_t *value)
+{
+	if (object != NULL && json_object_set_new(object, key, value) == 0)
+		return object;
+	if (object == NULL)
+		json_decref(value);
+	json_decref(object);
+	return NULL;
+}
+
+static json_t *object_of(const char *key, json_t *value)
+{
+	return set(json_object(), key, value);
+}
+
+static json_t *append(json_t *array, json_t *value)
+{
+	if (array != NULL && json_array_append_new(array, value) == 0)
+		return array;
+	if (array == NULL)
+		json_decref(value);
+	json_decref(array);
+	return NULL;
+}
+
+static json_t *list_of(json_t *value)
+{
+	return append(json_array(), value);
+}
+
+static json_t *prefix_of(const char *prefix)
+{
+	return set(object_of("key", text_bytes(prefix)), "range_end", prefix_end(prefix));
+}
+
+/* Sorted by create revision, and only the first. */
+static json_t *first_of(json_t *range, const char *order)
+{
+	range = set(range, "sort_order", json_string(order));
+	range = set(range, "sort_target", json_string("CREATE"));
+	return set(range, "limit", number(1));
+}
+
+static json_t *put_of(const char *key, const char *value)
+{
+	return set(object_of("key", text_bytes(key)), "value", text_bytes(value));
+}
+
+/* What a transaction does. */
+
+static json_t *do_range(json_t *range)
+{
+	return object_of("request_range", range);
+}
+
+static json_t *do_put(json_t *put)
+{
+	return object_of("request_put", put);
+}
+
+static json_t *do_delete(const char *key)
+{
+	return object_of("request_delete_range", wire_get(key));
+}
+
+/* The fence: etcd takes the success branch only if every comparison holds. 0: not there. */
+static json_t *created_at(const char *key, uint64_t revision)
+{
+	json_t *compare = object_of("key", text_bytes(key));
+
+	compare = set(compare, "target", json_string("CREATE"));
+	compare = set(compare, "result", json_string("EQUAL"));
+	return set(compare, "create_revision", number(revision));
+}
+
+static json_t *modified_at(const char *key, uint64_t revision)
+{
+	json_t *compare = object_of("key", text_bytes(key));
+
+	compare = set(compare, "target", json_string("MOD"));
+	compare = set(compare, "result", json_string("EQUAL"));
+	return set(compare, "mod_revision", number(revision));
+}
+
+static json_t *txn_if(json_t *compares, json_t *success)
+{
+	return set(object_of("compare", compares), "success", success);
+}
+
+json_t *wire_grant(int64_t ttl)
+{
+	return set(object_of("ID", number(0)), "TTL", number((uint64_t)ttl));
+}
+
+json_t *wire_lease_id(uint64_t lease)
+{
+	return object_of("ID", number(lease));
+}
+
+json_t *wire_get(const char *key)
+{
+	return object_of("key", text_bytes(key));
+}
+
+json_t *wire_get_prefix(const char *prefix)
+{
+	return prefix_of(prefix);
+}
+
+json_t *wire_get_two(const char *a, const char *b)
+{
+	json_t *ranges = list_of(do_range(wire_get(a)));
+
+	return object_of("success", append(ranges, do_range(wire_get(b))));
+}
+
+json_t *wire_acquire(const char *key, const char *value, uint64_t lease, const char *prefix)
+{
+	json_t *put = set(put_of(key, value), "lease", number(lease));
+	json_t *success = append(list_of(do_put(put)), do_range(wire_get(key)));
+	json_t *failure = list_of(do_range(wire_get(key)));
+
+	success = append(success, do_range(first_of(prefix_of(prefix), "ASCEND")));
+	failure = append(failure, do_range(first_of(prefix_of(prefix), "ASCEND")));
+	return set(txn_if(list_of(created_at(key, 0)), success), "failure", failure);
+}
+
+json_t *wire_predecessor(const char *prefix, uint64_t before)
+{
+	return set(
+	    first_of(prefix_of(prefix), "DESCEND"), "max_create_revision", number(before - 1));
+}
+
+json_t *wire_commit(const char *lock_key, uint64_t epoch, const char *state_key, uint64_t state_mod,
+    const char *value, bool release)
+{
+	json_t *compares =
+	    append(list_of(created_at(lock_key, epoch)), modified_at(state_key, state_mod));
+	json_t *success = list_of(do_put(put_of(state_key, value)));
+	json_t *failure = list_of(do_range(wire_get(lock_key)));
+
+	if (release)
+		success = append(success, do_delete(lock_key));
+	failure = append(failure, do_range(wire_get(state_key)));
+	return set(txn_if(compares, success), "failure", failure);
+}
+
+json_t *wire_put_owned(const char *lock_key, uint64_t epoch, const char *key, const char *value)
+{
+	return txn_if(list_of(created_at(lock_key, epoch)), list_of(do_put(put_of(key, value))));
+}
+
+json_t *wire_release(const char *lock_key, uint64_t epoch)
+{
+	return txn_if(list_of(created_at(lock_key, epoch)), list_of(do_delete(lock_key)));
+}
+
+json_t *wire_watch_prefix(const char *prefix, uint64_t from)
+{
+	json_t *create = set(prefix_of(prefix), "start_revision", number(from));
+
+	/* A sign of life every ten minutes, in case that there is nothing else to tell. */
+	return object_of("create_request", set(create, "progress_notify", json_true()));
+}

@@ -1,0 +1,77 @@
+#include "state/left.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+
+#define LEFT_MAX 1024
+
+static json_t *encode(const struct left *left, const char *boot)
+{
+	const struct state_id *id = &left->id;
+
+	return json_pack("{s:I, s:b, s:s, s:I, s:I, s:I, s:[I, I], s:[I, I]}", "epoch",
+	    (json_int_t)left->epoch, "clean", (int)left->clean, "boot", boot, "dev",
+	    (json_int_t)id->dev, "ino", (json_int_t)id->ino, "size", (json_int_t)id->size, "mtime",
+	    (json_int_t)id->mtime.tv_sec, (json_int_t)id->mtime.tv_nsec, "ctime",
+	    (json_int_t)id->ctime.tv_sec, (json_int_t)id->ctime.tv_nsec);
+}
+
+int left_write(const char *path, const struct left *left, const char *boot, struct err *e)
+{
+	json_t *json = encode(left, boot);
+	char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+	int rc;
+
+	json_decref(json);
+	if (text == NULL)
+		return err_set(e, "cannot write %s: out of memory", path);
+	rc = fs_replace(path, text, strlen(text), 0600, false, e);
+	free(text);
+	return rc;
+}
+
+static bool decode(json_t *json, const char *boot, struct left *left)
+{
+	json_int_t epoch, dev, ino, size, mtime[2], ctime[2];
+	const char *theirs;
+	int clean;
+
+	if (json_unpack(json, "{s:I, s:b, s:s, s:I, s:I, s:I, s:[I, I], s:[I, I]}", "epoch", &epoch,
+		"clean", &clean, "boot", &theirs, "dev", &dev, "ino", &ino, "size", &size, "mtime",
+		&mtime[0], &mtime[1], "ctime", &ctime[0], &ctime[1]) != 0)
+		return false;
+	*left = (struct left){ .epoch = (uint64_t)epoch, .clean = clean };
+	left->id = (struct state_id){
+		.dev = (dev_t)dev,
+		.ino = (ino_t)ino,
+		.size = size,
+		.mtime = { mtime[0], mtime[1] },
+		.ctime = { ctime[0], ctime[1] },
+	};
+	return epoch > 0 && strcmp(theirs, boot) == 0;
+}
+
+bool left_read(const char *path, const char *boot, struct left *left)
+{
+	json_t *json;
+	char *data;
+	size_t len;
+	bool ok;
+
+	if (fs_read(path, LEFT_MAX, &data, &len, NULL) != 0)
+		return false;
+	json = json_loadb(data, len, 0, NULL);
+	free(data);
+	ok = json != NULL && decode(json, boot, left);
+	json_decref(json);
+	return ok;
+}
+
+void left_remove(const char *path)
+{
+	unlink(path);
+}

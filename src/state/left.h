@@ -1,0 +1,31 @@
+/*
+ * left.h - the note about a state that a job left on this machine and that could not be committed
+ * any more, because the lock was lost.
+ *
+ * The state stays where it is, in the job's directory. If the lock is regained before anybody else
+ * owned the job, it is newer than the record, and the job goes on from it. The note says under
+ * which epoch it was made, and of which file it speaks; it does not outlive a restart of the
+ * machine, as nothing in the job's directory is synced. Calls block.
+ */
+#ifndef STATE_LEFT_H
+#define STATE_LEFT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "state/transfer.h"
+
+struct left {
+	uint64_t epoch; /* of the last owner that may have written it */
+	bool clean;     /* dumped at a stop */
+	struct state_id id;
+};
+
+/* boot: the name of this run of the machine. */
+int left_write(const char *path, const struct left *left, const char *boot, struct err *e);
+/* False: there is none, or none that makes sense, or it is from before a restart. */
+bool left_read(const char *path, const char *boot, struct left *left);
+void left_remove(const char *path);
+
+#endif

@@ -1,0 +1,106 @@
+/*
+ * The note about a state that was left on disk: what it says comes back, and nothing else passes
+ * for one.
+ */
+#include "state_test.h"
+
+#include "base/fs.h"
+#include "state/left.h"
+
+#define BOOT "3f1c9a52-6f0e-4b8e-9b57-2f1a7f6f0d11"
+
+static struct left usual(void)
+{
+	return (struct left){
+		.epoch = 4711,
+		.clean = true,
+		.id = { .dev = 66305,
+		    .ino = 1835009,
+		    .size = 42,
+		    .mtime = { 1795392459, 999999999 },
+		    .ctime = { 1795392460, 1 } },
+	};
+}
+
+static void comes_back(void **state)
+{
+	struct left wrote = usual();
+	struct left read;
+
+	(void)state;
+	assert_int_equal(left_write(at("note"), &wrote, BOOT, &err), 0);
+	assert_true(left_read(at("note"), BOOT, &read));
+	assert_true(read.epoch == wrote.epoch);
+	assert_true(read.clean);
+	assert_true(state_id_equal(&read.id, &wrote.id));
+	wrote.clean = false;
+	assert_int_equal(left_write(at("note"), &wrote, BOOT, &err), 0);
+	assert_true(left_read(at("note"), BOOT, &read));
+	assert_false(read.clean);
+	left_remove(at("note"));
+	assert_false(left_read(at("note"), BOOT, &read));
+}
+
+/* What was not synced may be torn after a restart of the machine. */
+static void does_not_outlive_a_restart(void **state)
+{
+	struct left left = usual();
+
+	(void)state;
+	assert_int_equal(left_write(at("note"), &left, BOOT, &err), 0);
+	assert_false(left_read(at("note"), "another", &left));
+}
+
+static void nonsense(void **state)
+{
+	static const char *const texts[] = { "", "{}", "[]", "4711",
+		"{\"epoch\":0,\"clean\":true,\"boot\":\"" BOOT "\",\"dev\":1,\"ino\":2,\"size\":3,"
+		"\"mtime\":[1,2],\"ctime\":[1,2]}",
+		"{\"epoch\":\"7\",\"clean\":true,\"boot\":\"" BOOT
+		"\",\"dev\":1,\"ino\":2,\"size\":3,"
+		"\"mtime\":[1,2],\"ctime\":[1,2]}",
+		"{\"epoch\":7,\"clean\":true,\"boot\":\"" BOOT "\",\"dev\":1,\"ino\":2,\"size\":3,"
+		"\"mtime\":[1],\"ctime\":[1,2]}" };
+	struct left left;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		write_text(at("note"), texts[i]);
+		assert_false(left_read(at("note"), BOOT, &left));
+	}
+}
+
+static void cannot_be_written(void **state)
+{
+	struct left left = usual();
+
+	(void)state;
+	assert_int_equal(left_write(at("missing/note"), &left, BOOT, &err), -1);
+	assert_says("missing/note");
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	return scratch_make();
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	return scratch_remove(NULL);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(comes_back),
+		TEST(does_not_outlive_a_restart),
+		TEST(nonsense),
+		TEST(cannot_be_written),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
