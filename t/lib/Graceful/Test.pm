@@ -33,6 +33,10 @@ use constant PATIENCE => $ENV{GRACEFUL_TEST_PATIENCE} // 60;
 
 my @boxes;    # weak: each ends with its last user, at the latest with the test
 
+# A shell that starts a whole test run with "&" has these two ignored, and so would every process of it have: a signal
+# that reaches a master before it has come to change that would be lost.
+$SIG{$_} = 'DEFAULT' for qw(INT QUIT);
+
 sub source_dir { return abs_path(dirname(__FILE__) . '/../../..') }
 sub build_dir { return abs_path($ENV{GRACEFUL_BUILDDIR} // '.') }
 
