@@ -61,7 +61,7 @@ static void wake_calls(
 {
 	struct etcd_call *call;
 
-	TAILQ_FOREACH (call, &c->calls, link) {
+	for (call = c->calls; call != NULL; call = call->next) {
 		if (call->state == CALL_WANTS_TOKEN)
 			call_set(call, state, code, why);
 	}

@@ -1,5 +1,6 @@
 #include "coord/etcd_client.h"
 
+#include <assert.h>
 #include <bsd/stdlib.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,7 +72,7 @@ void client_rearm(struct etcd_client *c)
 	const struct etcd_call *call;
 	msec next = MSEC_NEVER;
 
-	TAILQ_FOREACH (call, &c->calls, link)
+	for (call = c->calls; call != NULL; call = call->next)
 		next = msec_min(next, call->wake);
 	alarm_set(&c->alarm, next);
 }
@@ -92,7 +93,7 @@ void client_endpoint_failed(struct etcd_client *c, size_t at, const struct err *
 			http_cancel(c->probe);
 		c->probe = NULL;
 	}
-	TAILQ_FOREACH (call, &c->calls, link) {
+	for (call = c->calls; call != NULL; call = call->next) {
 		if (!call->is_watch || call->state != CALL_SENT || call->at != at)
 			continue;
 		if (call->http != NULL)
@@ -107,11 +108,15 @@ msec client_jitter(msec time)
 	return time - (msec)arc4random_uniform((uint32_t)(time / 4 + 1));
 }
 
-static void call_free(struct etcd_call *call)
+static void call_free(struct etcd_client *c, struct etcd_call *call)
 {
+	struct etcd_call **at = &c->calls;
+
 	if (call->http != NULL)
 		http_cancel(call->http);
-	TAILQ_REMOVE(&call->client->calls, call, link);
+	while (*at != call)
+		at = &(*at)->next;
+	*at = call->next;
 	free(call->body);
 	free(call);
 }
@@ -124,7 +129,7 @@ void call_finish(struct etcd_call *call, const struct etcd_answer *answer)
 
 	if (told.code != ETCD_OK)
 		told.unknown |= call->maybe_done;
-	call_free(call);
+	call_free(call->client, call);
 	done(ctx, &told);
 	json_decref(told.body);
 }
@@ -292,7 +297,7 @@ static void on_alarm(void *ctx)
 	struct etcd_call *call;
 	msec now = clock_now();
 
-	TAILQ_FOREACH (call, &c->calls, link) {
+	for (call = c->calls; call != NULL; call = call->next) {
 		if (call->wake <= now)
 			break;
 	}
@@ -315,9 +320,9 @@ struct etcd_client *etcd_client_open(struct ev_loop *loop, const struct conf *co
 		return NULL;
 	}
 	c->conf = conf;
-	TAILQ_INIT(&c->calls);
 	while (conf->endpoints[c->n_endpoints] != NULL)
 		c->n_endpoints++;
+	assert(c->n_endpoints > 0);
 	c->endpoints = calloc(c->n_endpoints, sizeof(*c->endpoints));
 	if (c->endpoints == NULL) {
 		err_set(e, "out of memory");
@@ -340,8 +345,8 @@ void etcd_client_close(struct etcd_client *c)
 {
 	if (c == NULL)
 		return;
-	while (!TAILQ_EMPTY(&c->calls))
-		call_free(TAILQ_FIRST(&c->calls));
+	while (c->calls != NULL)
+		call_free(c, c->calls);
 	http_close(c->http);
 	alarm_close(&c->alarm);
 	auth_close(c);
@@ -364,7 +369,8 @@ struct etcd_call *call_new(
 	call->client = c;
 	call->path = path;
 	call->until = call->wake = MSEC_NEVER;
-	TAILQ_INSERT_TAIL(&c->calls, call, link);
+	call->next = c->calls;
+	c->calls = call;
 	return call;
 }
 
@@ -393,5 +399,5 @@ struct etcd_call *etcd_call(struct etcd_client *c, const char *path, json_t *bod
 
 void etcd_cancel(struct etcd_call *call)
 {
-	call_free(call);
+	call_free(call->client, call);
 }

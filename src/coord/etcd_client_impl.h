@@ -9,8 +9,6 @@
 #ifndef COORD_ETCD_CLIENT_IMPL_H
 #define COORD_ETCD_CLIENT_IMPL_H
 
-#include <sys/queue.h>
-
 #include "base/alarm.h"
 #include "coord/etcd_client.h"
 #include "net/http.h"
@@ -28,7 +26,7 @@ enum call_state {
 };
 
 struct etcd_call {
-	TAILQ_ENTRY(etcd_call) link;
+	struct etcd_call *next;
 	struct etcd_client *client;
 	enum call_state state;
 	msec wake; /* the alarm looks at it then */
@@ -65,7 +63,7 @@ struct etcd_client {
 	const struct conf *conf;
 	struct http *http;
 	struct alarm alarm; /* the earliest `wake` */
-	TAILQ_HEAD(, etcd_call) calls;
+	struct etcd_call *calls;
 	struct endpoint *endpoints;
 	size_t n_endpoints;
 	size_t current;          /* the one that worked last; every watch is there */

@@ -146,7 +146,9 @@ static void send(struct etcd *t)
 
 static void answer_no_text(struct etcd *t)
 {
-	finish(t, COORD_FAILED, &t->err);
+	struct err e = t->err;
+
+	finish(t, COORD_FAILED, &e);
 }
 
 /* A backup was on its way when the loss was told. */

@@ -5,7 +5,6 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
 
 #include "base/alarm.h"
@@ -30,13 +29,13 @@
 #define UNANSWERED_MS 20000U
 
 struct http_socket {
-	TAILQ_ENTRY(http_socket) link;
+	struct http_socket *next;
 	struct http *http;
 	struct ev_io io;
 };
 
 struct http_call {
-	TAILQ_ENTRY(http_call) link;
+	struct http_call *next;
 	struct http *http;
 	CURL *easy;
 	struct curl_slist *headers;
@@ -67,8 +66,8 @@ struct http {
 	CURLM *multi;
 	struct ev_timer tick;  /* libcurl's own timer */
 	struct alarm deadline; /* the next one of the calls */
-	TAILQ_HEAD(, http_call) calls;
-	TAILQ_HEAD(, http_socket) sockets;
+	struct http_call *calls;
+	struct http_socket *sockets;
 	struct http_call *telling; /* whose hook runs */
 	bool closed;               /* by that hook: to be freed as soon as it returns */
 };
@@ -234,30 +233,40 @@ static void tell_end(struct http_call *call)
 	call->done(call->ctx, &answer);
 }
 
-static void call_free(struct http_call *call)
+static void call_free(struct http *h, struct http_call *call)
 {
+	struct http_call **at = &h->calls;
+
 	if (call->easy != NULL) {
-		curl_multi_remove_handle(call->http->multi, call->easy);
+		curl_multi_remove_handle(h->multi, call->easy);
 		curl_easy_cleanup(call->easy);
 	}
-	TAILQ_REMOVE(&call->http->calls, call, link);
+	while (*at != call)
+		at = &(*at)->next;
+	*at = call->next;
 	curl_slist_free_all(call->headers);
 	free(call->data);
 	free(call);
 }
 
+static void socket_remove(struct http *h, struct http_socket *s)
+{
+	struct http_socket **at = &h->sockets;
+
+	while (*at != s)
+		at = &(*at)->next;
+	*at = s->next;
+	ev_io_stop(h->loop, &s->io);
+	free(s);
+}
+
 static void http_free(struct http *h)
 {
-	struct http_socket *s;
-
-	while (!TAILQ_EMPTY(&h->calls))
-		call_free(TAILQ_FIRST(&h->calls));
+	while (h->calls != NULL)
+		call_free(h, h->calls);
 	curl_multi_cleanup(h->multi);
-	while ((s = TAILQ_FIRST(&h->sockets)) != NULL) {
-		TAILQ_REMOVE(&h->sockets, s, link);
-		ev_io_stop(h->loop, &s->io);
-		free(s);
-	}
+	while (h->sockets != NULL)
+		socket_remove(h, h->sockets);
 	ev_timer_stop(h->loop, &h->tick);
 	alarm_close(&h->deadline);
 	free(h);
@@ -267,7 +276,7 @@ static struct http_call *first_to_tell(const struct http *h)
 {
 	struct http_call *call;
 
-	TAILQ_FOREACH (call, &h->calls, link) {
+	for (call = h->calls; call != NULL; call = call->next) {
 		if (call->ended || call->told < call->whole)
 			return call;
 	}
@@ -285,7 +294,7 @@ static void tell_all(struct http *h)
 			tell_end(call);
 		h->telling = NULL;
 		if (call->dead)
-			call_free(call);
+			call_free(h, call);
 	}
 	if (h->closed)
 		http_free(h);
@@ -323,7 +332,7 @@ static void set_deadline(struct http *h)
 	const struct http_call *call;
 	msec next = MSEC_NEVER;
 
-	TAILQ_FOREACH (call, &h->calls, link)
+	for (call = h->calls; call != NULL; call = call->next)
 		next = msec_min(next, call->deadline);
 	alarm_set(&h->deadline, next);
 }
@@ -334,7 +343,7 @@ static void on_deadline(void *ctx)
 	struct http_call *call;
 	msec now = clock_now();
 
-	TAILQ_FOREACH (call, &h->calls, link) {
+	for (call = h->calls; call != NULL; call = call->next) {
 		if (call->deadline <= now)
 			call_end(call, CURLE_OPERATION_TIMEDOUT);
 	}
@@ -384,15 +393,6 @@ static void on_socket(struct ev_loop *loop, struct ev_io *io, int revents)
 	act(s->http, io->fd, what);
 }
 
-static void socket_remove(struct http_socket *s)
-{
-	if (s == NULL)
-		return;
-	ev_io_stop(s->http->loop, &s->io);
-	TAILQ_REMOVE(&s->http->sockets, s, link);
-	free(s);
-}
-
 static struct http_socket *socket_add(struct http *h, curl_socket_t fd)
 {
 	struct http_socket *s = calloc(1, sizeof(*s));
@@ -402,7 +402,8 @@ static struct http_socket *socket_add(struct http *h, curl_socket_t fd)
 	s->http = h;
 	ev_io_init(&s->io, on_socket, fd, EV_NONE);
 	s->io.data = s;
-	TAILQ_INSERT_TAIL(&h->sockets, s, link);
+	s->next = h->sockets;
+	h->sockets = s;
 	curl_multi_assign(h->multi, fd, s);
 	return s;
 }
@@ -415,7 +416,8 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, voi
 
 	(void)easy;
 	if (what == CURL_POLL_REMOVE) {
-		socket_remove(s);
+		if (s != NULL)
+			socket_remove(h, s);
 		return 0;
 	}
 	if (s == NULL)
@@ -496,8 +498,6 @@ struct http *http_open(struct ev_loop *loop, const struct http_tls *tls, struct 
 	}
 	h->loop = loop;
 	h->tls = *tls;
-	TAILQ_INIT(&h->calls);
-	TAILQ_INIT(&h->sockets);
 	ev_timer_init(&h->tick, on_tick, 0, 0);
 	h->tick.data = h;
 	set_multi(h);
@@ -598,7 +598,8 @@ static struct http_call *call_new(struct http *h, const struct http_request *req
 	call->deadline = msec_add(clock_now(), request->timeout);
 	call->max = request->max;
 	call->once = request->once;
-	TAILQ_INSERT_TAIL(&h->calls, call, link);
+	call->next = h->calls;
+	h->calls = call;
 	return call;
 }
 
@@ -616,7 +617,7 @@ static struct http_call *begin(struct http *h, const struct http_request *reques
 	call->ctx = hooks->ctx;
 	if (call->easy == NULL || !call_set(call, request) ||
 	    curl_multi_add_handle(h->multi, call->easy) != CURLM_OK) {
-		call_free(call);
+		call_free(h, call);
 		err_set(e, "cannot begin a request: out of memory");
 		return NULL;
 	}
@@ -646,5 +647,5 @@ void http_cancel(struct http_call *call)
 	if (call == call->http->telling)
 		call->dead = true;
 	else
-		call_free(call);
+		call_free(call->http, call);
 }

@@ -672,8 +672,9 @@ static int set_up_users(void **state)
 
 	if (set_up(state) != 0)
 		return -1;
-	snprintf(password_file, sizeof(password_file), "%s/graceful-etcd-%d",
-	    tmp != NULL && *tmp == '/' ? tmp : "/tmp", (int)getpid());
+	snprintf(password_file, sizeof(password_file), "%s/graceful-password-XXXXXX",
+	    tmp != NULL && *tmp == '/' ? tmp : "/tmp");
+	close(mkstemp(password_file));
 	write_password("se cret\nsecond line\n");
 	conf.user = user;
 	conf.password_file = password_file;

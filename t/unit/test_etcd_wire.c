@@ -231,8 +231,7 @@ static void test_revision_and_succeeded(void **state)
 	json_t *yes = json("{" HEADER ",'succeeded':true}"), *no = json("{" HEADER "}");
 	static const char *const bad[] = { "{}", "{'header':[],'succeeded':true}",
 		"{'header':{'revision':7},'succeeded':'true'}",
-		"{'header':{'revision':'x'},"
-		"'succeeded':1}" };
+		"{'header':{'revision':'x'},'succeeded':1}" };
 	uint64_t revision;
 	bool succeeded;
 

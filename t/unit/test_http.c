@@ -185,7 +185,7 @@ static void test_connections_are_used_again(void **state)
 
 static void test_sockets_are_close_on_exec(void **state)
 {
-	struct sockaddr_in addr;
+	struct sockaddr_in addr = { 0 };
 	int found = 0;
 
 	(void)state;
@@ -431,6 +431,7 @@ static void test_what_was_sent_first_counts(void **state)
 static int resolver[2];
 static unsigned resolver_called;
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 int getaddrinfo(
     const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **result)
 {

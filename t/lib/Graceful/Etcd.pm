@@ -1,0 +1,282 @@
+package Graceful::Etcd;
+
+# A real etcd for a test: one node or three, on free ports of the loopback, with data directories of their own, and gone when the
+# test is.
+#
+#   plan(skip_all => 'etcd is not installed') unless Graceful::Etcd->installed;
+#   my $etcd = Graceful::Etcd->start(nodes => 3);
+#   my $conf = $box->config('web-1', $jobs, { coordinator => $etcd->coordinator(ttl => '5s') });
+#   $etcd->pause($etcd->leader);
+#   $etcd->resume($_) for $etcd->nodes;
+#
+# Options of start(): nodes (1), tls (0: with 1, clients need the certificate, too), users (0: with 1, the user "graceful" may use the
+# keys below /graceful, and root everything). Nodes are numbered from 0.
+
+use strict;
+use warnings;
+
+use File::Path qw(remove_tree);
+use File::Temp qw(tempdir);
+use IO::Socket::INET;
+use POSIX qw(:sys_wait_h);
+use Scalar::Util qw(weaken);
+
+use Graceful::Test qw(wait_for slurp spew);
+
+my @clusters;    # weak: each ends with its last user, at the latest with the test
+
+sub installed {
+    return scalar(grep { -x "$_/etcd" } split(/:/, $ENV{PATH})) && scalar(grep { -x "$_/etcdctl" } split(/:/, $ENV{PATH}));
+}
+
+# Ports that nobody listens on. Somebody else may take one before etcd does, and then start() tries again.
+sub free_ports {
+    my ($n) = @_;
+    my @sockets = map { IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') // die "no free port: $!\n" } 1 .. $n;
+
+    return map { $_->sockport } @sockets;
+}
+
+sub start {
+    my ($class, %options) = @_;
+
+    for (1 .. 5) {
+        my $self = $class->prepare(%options);
+        $self->run_node($_) for $self->nodes;
+        if ($self->wait_healthy) {
+            $self->switch_users_on if $options{users};
+            return $self;
+        }
+        $self->clean_up;
+    }
+    die "etcd does not start\n";
+}
+
+sub prepare {
+    my ($class, %options) = @_;
+    my $n = $options{nodes} // 1;
+    my @ports = free_ports(2 * $n);
+    my $self = bless({
+        dir => tempdir('graceful-etcd-XXXXXX', TMPDIR => 1), owner => $$, tls => $options{tls}, ctl => [],
+        nodes => [ map { { port => $ports[2 * $_], peer_port => $ports[2 * $_ + 1] } } 0 .. $n - 1 ],
+    }, $class);
+
+    weaken($clusters[@clusters] = $self);
+    $self->make_certificates if $self->{tls};
+    return $self;
+}
+
+# A CA, and one certificate that serves etcd and its clients. It has no common name: with users on, etcd's gateway refuses clients
+# that have one.
+sub make_certificates {
+    my ($self) = @_;
+    my $new = 'openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2';
+
+    system(<<"END") == 0 or die "cannot make certificates\n";
+cd '$self->{dir}' && exec 2>openssl.log &&
+$new -keyout ca.key -out ca.pem -subj /O=graceful-test-ca &&
+$new -keyout key.pem -out cert.pem -subj /O=graceful-test -CA ca.pem -CAkey ca.key \\
+    -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE
+END
+    $self->{ctl} = [ '--cacert', $self->path('ca.pem'), '--cert', $self->path('cert.pem'), '--key', $self->path('key.pem') ];
+    return;
+}
+
+sub switch_users_on {
+    my ($self) = @_;
+
+    $self->ctl(split) for split(/\n/, <<'END');
+user add root:root
+user grant-role root root
+user add graceful:secret
+role add graceful
+role grant-permission graceful readwrite /graceful/ /graceful0
+user grant-role graceful graceful
+auth enable
+END
+    push @{ $self->{ctl} }, '--user', 'root:root';
+    chmod(0600, spew($self->path('password'), "secret\n"));
+    $self->{users} = 1;
+    return;
+}
+
+sub path { my ($self, $name) = @_; return "$self->{dir}/$name" }
+sub nodes { return 0 .. $#{ $_[0]{nodes} } }
+sub pid { my ($self, $i) = @_; return $self->{nodes}[$i]{pid} }
+sub log_text { my ($self, $i) = @_; return slurp($self->path("n$i.log")) }
+
+sub url {
+    my ($self, $i) = @_;
+
+    return ($self->{tls} ? 'https' : 'http') . "://127.0.0.1:$self->{nodes}[$i]{port}";
+}
+
+sub endpoints {
+    my ($self) = @_;
+
+    return map { $self->url($_) } $self->nodes;
+}
+
+# The section "coordinator" of a configuration; %more: other keys of it.
+sub coordinator {
+    my ($self, %more) = @_;
+    my %tls = (ca_file => 'ca.pem', cert_file => 'cert.pem', key_file => 'key.pem');
+
+    return {
+        type => 'etcd', endpoints => [ $self->endpoints ],
+        ($self->{tls} ? map { $_ => $self->path($tls{$_}) } keys %tls : ()),
+        ($self->{users} ? (user => 'graceful', password_file => $self->path('password')) : ()),
+        %more,
+    };
+}
+
+# Starts node $i, also one that was killed.
+sub run_node {
+    my ($self, $i) = @_;
+    my $client = $self->url($i);
+    my @peers = map { "http://127.0.0.1:$_->{peer_port}" } @{ $self->{nodes} };
+    my @tls = $self->{tls}
+        ? ('--cert-file', $self->path('cert.pem'), '--key-file', $self->path('key.pem'),
+            '--trusted-ca-file', $self->path('ca.pem'), '--client-cert-auth')
+        : ();
+    my $pid = fork() // die "cannot fork: $!\n";
+
+    if ($pid == 0) {
+        open(STDIN, '<', '/dev/null');
+        open(STDOUT, '>>', $self->path("n$i.log"));
+        open(STDERR, '>&', \*STDOUT);
+        exec('etcd', '--name', "n$i", '--data-dir', $self->path("n$i"), '--listen-client-urls', $client,
+            '--advertise-client-urls', $client, '--listen-peer-urls', $peers[$i], '--initial-advertise-peer-urls', $peers[$i],
+            '--initial-cluster', join(',', map { "n$_=$peers[$_]" } $self->nodes), @tls) or POSIX::_exit(127);
+    }
+    $self->{nodes}[$i]{pid} = $pid;
+    return;
+}
+
+# Runs etcdctl; returns its exit status and its output.
+sub try_ctl {
+    my ($self, @words) = @_;
+    my @command = ('timeout', '-k', '1', '20', 'etcdctl', '--endpoints', join(',', $self->endpoints), @{ $self->{ctl} }, @words);
+    my $pid = open(my $out, '-|') // die "cannot fork: $!\n";
+
+    if ($pid == 0) {
+        $ENV{ETCDCTL_API} = 3;
+        open(STDERR, '>&', \*STDOUT);
+        exec(@command) or POSIX::_exit(127);
+    }
+    local $/;
+    my $said = <$out>;
+    local $?;
+    close($out);
+    return ($? >> 8, $said // '');
+}
+
+# The same; dies when it fails.
+sub ctl {
+    my ($self, @words) = @_;
+    my ($status, $said) = $self->try_ctl(@words);
+
+    die "etcdctl @words: $said\n" if $status != 0;
+    return $said;
+}
+
+# The keys below a prefix.
+sub keys_below {
+    my ($self, $prefix) = @_;
+
+    return grep { $_ ne '' } split(/\n/, $self->ctl('get', '--prefix', '--keys-only', $prefix));
+}
+
+sub leases {
+    my ($self) = @_;
+
+    return grep { /^[0-9a-f]+$/ } split(/\n/, $self->ctl('lease', 'list'));
+}
+
+# False when a node has ended instead, as it does when somebody else has its port.
+sub wait_healthy {
+    my ($self) = @_;
+
+    return wait_for('a healthy etcd', sub {
+        return 1 if ($self->try_ctl('endpoint', 'health'))[0] == 0;
+        return (grep { $self->has_died($_) } $self->nodes) ? -1 : 0;
+    }) > 0;
+}
+
+sub has_died {
+    my ($self, $i) = @_;
+    my $node = $self->{nodes}[$i];
+
+    local $?;
+    delete $node->{pid} if $node->{pid} && waitpid($node->{pid}, WNOHANG) == $node->{pid};
+    return !$node->{pid};
+}
+
+# The node that leads.
+sub leader {
+    my ($self) = @_;
+    my ($found) = wait_for('a leader of etcd', sub {
+        my (undef, $said) = $self->try_ctl('endpoint', 'status');
+        # endpoint, id, version, size, is leader, is learner, ...
+        my ($url) = $said =~ /^([^,\n]+), [^,\n]+, [^,\n]+, [^,\n]+, true,/m or return;
+        return [ grep { $self->url($_) eq $url } $self->nodes ];
+    });
+
+    return $found->[0];
+}
+
+# SIGSTOP; returns when all threads of the node have stopped.
+sub pause {
+    my ($self, $i) = @_;
+
+    kill('STOP', $self->pid($i));
+    local $?;
+    waitpid($self->pid($i), WUNTRACED);
+    return;
+}
+
+sub resume {
+    my ($self, $i) = @_;
+
+    kill('CONT', $self->pid($i)) if $self->pid($i);
+    return;
+}
+
+# Without warning, as when the machine died; with 'TERM', as when it is shut down.
+sub kill_node {
+    my ($self, $i, $signal) = @_;
+    my $pid = delete $self->{nodes}[$i]{pid} // return;
+
+    kill($signal // 'KILL', $pid);
+    kill('CONT', $pid);
+    local $?;
+    waitpid($pid, 0);
+    return;
+}
+
+# Also of a node that still runs.
+sub restart {
+    my ($self, $i) = @_;
+
+    $self->kill_node($i, 'TERM');
+    $self->run_node($i);
+    return;
+}
+
+END {
+    $_->clean_up for grep { defined } @clusters;
+}
+
+sub DESTROY { return $_[0]->clean_up }
+
+sub clean_up {
+    my ($self) = @_;
+
+    return if $self->{owner} != $$;
+    local ($?, $@, $!);
+    $self->kill_node($_) for $self->nodes;
+    remove_tree($self->{dir}) unless $ENV{GRACEFUL_TEST_KEEP};
+    return;
+}
+
+1;
