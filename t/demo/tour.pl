@@ -1,8 +1,11 @@
 #!/usr/bin/perl
 # tour.pl - the demonstration: real jobs on growing files, handed from master to master, and an account at the end.
 #
-# Run by ./demo; needs GRACEFUL_BUILDDIR. Exit status 0 only if every event was counted exactly once and every stop went
-# as it should. At a terminal it pauses between two steps, so that they can be read.
+# tour.pl [--etcd]
+#
+# Run by ./demo; needs GRACEFUL_BUILDDIR. With --etcd the masters meet in a real etcd of three members instead of in a directory, and
+# one more step kills the one that leads. Exit status 0 only if every event was counted exactly once and every stop went as it
+# should. At a terminal it pauses between two steps, so that they can be read.
 
 use strict;
 use warnings;
@@ -10,36 +13,39 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 
-use Graceful::Test qw(wait_for slurp spew);
-use JSON::PP;
-use MIME::Base64 qw(decode_base64);
-use Time::HiRes qw(clock_gettime sleep time CLOCK_MONOTONIC);
+use Graceful::Account;
+use Graceful::Etcd;
+use Graceful::Test qw(wait_for slurp);
+use Time::HiRes qw(clock_gettime sleep CLOCK_MONOTONIC);
 
 $| = 1;
+die "usage: tour.pl [--etcd]\n" if "@ARGV" !~ /^(?:--etcd)?$/;
 my $began = clock_gettime(CLOCK_MONOTONIC);
 my $box = Graceful::Test->new;
 my $graceful = $box->graceful;
 my $tally = $box->tally;
 my $real_log = '/var/log/dpkg.log';
-my @numbered = qw(clicks orders);
-my @streams = (@numbered, -s $real_log ? 'packages' : ());
-my %feeder;
+my $etcd;
+my @streams = (qw(clicks orders), -s $real_log ? 'packages' : ());
+my %account;
 my @gaps;
 my $failed = 0;
 
 $SIG{$_} = \&interrupted for qw(INT TERM HUP PIPE);
 
-# Ends the masters and their jobs, and removes the directory.
+# Ends the masters and their jobs, and etcd, and removes their directories.
 sub interrupted {
+    exit(130) if $$ != $box->{owner};
     $box->clean_up;
-    print "\ninterrupted; everything that was started is ended\n" if $$ == $box->{owner};
+    $etcd->clean_up if $etcd;
+    print "\ninterrupted; everything that was started is ended\n";
     exit(130);
 }
 
 sub say_line { return print('         ', @_, "\n") }
 
 sub say_step {
-    sleep(1) if -t STDOUT && %feeder;
+    sleep(1) if -t STDOUT && %account;
     return printf("\n[%5.1fs] %s\n", clock_gettime(CLOCK_MONOTONIC) - $began, join('', @_));
 }
 
@@ -54,33 +60,16 @@ sub must {
 
 # --- the events: files that grow by some 400 lines a second each
 
-sub feed {
+# "packages" replays the lines of this machine's own log, over and over.
+sub begin_stream {
     my ($name) = @_;
-    my $path = $box->path("$name.events");
+    my %more = $name eq 'packages' ? (next => lines_of_log(), field => 3) : ();
 
-    spew($path, '');
-    pipe(my $stop_read, my $stop_write) or die "cannot make a pipe: $!\n";
-    my $pid = fork() // die "cannot fork: $!\n";
-    if ($pid == 0) {
-        $SIG{$_} = 'IGNORE' for qw(INT TERM HUP);
-        close($_) for $stop_write, map { $_->{stop} } values %feeder;
-        write_events($path, $stop_read, $name eq 'packages' ? lines_of_log() : numbered_lines($name));
-        POSIX::_exit(0);
-    }
-    close($stop_read);
-    $feeder{$name} = { pid => $pid, stop => $stop_write, path => $path };
+    $account{$name} = Graceful::Account->new($box, $name, %more);
+    $account{$name}->begin;
     return;
 }
 
-# Every line with a number of its own, so that each can be accounted for.
-sub numbered_lines {
-    my ($name) = @_;
-    my $n = 0;
-
-    return sub { return sprintf("%s-%06d at %.3f\n", $name, ++$n, time) };
-}
-
-# Those of this machine's own log, over and over.
 sub lines_of_log {
     my @lines = split(/^/, slurp($real_log));
     my $n = 0;
@@ -89,31 +78,24 @@ sub lines_of_log {
     return sub { return $lines[ $n++ % @lines ] };
 }
 
-sub write_events {
-    my ($path, $stop, $next_line) = @_;
-    my $ready = '';
+# --- the coordinator
 
-    open(my $out, '>>', $path) or die "cannot write $path: $!\n";
-    $out->autoflush(1);
-    vec($ready, fileno($stop), 1) = 1;
-    # The end of the pipe says stop: also when the tour dies.
-    until (select(my $r = $ready, undef, undef, 0.01)) {
-        print {$out} $next_line->() for 1 .. 4;
-    }
+sub start_etcd {
+    say_step('A real etcd of three members starts, on free ports of the loopback.');
+    $etcd = Graceful::Etcd->start(nodes => 3);
+    say_line(join(' ', $etcd->endpoints), ', led by n', $etcd->leader);
     return;
 }
 
-sub stop_feeding {
-    my $total = 0;
+sub coordinator {
+    return $etcd ? { coordinator => $etcd->coordinator } : {};
+}
 
-    for my $name (@streams) {
-        close($feeder{$name}{stop});
-        waitpid($feeder{$name}{pid}, 0);
-        my $lines = () = slurp($feeder{$name}{path}) =~ /\n/g;
-        $feeder{$name}{lines} = $lines;
-        $total += $lines;
-    }
-    return $total;
+# The last committed record of a job's state.
+sub record_of {
+    my ($job) = @_;
+
+    return $etcd ? $etcd->value("/graceful/jobs/$job/state") : slurp($box->path("local/graceful/jobs/$job/state"));
 }
 
 # --- the masters
@@ -123,10 +105,9 @@ sub configuration {
     my %jobs;
 
     for my $name (@streams) {
-        my @key = $name eq 'packages' ? ('--field', '3') : ();
-        $jobs{$name} = { command => [ $tally, '--interval', '500', @key, $box->path("$name.events") ], checkpoint => '1s' };
+        $jobs{$name} = { command => $account{$name}->command('--interval', '500'), checkpoint => '1s' };
     }
-    return $box->config($instance, \%jobs, { log => { to => 'stderr', level => 'info' } });
+    return $box->config($instance, \%jobs, { log => { to => 'stderr', level => 'info' }, %{ coordinator() } });
 }
 
 sub show_status {
@@ -189,71 +170,21 @@ sub must_end_well {
 
 # --- the account
 
-# The last committed state of a job, as the coordinator and the store keep it.
-sub committed_state {
-    my ($job) = @_;
-    my $record = decode_json(slurp($box->path("local/graceful/jobs/$job/state")));
-    my $path = $box->path("$job.committed");
-
-    return substr($record->{url}, length('file://')) if $record->{url};
-    return spew($path, decode_base64($record->{data}));
-}
-
-sub counts {
-    my ($job) = @_;
-    my ($status, $out, $err) = $box->run($tally, '--show', committed_state($job));
-
-    die "cannot read the committed state of $job: $err" if $status != 0;
-    return { map { /^(\d+) (.*)$/ ? ($2 => $1) : () } split(/\n/, $out) };
-}
-
-# Every line of a stream has a number of its own, so each must have been counted once.
+# Returns how many lines were not counted once.
 sub account {
     my ($job) = @_;
-    my $counts = counts($job);
-    my ($lost, $twice) = (0, 0);
+    my $sum = $account{$job}->settle(record_of($job));
 
-    for my $n (1 .. $feeder{$job}{lines}) {
-        my $seen = delete $counts->{ sprintf('%s-%06d', $job, $n) } // 0;
-        $lost++ if $seen == 0;
-        $twice += $seen - 1 if $seen > 1;
-    }
-    my $invented = keys %$counts;
-    say_account($job, $lost, $twice + $invented);
-    return $lost + $twice + $invented;
-}
-
-# The lines of the real log, counted by other means: they have no numbers, but each key must occur as often.
-sub account_of_packages {
-    my $counts = counts('packages');
-    my ($lost, $twice) = (0, 0);
-
-    for (split(/\n/, slurp($feeder{packages}{path}))) {
-        my @field = split(' ');
-        $counts->{ $field[2] // '' }--;
-    }
-    for my $more (values %$counts) {
-        $lost -= $more if $more < 0;
-        $twice += $more if $more > 0;
-    }
-    say_account('packages', $lost, $twice);
-    return $lost + $twice;
-}
-
-sub say_account {
-    my ($job, $lost, $twice) = @_;
-    my $lines = $feeder{$job}{lines};
-
-    return say_line(sprintf('%-9s written %6d   counted %6d   lost %d   duplicated %d', $job, $lines, $lines - $lost + $twice,
-        $lost, $twice));
+    say_line(sprintf('%-9s written %6d   counted %6d   lost %d   duplicated %d', $job, @$sum{qw(lines counted lost twice)}));
+    return $sum->{lost} + $sum->{twice};
 }
 
 # --- the tour
 
 sub start_first {
     say_step(scalar @streams, ' event files begin to grow, each by 400 lines a second',
-        @streams > @numbered ? " (\"packages\" replays this machine's $real_log)." : '.');
-    feed($_) for @streams;
+        (grep { $_ eq 'packages' } @streams) ? " (\"packages\" replays this machine's $real_log)." : '.');
+    begin_stream($_) for @streams;
     say_line('Master web-1 starts a job on each: tally, which counts lines by key and keeps offset and counts as its state.');
     my $master = $box->start(configuration('web-1'));
     all_in_state($master, 'running');
@@ -321,16 +252,31 @@ sub kill_worker {
     return;
 }
 
+# No job notices: leases outlast the election of another leader.
+sub kill_leader {
+    my ($master) = @_;
+    my $leader = $etcd->leader;
+    my %before = map { $_ => $master->job($_) } @streams;
+
+    say_step("The member of etcd that leads, n$leader, is killed (SIGKILL). The others elect another one; the jobs go on.");
+    $etcd->kill_node($leader);
+    say_line('Now n', $etcd->leader, ' leads.');
+    for my $job (@streams) {
+        wait_for("$job is backed up again", sub { ($master->job($job)->{seq} // 0) > $before{$job}{seq} });
+        must(($master->job($job)->{job_pid} // 0) == $before{$job}{job_pid}, "$job went on as if nothing had happened");
+    }
+    say_line('Every job is the process that it was before, and has committed another state since.');
+    $etcd->run_node($leader);
+    return;
+}
+
 sub stop_last {
     my ($master) = @_;
-    my $total = stop_feeding();
+    my $total = 0;
 
+    $total += $account{$_}->end for @streams;
     say_step("The files stop growing, at $total lines in all. When these are counted, $master->{instance} is stopped.");
-    for my $name (@streams) {
-        wait_for("$name is counted to its end", sub {
-            ($master->job($name)->{status} // '') =~ /^$feeder{$name}{lines} lines/;
-        });
-    }
+    $account{$_}->wait_counted($master) for @streams;
     show_status($master);
     my ($status, $progress) = $box->run($graceful, 'stop', '--run-dir', $master->{run_dir});
     must($status == 0, "graceful stop has status 0, not $status");
@@ -341,17 +287,18 @@ sub stop_last {
 }
 
 sub main {
+    start_etcd() if @ARGV;
     my $web1 = start_first();
     my $web2 = start_beside();
 
     stop_owner($web1, $web2);
     my $web3 = upgrade($web2);
     kill_worker($web3);
+    kill_leader($web3) if $etcd;
     stop_last($web3);
     say_step('The account: what was written, against the last committed states.');
     my $wrong = 0;
-    $wrong += account($_) for @numbered;
-    $wrong += account_of_packages() if @streams > @numbered;
+    $wrong += account($_) for @streams;
     must($wrong == 0, 'every event was counted once');
     my @sorted = sort { $a <=> $b } @gaps;
     say_line(sprintf('%d hand-overs; a job stood still for %d ms (median), %d ms at most', scalar @sorted,

@@ -9,10 +9,13 @@ use Cwd qw(getcwd);
 use File::Copy qw(copy);
 use File::Temp qw(tempdir);
 use FindBin;
+use lib "$FindBin::Bin/../lib";
 use IO::Handle;
 use IO::Socket::UNIX;
 use POSIX qw(WNOHANG);
 use Test::More;
+
+use Graceful::Account qw(compare counts_of);
 
 my $tally = $ENV{TALLY} // "$FindBin::Bin/../../etc/examples/tally";
 die "$tally is not there: build it, or set TALLY\n" unless -x $tally;
@@ -98,11 +101,10 @@ sub spew {
 	return $f;
 }
 
-# What the state file says: (counts, lines, gaps).
+# What the state file says: (counts, lines, gaps). There may be none yet.
 sub state_of {
-	my %counts = map { /^(\d+) (.*)$/ ? ($2 => $1) : () } split /\n/, qx('$tally' --show s 2>shown);
-	my ($lines, $gaps) = slurp('shown') =~ /^(\d+) lines, \d+ keys, (\d+) gaps/;
-	return (\%counts, $lines // -1, $gaps // -1);
+	my @found = eval { counts_of($tally, 's') };
+	return @found ? @found : ({}, -1, -1);
 }
 
 sub lines_counted { return (state_of())[1] }
@@ -418,6 +420,7 @@ sub random_run {
 	is($failed, 0, 'exit 0 whenever it was asked to stop');
 	my ($counts, $lines, $gaps) = state_of();
 	is($lines, $writer->{lines}, "all lines, none twice: $kills kills, $rotations rotations");
+	is_deeply([compare($writer->{want}, $counts)], [0, 0], 'lost 0, duplicated 0');
 	is_deeply($counts, $writer->{want}, 'under the right keys');
 	is($gaps, 0, 'no gap');
 	return;

@@ -153,10 +153,18 @@ sub run_node {
     return;
 }
 
+# The nodes that should answer: etcdctl waits for seconds for one that does not.
+sub live_nodes {
+    my ($self) = @_;
+
+    return grep { $self->{nodes}[$_]{pid} && !$self->{nodes}[$_]{paused} } $self->nodes;
+}
+
 # Runs etcdctl; returns its exit status and its output.
 sub try_ctl {
     my ($self, @words) = @_;
-    my @command = ('timeout', '-k', '1', '20', 'etcdctl', '--endpoints', join(',', $self->endpoints), @{ $self->{ctl} }, @words);
+    my $endpoints = join(',', map { $self->url($_) } $self->live_nodes);
+    my @command = ('timeout', '-k', '1', '20', 'etcdctl', '--endpoints', $endpoints, @{ $self->{ctl} }, @words);
     my $pid = open(my $out, '-|') // die "cannot fork: $!\n";
 
     if ($pid == 0) {
@@ -178,6 +186,13 @@ sub ctl {
 
     die "etcdctl @words: $said\n" if $status != 0;
     return $said;
+}
+
+# The value of a key, '' if it is not there.
+sub value {
+    my ($self, $key) = @_;
+
+    return $self->ctl('get', '--print-value-only', $key) =~ s/\n\z//r;
 }
 
 # The keys below a prefix.
@@ -230,6 +245,7 @@ sub pause {
     my ($self, $i) = @_;
 
     kill('STOP', $self->pid($i));
+    $self->{nodes}[$i]{paused} = 1;
     local $?;
     waitpid($self->pid($i), WUNTRACED);
     return;
@@ -239,6 +255,7 @@ sub resume {
     my ($self, $i) = @_;
 
     kill('CONT', $self->pid($i)) if $self->pid($i);
+    delete $self->{nodes}[$i]{paused};
     return;
 }
 
@@ -247,6 +264,7 @@ sub kill_node {
     my ($self, $i, $signal) = @_;
     my $pid = delete $self->{nodes}[$i]{pid} // return;
 
+    delete $self->{nodes}[$i]{paused};
     kill($signal // 'KILL', $pid);
     kill('CONT', $pid);
     local $?;
