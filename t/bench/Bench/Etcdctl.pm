@@ -1,0 +1,72 @@
+package Bench::Etcdctl;
+
+# The same job under `etcdctl lock NAME COMMAND`, which releases the lock when the command has ended. The job leaves its
+# state itself, and syncs it, on a disk that all "machines" share; nothing is committed to etcd.
+
+use strict;
+use warnings;
+
+use Bench::Figures qw(now);
+use Bench::Jobs qw(open_fifo next_stamp stamp_program start_peer end_peers child_of settle);
+use Graceful::Test qw(wait_for);
+use HTTP::Tiny;
+use JSON::PP;
+use MIME::Base64 qw(encode_base64);
+
+sub new {
+    my ($class, $etcd, $size) = @_;
+    my $box = Graceful::Test->new;
+    my $self = bless({ box => $box, fifo => open_fifo($box), etcd => $etcd, size => $size, name => "/peer-$size", pids => [] }, $class);
+
+    $self->queue_one;
+    next_stamp($self->{fifo});
+    $self->queue_one;
+    return $self;
+}
+
+sub queue_one {
+    my ($self) = @_;
+    push @{ $self->{pids} }, start_etcdctl($self->{box}, $self->{etcd}, $self->{name}, $self->{fifo}, $self->{size});
+    return;
+}
+
+# Returns its pid.
+sub start_etcdctl {
+    my ($box, $etcd, $name, $fifo, $size) = @_;
+
+    local $ENV{ETCDCTL_API} = 3;
+    return start_peer($box->path('etcdctl.out'), 'etcdctl', '--endpoints', join(',', $etcd->endpoints), 'lock', '--ttl', 15, $name,
+        stamp_program(), $fifo->{path}, 'job001', $size, $box->path('state'));
+}
+
+# Keys in the queue of this lock.
+sub queue_length {
+    my ($etcd, $name) = @_;
+    my %range = (key => "$name/", range_end => "${name}0");
+    my $body = encode_json({ (map { $_ => encode_base64($range{$_}, '') } keys %range), count_only => JSON::PP::true });
+    my $answer = HTTP::Tiny->new(timeout => 10)->post($etcd->url(0) . '/v3/kv/range', { content => $body });
+
+    die "cannot ask etcd: $answer->{content}\n" if !$answer->{success};
+    return decode_json($answer->{content})->{count} // 0;
+}
+
+# The signal goes to the job, as that of a terminal would: etcdctl itself passes none on.
+sub hand_over {
+    my ($self) = @_;
+    my ($owner) = @{ $self->{pids} };
+    my $job = child_of($owner);
+
+    wait_for('etcdctl to wait', sub { queue_length($self->{etcd}, $self->{name}) == 2 });
+    settle();
+    my $begin = now();
+    kill('INT', $job);
+    my $gap = (next_stamp($self->{fifo}))[1] - $begin;
+    waitpid($owner, 0);
+    end_peers(shift @{ $self->{pids} });
+    $self->queue_one;
+    return $gap;
+}
+
+sub close { return end_peers(reverse splice(@{ $_[0]{pids} })) }
+
+1;
