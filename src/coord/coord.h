@@ -51,7 +51,8 @@ struct coord_hooks {
 	/* acquire failed and has been given up: the coordinator cannot be used. The worker may call
 	 * coord_acquire() again, after a backoff. */
 	void (*failed)(void *ctx, const struct err *e);
-	/* It is held for longer than was known: coord_safe_until() has moved. */
+	/* It is held for longer than was known: coord_safe_until() has moved. Also before a place
+	 * in the queue is taken, when coord_lease() is known. */
 	void (*kept)(void *ctx);
 	/* The lock was lost, or may be before long: what the job does after `until` (msec of
 	 * clock.h) is no longer covered by it. */

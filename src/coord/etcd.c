@@ -74,6 +74,14 @@ void etcd_fail(struct etcd *t, const struct err *e)
 
 /* ---- The lease ---- */
 
+static void join_or_leave(struct etcd *t)
+{
+	if (t->leave_wanted)
+		etcd_leave(t);
+	else
+		etcd_join(t);
+}
+
 static void on_ready(void *ctx)
 {
 	struct etcd *t = ctx;
@@ -87,7 +95,10 @@ static void on_ready(void *ctx)
 		t->phase = PHASE_QUEUED;
 		etcd_look(t);
 	} else {
-		etcd_join(t);
+		/* The lease is told before anything hangs on it: should this process die, somebody
+		 * must know what to give back. */
+		etcd_post(t, join_or_leave);
+		t->base.hooks.kept(t->base.ctx);
 	}
 }
 

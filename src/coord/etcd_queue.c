@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "coord/etcd_impl.h"
 #include "coord/etcd_wire.h"
 
@@ -19,6 +20,7 @@ static void on_joined(void *ctx, const struct etcd_answer *answer)
 		etcd_fail(t, &answer->e);
 		return;
 	}
+	FAULT("after_join");
 	t->phase = PHASE_QUEUED;
 	etcd_look(t);
 }

@@ -14,6 +14,7 @@
 
 #include "base/alarm.h"
 #include "base/exits.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/sig.h"
 #include "job/kin.h"
@@ -241,7 +242,10 @@ static void on_report(struct ev_loop *loop, struct ev_io *io, int revents)
 static void fork_worker(struct master *m, struct post *p, bool rescue)
 {
 	struct err e;
-	pid_t pid = post_fork(p, &m->shared, rescue, on_report, &e);
+	pid_t pid;
+
+	FAULT(rescue ? "before_rescue" : "before_fork");
+	pid = post_fork(p, &m->shared, rescue, on_report, &e);
 
 	touch_status(m);
 	if (pid < 0) {
@@ -257,6 +261,7 @@ static void fork_worker(struct master *m, struct post *p, bool rescue)
 	if (!rescue) /* should this one die, the next has to know, too */
 		p->orphan_clean = false;
 	fleet_forked(&p->seat, pid);
+	FAULT(rescue ? "after_rescue" : "after_fork");
 }
 
 static void tell(const struct post *p, int signo)
@@ -264,8 +269,10 @@ static void tell(const struct post *p, int signo)
 	log_debug("%s: %s to worker %d", p->job->name, sig_name(signo), (int)p->seat.pid);
 	/* Not reaped yet: the fleet tells living workers only. One that somebody stopped is woken,
 	 * as it would hear of nothing and keep its lock for ever. */
+	FAULT("before_tell");
 	kill(p->seat.pid, signo);
 	kill(p->seat.pid, SIGCONT);
+	FAULT("after_tell");
 }
 
 static void act(struct master *m, const struct fleet_action *a)
@@ -335,6 +342,7 @@ static void obituary(const struct post *p, int status)
 static void bury_worker(struct master *m, struct post *p, int status)
 {
 	obituary(p, status);
+	FAULT("after_worker_end");
 	fleet_reaped(&m->fleet, &p->seat, clock_now());
 	touch_status(m);
 }
@@ -528,6 +536,7 @@ static int run(struct master *m)
 	settle(m);
 	if (!m->at_end)
 		ev_run(m->loop, 0);
+	FAULT("before_exit");
 	status = fleet_exit_status(&m->fleet);
 	m->status.exit = status;
 	write_status(m);
@@ -564,6 +573,8 @@ int master_run(const struct conf *conf, const struct master_options *options)
 
 	log_open(conf->log_syslog, conf->log_level);
 	log_who("master", NULL);
+	fault_open();
+	fault_who("master", NULL);
 	/* Signals first: once the PID file is there somebody may send one. */
 	if (open_loop(&m, &e) != 0)
 		return cannot_run(options, &e);

@@ -12,6 +12,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/sig.h"
@@ -109,10 +110,12 @@ static void show_title(const struct worker *w)
 static void acquire(struct worker *w)
 {
 	w->queued_at = clock_now();
-	if (w->setup->rescue)
-		coord_adopt(w->coord, w->setup->rescue_lease, w->setup->rescue_epoch);
-	else
+	if (!w->setup->rescue) {
 		coord_acquire(w->coord);
+		return;
+	}
+	FAULT("before_adopt");
+	coord_adopt(w->coord, w->setup->rescue_lease, w->setup->rescue_epoch);
 }
 
 static void signal_term(struct worker *w)
@@ -146,6 +149,7 @@ static void save_mark(struct worker *w)
 
 static void release(struct worker *w)
 {
+	FAULT("before_release");
 	coord_release(w->coord);
 }
 
@@ -294,6 +298,7 @@ static void on_granted(void *ctx, uint64_t epoch, const struct record *record)
 {
 	struct worker *w = ctx;
 
+	FAULT("after_grant");
 	w->epoch = epoch;
 	worker_state_granted(w, record);
 	log_info("took the lock epoch=%" PRIu64 " waited=%" PRId64 "ms", epoch,
@@ -307,6 +312,7 @@ static void on_waiting(void *ctx, const char *holder)
 
 	log_info("waits for the lock, held by %s", holder);
 	worker_report(w);
+	FAULT("in_standby");
 }
 
 static void on_refused(void *ctx, const struct err *e)
@@ -355,6 +361,7 @@ static void on_released(void *ctx, enum coord_result result, const struct err *e
 		log_error("cannot release the lock: %s", e->text);
 	else if (w->epoch != 0)
 		log_info("released the lock epoch=%" PRIu64, w->epoch);
+	FAULT("after_release_before_ack");
 	worker_tell(w, result == COORD_FAILED ? LIFE_EV_RELEASE_FAILED : LIFE_EV_RELEASED, 0);
 }
 
@@ -458,6 +465,7 @@ static void detach(const struct worker_setup *s)
 	signal(SIGTTOU,
 	    SIG_IGN); /* logging to a terminal from outside its foreground group must not stop us */
 	log_who(s->rescue ? "rescue" : "worker", s->job->name);
+	fault_who(s->rescue ? "rescue" : "worker", s->job->name);
 }
 
 void worker_run(const struct worker_setup *setup)
@@ -479,6 +487,7 @@ void worker_run(const struct worker_setup *setup)
 		ev_run(w.loop, 0);
 	/* The acknowledgement: after the release, and the last thing that this process says. */
 	worker_report_now(&w);
+	FAULT("after_ack");
 	worker_state_tidy(&w);
 	worker_left_keep(&w);
 	coord_farewell(w.coord);

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/sig.h"
 #include "job/kin.h"
@@ -165,11 +166,13 @@ void worker_job_spawn(struct worker *w)
 
 	w->report.ready = false;
 	w->report.status[0] = '\0';
+	FAULT("before_spawn");
 	if (spawn(w, &e) != 0) {
 		log_error("%s", e.text);
 		worker_tell(w, LIFE_EV_SPAWN_FAILED, 0);
 		return;
 	}
+	FAULT("after_spawn");
 	w->last_pid = (int)w->job_pid;
 	w->spawned_at = clock_now();
 	w->stop_again_at = MSEC_NEVER;
@@ -214,6 +217,7 @@ void worker_job_stop(struct worker *w)
 	}
 	log_info("stopping: sent %s to the job pid=%d", sig_name(signo), (int)w->job_pid);
 	worker_job_wake(w, signo);
+	FAULT("after_stop_signal");
 }
 
 /* A checkpoint is not worth the job's life. */
@@ -293,6 +297,7 @@ static void main_ended(struct worker *w, int status)
 
 	read_last_words(w);
 	obituary(w, status);
+	FAULT("after_job_end");
 	w->job_pid = 0;
 	w->report.ready = false;
 	w->run_clean = well;

@@ -6,6 +6,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/task.h"
 #include "role/worker_impl.h"
@@ -180,6 +181,7 @@ static void restore_work(void *arg)
 	struct restore *r = arg;
 	const struct worker *w = r->w;
 
+	FAULT("in_restore");
 	r->rc = transfer_prepare(w->dir, owner_uid(w), owner_gid(w), &r->e);
 	r->goes_on = r->rc == 0 && worker_left_take(w, r->predecessor, &r->clean);
 	if (r->rc == 0 && !r->goes_on)
@@ -214,6 +216,7 @@ static void restore_done(void *arg)
 	struct restore *r = arg;
 	struct worker *w = r->w;
 
+	FAULT("after_restore");
 	if (r->rc != 0)
 		log_error("cannot restore the state, so the job is not started: %s", r->e.text);
 	else if (r->goes_on)
@@ -247,6 +250,7 @@ void worker_state_restore(struct worker *w)
 	struct restore *r;
 	struct err e;
 
+	FAULT("before_restore");
 	if (has_lost_record(w)) {
 		log_error("the coordinator has lost the record of the state, so the job is not "
 			  "started: put it back (seq=%" PRIu64 "), or restart graceful to go on "
@@ -307,6 +311,7 @@ static void save_work(void *arg)
 	s->unchanged = s->rc > 0 && s->have_known && state_id_equal(&s->id, &s->known);
 	if (s->rc > 0 && !s->unchanged)
 		s->rc = transfer_backup(&s->backup, &s->record, &s->id, &s->e);
+	FAULT("after_upload");
 }
 
 /* The one end of every save. */
@@ -362,6 +367,7 @@ static void label(struct worker *w, struct record *r)
 
 static void commit(struct worker *w)
 {
+	FAULT(releases(w->saving) ? "before_final_commit" : "before_commit");
 	coord_commit(w->coord, &w->save->record, releases(w->saving));
 }
 
@@ -470,6 +476,8 @@ void worker_state_save(struct worker *w, enum save_kind kind)
 		    kind; /* only the pacer's own can be under way, and it does not ask again */
 		return;
 	}
+	if (releases(kind))
+		FAULT("before_dump_backup");
 	w->saving = kind;
 	w->save = calloc(1, sizeof(*w->save));
 	if (w->save == NULL) {
@@ -589,6 +597,7 @@ void worker_state_committed(struct worker *w, enum coord_result result, const st
 		finish(w, LIFE_EV_LOST, 0);
 		return;
 	}
+	FAULT(release ? "after_release_before_ack" : "after_commit");
 	adopt_record(w);
 	log_info("committed the state%s epoch=%" PRIu64 " seq=%" PRIu64 " size=%" PRIu64
 		 " clean=%d",
@@ -604,5 +613,6 @@ void worker_state_released(struct worker *w, enum coord_result result, const str
 		return;
 	}
 	log_info("released the lock epoch=%" PRIu64 ", there is no state to commit", w->epoch);
+	FAULT("after_release_before_ack");
 	finish(w, result == COORD_OK ? LIFE_EV_SAVED : LIFE_EV_LOST, 0);
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/fs.h"
 #include "conf/conf.h"
 #include "state/store_impl.h"
@@ -171,6 +172,10 @@ static int write_blob(int dir, const char *name, const struct stream_end *from, 
 
 	snprintf(temp, sizeof(temp), TEMP_PREFIX "%s", name);
 	rc = fill_temp(dir, temp, from, size, sha256, e);
+	if (rc == 0 && FAULT("in_upload")) {
+		errno = EIO;
+		rc = err_sys(e, "cannot write %s", temp);
+	}
 	if (rc == 0 && renameat(dir, temp, dir, name) < 0)
 		rc = err_sys(e, "cannot rename %s to %s", temp, name);
 	if (rc < 0) {

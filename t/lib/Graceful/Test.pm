@@ -93,6 +93,7 @@ sub new {
 sub dir { return $_[0]{dir} }
 sub path { my ($self, $name) = @_; return "$self->{dir}/$name" }
 sub graceful { return $ENV{GRACEFUL} // build_dir() . '/graceful' }
+sub has_faults { return slurp($_[0]->graceful) =~ /GRACEFUL_FAULT/ }
 sub tally { return $ENV{TALLY} // build_dir() . '/etc/examples/tally' }
 
 # A program for a job to run; returns its path.

@@ -1,0 +1,133 @@
+#!/usr/bin/perl
+# One death at each named point (src/base/fault.h), with the local coordinator and with etcd: whatever dies, no two copies of the job
+# run, the next one starts from what the last one left, and nobody waits for a time-out: the lease is longer than the patience of
+# this test.
+use strict;
+use warnings;
+
+use File::Basename qw(basename);
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+
+use Graceful::Actor;
+use Graceful::Etcd;
+use Graceful::Test qw(wait_for);
+
+plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
+
+my %limits = (stop_timeout => '30s', hurry_timeout => '10s', checkpoint => '100ms', restart_min => '10ms', restart_max => '50ms');
+
+# What leads to the point. The job runs already, except in "start".
+my %ways = (
+    'hand over' => sub { kill('INT', worker_of($_[0])) },
+    'kill worker' => sub { kill('KILL', worker_of($_[0])) },
+    'stop' => sub { $_[0]->signal('INT') },
+);
+
+# fault, the way to it, what the next run of the job is told ("restored count"), the exit status of the master; and for
+# whom: both coordinators, if not said.
+my @table = (
+    ['worker.after_join=kill', 'start', 'none 0', 0, 'etcd'],
+    ['worker.after_grant=kill', 'start', 'none 0', 0],
+    ['worker.before_restore=kill', 'start', 'none 0', 0],
+    ['worker.in_restore=kill', 'start', 'none 0', 0],
+    ['worker.after_restore=kill', 'start', 'none 0', 0],
+    ['worker.before_spawn=kill', 'start', 'none 0', 0],
+    ['worker.after_stop_signal=kill', 'hand over', 'clean 1', 0],
+    ['worker.before_dump_backup=kill', 'hand over', 'clean 1', 0],
+    ['worker.before_final_commit=kill', 'hand over', 'clean 1', 0],
+    ['worker.after_release_before_ack=kill', 'hand over', 'clean 1', 0],
+    ['worker.after_ack=kill', 'hand over', 'clean 1', 0],
+    ['worker.after_stop_signal=kill', 'stop', 'clean 1', 0],
+    ['worker.in_upload=kill', 'stop', 'clean 1', 0],
+    ['worker.before_final_commit=kill', 'stop', 'clean 1', 0],
+    ['worker.after_ack=kill', 'stop', 'clean 1', 0],
+    ['rescue.before_adopt=kill', 'kill worker', 'clean 1', 0],
+    ['rescue.after_grant=kill', 'kill worker', 'clean 1', 0],
+    ['rescue.before_final_commit=kill', 'kill worker', 'clean 1', 0],
+    ['rescue.after_ack=kill', 'kill worker', 'clean 1', 0],
+    ['master.before_fork=kill', 'start', 'none 0', 137],
+    ['master.after_fork=kill', 'start', 'none 0', 137],
+    ['master.before_tell=kill', 'stop', 'clean 1', 137],
+    ['master.after_tell=kill', 'stop', 'clean 1', 137],
+    ['master.before_exit=kill', 'stop', 'clean 1', 137],
+);
+
+my $etcd = Graceful::Etcd->installed ? Graceful::Etcd->start : undef;
+my %coordinators = (local => undef, etcd => $etcd && $etcd->coordinator(ttl => '300s'));
+
+sub worker_of { return $_[0]->job('orders')->{worker_pid} }
+
+# Its states are blobs, so that there is something to upload.
+sub conf_of {
+    my ($box, $actor, $instance, $coordinator) = @_;
+
+    return $box->config($instance, { orders => { command => $actor->command, %limits } }, {
+        state => { url => 'file://' . $box->path('store'), inline_max => '0B' },
+        namespace => '/graceful/' . basename($box->dir), $coordinator ? (coordinator => $coordinator) : (),
+    });
+}
+
+sub is_ready {
+    my ($master) = @_;
+
+    return wait_for("$master->{instance} runs the job", sub { $master->job('orders')->{ready} });
+}
+
+# All that must hold of the journal of a job at the end.
+sub account {
+    my ($actor) = @_;
+    my @epochs = map { /epoch=(\d+)/ } grep { /^start/ } $actor->lines;
+    my %seen;
+
+    is($actor->count(qr/^overlap/), 0, 'no two copies of the job ever ran');
+    is_deeply(\@epochs, [ sort { $a <=> $b } @epochs ], 'epochs only rise');
+    is((grep { $seen{$_}++ } @epochs), 0, 'and each owner has its own');
+    is_deeply([ $actor->survivors ], [], 'nothing of the job is left');
+    return;
+}
+
+sub check_row {
+    my ($kind, $fault, $way, $told, $status) = @_;
+    my ($point, $action) = $fault =~ /(\w+)=(\w+)/;
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $first = $box->start(conf_of($box, $actor, 'web-1', $coordinators{$kind}), sub { $ENV{GRACEFUL_FAULT} = $fault });
+    my ($next, $before) = (undef, 0);
+
+    if ($way eq 'start') {
+        $first->wait_log(qr/^fault: \Q$point\E: $action/m);
+        $next = $box->start(conf_of($box, $actor, 'web-2', $coordinators{$kind}));
+    } else {
+        is_ready($first);
+        $before = $actor->count(qr/^start/);
+        $next = $box->start(conf_of($box, $actor, 'web-2', $coordinators{$kind}));
+        $next->wait_log(qr/waits for the lock/);
+        $ways{$way}->($first);
+        $first->wait_log(qr/^fault: \Q$point\E: $action/m);
+    }
+    is($first->wait_exit, $status, 'the master ended with it') if $status == 137;
+    my $start = $actor->wait_start($before + 1);
+    is("$start->{restored} $start->{count}", $told, 'the next run goes on from what the last one left');
+    wait_for('somebody runs the job', sub { grep { $_->job('orders')->{ready} } $first, $next });
+    $first->signal('INT') if $status != 137;
+    is($first->wait_exit, $status, 'exit status of the first master');
+    is_ready($next);
+    $next->signal('INT');
+    is($next->wait_exit, 0, 'and of the second');
+    account($actor);
+}
+
+for my $row (@table) {
+    my ($fault, $way, $told, $status, $only) = @{$row};
+
+    for my $kind (grep { !$only || $only eq $_ } qw(local etcd)) {
+        subtest "$kind: $fault in: $way" => sub {
+            plan(skip_all => 'etcd is not installed') if $kind eq 'etcd' && !$etcd;
+            eval { check_row($kind, $fault, $way, $told, $status); 1 } or fail($@);
+        };
+    }
+}
+
+done_testing;
