@@ -54,6 +54,9 @@ struct coord_hooks {
 	/* It is held for longer than was known: coord_safe_until() has moved. Also before a place
 	 * in the queue is taken, when coord_lease() is known. */
 	void (*kept)(void *ctx);
+	/* It is held, but could not be kept(), and that is being tried again; once until the next
+	 * kept() or lost(). */
+	void (*wavering)(void *ctx, const struct err *e);
 	/* The lock was lost, or may be before long: what the job does after `until` (msec of
 	 * clock.h) is no longer covered by it. */
 	void (*lost)(void *ctx, msec until, const struct err *e);

@@ -112,15 +112,27 @@ static void on_refused(void *ctx, const struct err *e)
 		etcd_fail(t, e);
 }
 
+static bool is_owner(const struct etcd *t)
+{
+	return t->phase == PHASE_OWNER || t->phase == PHASE_COMMITTING || t->phase == PHASE_LEAVING;
+}
+
 static void on_renewed(void *ctx)
 {
 	struct etcd *t = ctx;
 
 	if (t->phase == PHASE_QUEUED)
 		etcd_queue_renewed(t);
-	else if (t->phase == PHASE_OWNER || t->phase == PHASE_COMMITTING ||
-		 t->phase == PHASE_LEAVING)
+	else if (is_owner(t))
 		t->base.hooks.kept(t->base.ctx);
+}
+
+static void on_wavering(void *ctx, const struct err *e)
+{
+	struct etcd *t = ctx;
+
+	if (is_owner(t))
+		t->base.hooks.wavering(t->base.ctx, e);
 }
 
 static void on_lost(void *ctx, const struct err *e)
@@ -143,6 +155,7 @@ static const struct keeper_hooks keeper_hooks = {
 	.ready = on_ready,
 	.refused = on_refused,
 	.renewed = on_renewed,
+	.wavering = on_wavering,
 	.lost = on_lost,
 };
 

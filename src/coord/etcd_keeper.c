@@ -72,6 +72,13 @@ static void note_gone(struct keeper *k)
 		lose(k);
 }
 
+static void waver(struct keeper *k)
+{
+	struct err e = k->why;
+
+	k->hooks->wavering(k->ctx, &e);
+}
+
 static void on_renewal(void *ctx, const struct etcd_answer *answer)
 {
 	struct keeper *k = ctx;
@@ -83,6 +90,8 @@ static void on_renewal(void *ctx, const struct etcd_answer *answer)
 	} else if (ttl < 0) {
 		lease_failed(&k->lease, clock_now());
 		rearm(k);
+		if (k->lease.failures == 1)
+			waver(k);
 	} else {
 		lease_renewed(&k->lease, ttl);
 		expect_answers(k);

@@ -23,6 +23,8 @@ struct keeper_hooks {
 	void (*ready)(void *ctx);                        /* after begin or adopt: it is held */
 	void (*refused)(void *ctx, const struct err *e); /* after begin or adopt: it is not */
 	void (*renewed)(void *ctx);
+	/* A renewal has failed; the next ones may not. Once until renewed() or lost(). */
+	void (*wavering)(void *ctx, const struct err *e);
 	/* Once: it runs out, or etcd says that it is gone. It is not renewed any more. */
 	void (*lost)(void *ctx, const struct err *e);
 };

@@ -336,7 +336,22 @@ static void on_lost(void *ctx, msec until, const struct err *e)
 
 static void on_kept(void *ctx)
 {
-	worker_report(ctx);
+	struct worker *w = ctx;
+
+	if (w->wavering)
+		log_info("the lease is renewed again");
+	w->wavering = false;
+	worker_report(w);
+}
+
+static void on_wavering(void *ctx, const struct err *e)
+{
+	struct worker *w = ctx;
+
+	w->wavering = true;
+	log_warn("the lease could not be renewed, trying on; the job may run for %" PRId64
+		 "ms without: %s",
+	    coord_safe_until(w->coord) - clock_now(), e->text);
 }
 
 static void on_announced(void *ctx)
@@ -371,6 +386,7 @@ static const struct coord_hooks hooks = {
 	.waiting = on_waiting,
 	.failed = on_refused,
 	.kept = on_kept,
+	.wavering = on_wavering,
 	.lost = on_lost,
 	.committed = on_committed,
 	.released = on_released,

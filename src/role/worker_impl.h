@@ -59,6 +59,7 @@ struct worker {
 	struct store *store;
 	uint64_t epoch;
 	msec queued_at;
+	bool wavering; /* the lock is held, but the coordinator does not answer */
 
 	/* worker_job.c */
 	char dir[PATH_MAX]; /* of the job */

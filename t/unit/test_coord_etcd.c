@@ -189,7 +189,7 @@ struct puppet {
 	bool close_in_hook; /* in the next one */
 	bool closed;
 
-	int granted, announced, kept, waiting, failed, lost, committed, released;
+	int granted, announced, kept, wavering, waiting, failed, lost, committed, released;
 	uint64_t epoch, seq;
 	enum coord_result result;
 	msec until, told;
@@ -229,6 +229,16 @@ static void on_kept(void *ctx)
 	struct puppet *p = ctx;
 
 	p->kept++;
+	close_if_asked(p);
+}
+
+static void on_wavering(void *ctx, const struct err *e)
+{
+	struct puppet *p = ctx;
+
+	assert_true(e->text[0] != '\0');
+	assert_true(coord_safe_until(p->coord) > clock_now());
+	p->wavering++;
 	close_if_asked(p);
 }
 
@@ -289,6 +299,7 @@ static const struct coord_hooks hooks = {
 	.granted = on_granted,
 	.announced = on_announced,
 	.kept = on_kept,
+	.wavering = on_wavering,
 	.waiting = on_waiting,
 	.failed = on_failed,
 	.lost = on_lost,
@@ -1079,6 +1090,7 @@ static void etcd_hangs(void **state)
 	node_signal(&cluster, 0, SIGSTOP);
 	begin_commit(a, 2, false);
 	WAIT_FOR(a->lost == 1);
+	assert_int_equal(a->wavering, 1);
 	assert_int_equal(a->committed, 2);
 	assert_int_equal(a->result, COORD_FAILED);
 	assert_int_equal(a->until, coord_safe_until(a->coord));
@@ -1092,6 +1104,24 @@ static void etcd_hangs(void **state)
 		WAIT_FOR(a->granted == 1 || a->failed > failed);
 	} while (a->granted == 0);
 	assert_true(a->seq == 1 || a->seq == 2);
+	release(a);
+}
+
+/* For less than that: nothing is lost, and it is told once that it was close. */
+static void etcd_hangs_for_a_moment(void **state)
+{
+	struct puppet *a = owner(0, 9000, direct);
+	int kept;
+
+	(void)state;
+	node_signal(&cluster, 0, SIGSTOP);
+	WAIT_FOR(a->wavering == 1);
+	node_signal(&cluster, 0, SIGCONT);
+	kept = a->kept;
+	WAIT_FOR(a->kept > kept);
+	assert_int_equal(a->wavering, 1);
+	assert_int_equal(a->lost, 0);
+	commit(a, 1, false);
 	release(a);
 }
 
@@ -1179,6 +1209,7 @@ int main(void)
 		TEST(closed_in_a_hook),
 		TEST(etcd_restarts),
 		TEST(etcd_hangs),
+		TEST(etcd_hangs_for_a_moment),
 		TEST(a_leader_fails),
 		TEST(nobody_there),
 		/* Last: etcdctl leaves leases behind, which others would count. */

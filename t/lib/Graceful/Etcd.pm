@@ -202,6 +202,13 @@ sub keys_below {
     return grep { $_ ne '' } split(/\n/, $self->ctl('get', '--prefix', '--keys-only', $prefix));
 }
 
+# Those of all who own a job or wait for one.
+sub keys_below_locks {
+    my ($self) = @_;
+
+    return grep { m{/lock/} } $self->keys_below('/graceful/jobs/');
+}
+
 sub leases {
     my ($self) = @_;
 
