@@ -57,7 +57,8 @@ void etcd_rest(struct etcd *t)
 
 /*
  * A place with nobody behind it would block the queue until its lease ends. Not so after a failed
- * adoption: the lease is a dead worker's, and what became of it is not known.
+ * adoption: the lease is a dead worker's, and what became of it is not known. And a lease that may
+ * have been granted or not has no place yet: the next attempt takes it.
  */
 void etcd_fail(struct etcd *t, const struct err *e)
 {
@@ -65,10 +66,10 @@ void etcd_fail(struct etcd *t, const struct err *e)
 
 	etcd_rest(t);
 	t->phase = PHASE_IDLE;
-	if (t->adopting || t->keeper.id == 0)
+	if (t->adopting)
 		keeper_drop(&t->keeper);
-	else
-		keeper_part(&t->keeper, ETCD_FAREWELL_PATIENCE, NULL);
+	else if (t->keeper.id != 0 && !t->keeper.doubtful)
+		keeper_part(&t->keeper, t->base.conf->ttl, NULL);
 	t->base.hooks.failed(t->base.ctx, &why);
 }
 
@@ -237,7 +238,8 @@ void etcd_leave(struct etcd *t)
 {
 	etcd_rest(t);
 	t->phase = PHASE_LEAVING;
-	if (t->keeper.id != 0)
+	/* A doubtful lease keeps nobody waiting; coord_farewell() gives it back. */
+	if (t->keeper.id != 0 && !t->keeper.doubtful)
 		keeper_part(&t->keeper, ETCD_RELEASE_PATIENCE, on_parted);
 	else
 		etcd_post(t, answer_released);
@@ -253,8 +255,11 @@ static void release(struct coord *c)
 	case PHASE_QUEUED:
 	case PHASE_OWNER:
 	case PHASE_GONE: etcd_leave(t); break;
-	/* Else it could leave a lease behind that nobody knows of. */
+	/* A grant that is cancelled might be carried out behind its revocation. */
 	case PHASE_LEASING:
+		t->leave_wanted = true;
+		keeper_hurry(&t->keeper, ETCD_FAREWELL_PATIENCE);
+		break;
 	/* Its outcome would not be told. */
 	case PHASE_COMMITTING: t->leave_wanted = true; break;
 	case PHASE_LEAVING:
@@ -265,14 +270,24 @@ static void release(struct coord *c)
 }
 
 /* Runs the loop: there is nothing else left to do for it. */
+static void wait_until_parted(struct etcd *t)
+{
+	while (keeper_is_parting(&t->keeper) || ask_is_busy(&t->burial))
+		ev_run(t->base.loop, EVRUN_ONCE);
+}
+
 static void farewell(struct coord *c)
 {
 	struct etcd *t = etcd_of(c);
 
-	if (t->keeper.id != 0 && !keeper_is_parting(&t->keeper))
-		keeper_part(&t->keeper, ETCD_FAREWELL_PATIENCE, NULL);
-	while (keeper_is_parting(&t->keeper))
-		ev_run(c->loop, EVRUN_ONCE);
+	/* Of an attempt that failed, and of a dead worker. */
+	keeper_hurry(&t->keeper, ETCD_FAREWELL_PATIENCE);
+	ask_hurry(&t->burial, msec_add(clock_now(), ETCD_FAREWELL_PATIENCE));
+	wait_until_parted(t);
+	if (t->keeper.id == 0)
+		return;
+	keeper_part(&t->keeper, ETCD_FAREWELL_PATIENCE, NULL);
+	wait_until_parted(t);
 }
 
 /* ---- The rest of coord.h ---- */

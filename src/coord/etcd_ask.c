@@ -101,6 +101,19 @@ bool ask_is_busy(struct ask *a)
 	return a->call != NULL || ev_is_active(&a->pause);
 }
 
+void ask_hurry(struct ask *a, msec until)
+{
+	if (!ask_is_busy(a) || a->until <= until)
+		return;
+	a->until = until;
+	if (a->call == NULL)
+		return; /* its pause is short */
+	etcd_cancel(a->call);
+	a->call = NULL;
+	a->unsure = true;
+	attempt(a);
+}
+
 void ask_cancel(struct ask *a)
 {
 	if (a->call != NULL)

@@ -40,6 +40,8 @@ void ask_init(struct ask *a, struct ev_loop *loop, struct etcd_client *client);
 void ask_start(struct ask *a, const char *path, json_t *body, msec until,
     void (*done)(void *ctx, const struct etcd_answer *answer), void *ctx);
 bool ask_is_busy(struct ask *a);
+/* Brings the end forward. No-op when nothing is asked, or the end is earlier anyway. */
+void ask_hurry(struct ask *a, msec until);
 /* No answer will come. No-op when nothing is asked. */
 void ask_cancel(struct ask *a);
 

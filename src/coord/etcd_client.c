@@ -374,10 +374,14 @@ struct etcd_call *call_new(
 	return call;
 }
 
-/* Those about a lease alone need none, so that users and tokens never stand in the way of one. */
+/*
+ * Those about a lease alone need none, so that users and tokens never stand in the way of one that
+ * is held. A new one is asked for with a token all the same: without, a wrong password would show
+ * only when there is a lease already.
+ */
 static bool needs_token(const char *path)
 {
-	return strcmp(path, "/v3/lease/keepalive") != 0 && strcmp(path, "/v3/lease/grant") != 0;
+	return strcmp(path, "/v3/lease/keepalive") != 0;
 }
 
 struct etcd_call *etcd_call(struct etcd_client *c, const char *path, json_t *body, msec until,

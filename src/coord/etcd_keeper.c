@@ -1,10 +1,9 @@
 #include "coord/etcd_keeper.h"
 
 #include <assert.h>
+#include <bsd/stdlib.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/random.h>
-#include <unistd.h>
 
 #include "coord/etcd_wire.h"
 
@@ -147,6 +146,7 @@ void keeper_drop(struct keeper *k)
 	ask_cancel(&k->asking);
 	stop_renewing(k);
 	k->held = false;
+	k->doubtful = false;
 	k->id = 0;
 }
 
@@ -162,34 +162,13 @@ static void hold(struct keeper *k, msec ttl)
 	uint64_t seed;
 
 	/* Only for jitter: any seed that differs from the neighbour's will do. */
-	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != (ssize_t)sizeof(seed))
-		seed = (uint64_t)clock_now() ^ ((uint64_t)getpid() << 32);
+	arc4random_buf(&seed, sizeof(seed));
 	lease_init(&k->lease, ttl, k->asking.sent, seed);
 	expect_answers(k);
 	k->held = true;
+	k->doubtful = false;
 	rearm(k);
 	k->hooks->ready(k->ctx);
-}
-
-static void on_grant(void *ctx, const struct etcd_answer *answer)
-{
-	struct keeper *k = ctx;
-	struct wire_lease lease;
-	struct err e = answer->e;
-
-	if (answer->code != ETCD_OK || wire_read_grant(answer->body, &lease, &e) != 0) {
-		k->hooks->refused(k->ctx, &e);
-		return;
-	}
-	k->id = lease.id;
-	hold(k, to_msec(lease.ttl));
-}
-
-void keeper_begin(struct keeper *k, msec ttl, msec patience)
-{
-	keeper_drop(k);
-	ask_start(&k->asking, "/v3/lease/grant", wire_grant(ttl / 1000),
-	    msec_add(clock_now(), patience), on_grant, k);
 }
 
 static void on_adopted(void *ctx, const struct etcd_answer *answer)
@@ -198,10 +177,74 @@ static void on_adopted(void *ctx, const struct etcd_answer *answer)
 	struct err e;
 	msec ttl = read_keepalive(answer, &e);
 
-	if (ttl > 0)
+	if (ttl > 0) {
 		hold(k, ttl);
-	else
+		return;
+	}
+	if (ttl == 0 && k->doubtful)
+		keeper_drop(k);
+	k->hooks->refused(k->ctx, &e);
+}
+
+/* Random, so that nobody else has it: etcd takes any of 1 to INT64_MAX. */
+static uint64_t choose_id(void)
+{
+	uint64_t id;
+
+	do {
+		arc4random_buf(&id, sizeof(id));
+		id &= INT64_MAX;
+	} while (id == 0);
+	return id;
+}
+
+/* It exists by an attempt that we have had no answer to; a keepalive tells how long it lives. */
+static void take_own(struct keeper *k)
+{
+	ask_start(&k->asking, "/v3/lease/keepalive", wire_lease_id(k->id), k->asking.until,
+	    on_adopted, k);
+}
+
+static int read_grant(const struct keeper *k, json_t *body, struct wire_lease *lease, struct err *e)
+{
+	if (wire_read_grant(body, lease, e) != 0)
+		return -1;
+	if (lease->id != k->id)
+		return err_set(e, "etcd has granted another lease than the one asked for");
+	return 0;
+}
+
+static void on_grant(void *ctx, const struct etcd_answer *answer)
+{
+	struct keeper *k = ctx;
+	struct wire_lease lease;
+	struct err e = answer->e;
+
+	k->doubtful |= k->asking.unsure || answer->unknown;
+	if (answer->code == ETCD_EXISTS && k->doubtful) {
+		take_own(k);
+	} else if (answer->code != ETCD_OK) {
+		if (!k->doubtful)
+			keeper_drop(k);
 		k->hooks->refused(k->ctx, &e);
+	} else if (read_grant(k, answer->body, &lease, &e) != 0) {
+		k->doubtful = true;
+		k->hooks->refused(k->ctx, &e);
+	} else {
+		hold(k, to_msec(lease.ttl));
+	}
+}
+
+void keeper_begin(struct keeper *k, msec ttl, msec patience)
+{
+	uint64_t id = k->doubtful ? k->id : choose_id();
+	bool doubtful = k->doubtful;
+
+	keeper_drop(k);
+	k->id = id;
+	k->doubtful = doubtful;
+	ask_start(&k->asking, "/v3/lease/grant", wire_grant(id, ttl / 1000),
+	    msec_add(clock_now(), patience), on_grant, k);
 }
 
 void keeper_adopt(struct keeper *k, uint64_t id, msec patience)
@@ -235,9 +278,16 @@ void keeper_part(struct keeper *k, msec patience, void (*parted)(void *ctx, cons
 	assert(k->id != 0);
 	ask_cancel(&k->parting);
 	k->parting_id = k->id;
+	k->doubtful = false;
 	k->parted = parted;
 	ask_start(&k->parting, "/v3/lease/revoke", wire_lease_id(k->id),
 	    msec_add(clock_now(), patience), on_revoked, k);
+}
+
+void keeper_hurry(struct keeper *k, msec patience)
+{
+	ask_hurry(&k->asking, msec_add(clock_now(), patience));
+	ask_hurry(&k->parting, msec_add(clock_now(), patience));
 }
 
 bool keeper_is_parting(struct keeper *k)

@@ -3,6 +3,11 @@
  *
  * When to renew, and what counts as lost, is decided in coord/lease.h; here it is carried out. A
  * renewal is a request of its own and never waits for another one.
+ *
+ * The id is chosen here, at random, before etcd is asked. So a grant whose answer was lost can be
+ * asked for again, and what it left can be given back by whoever knows the id, also if no answer
+ * ever comes. An id is never used again once it may have been given back: a late revocation would
+ * end a lease that somebody relies on.
  */
 #ifndef COORD_ETCD_KEEPER_H
 #define COORD_ETCD_KEEPER_H
@@ -34,8 +39,9 @@ struct keeper {
 	struct etcd_client *client;
 	const struct keeper_hooks *hooks;
 	void *ctx;
-	uint64_t id; /* 0: there is none */
-	bool held;   /* it is being renewed, or was until it was lost */
+	uint64_t id;   /* 0: there is none */
+	bool doubtful; /* it was asked for, and whether it was granted is not known */
+	bool held;     /* it is being renewed, or was until it was lost */
 	struct lease lease;
 	struct alarm alarm;
 	struct ask asking; /* the grant, or the first keepalive of an adopted one */
@@ -50,7 +56,10 @@ int keeper_open(struct keeper *k, struct ev_loop *loop, struct etcd_client *clie
     const struct keeper_hooks *hooks, void *ctx, struct err *e);
 void keeper_close(struct keeper *k);
 
-/* Gets a new lease. Answer: ready() or, after `patience`, refused(). */
+/*
+ * Gets a new lease. Answer: ready() or, after `patience`, refused(). From now on k->id is its id;
+ * after refused() it is 0, or doubtful: then the next keeper_begin() asks for the same one.
+ */
 void keeper_begin(struct keeper *k, msec ttl, msec patience);
 /* Takes a lease over that another process held. Likewise. */
 void keeper_adopt(struct keeper *k, uint64_t id, msec patience);
@@ -64,6 +73,8 @@ bool keeper_is_asking(struct keeper *k);
  */
 void keeper_part(struct keeper *k, msec patience, void (*parted)(void *ctx, const struct err *e));
 bool keeper_is_parting(struct keeper *k);
+/* What begin, adopt or part still wait for is to be answered within `patience`. */
+void keeper_hurry(struct keeper *k, msec patience);
 /* Forgets the lease without giving it back: it runs out by itself. */
 void keeper_drop(struct keeper *k);
 

@@ -29,6 +29,7 @@ static bool is_refusal(enum etcd_code code)
 	switch (code) {
 	case ETCD_INVALID:
 	case ETCD_NOT_FOUND:
+	case ETCD_EXISTS:
 	case ETCD_DENIED:
 	case ETCD_EXHAUSTED:
 	case ETCD_PRECONDITION:
@@ -49,6 +50,9 @@ static void fail(struct etcd_answer *answer, enum etcd_code code, const char *me
 	if (code == ETCD_INVALID && (strstr(message, "user name is empty") != NULL ||
 					strstr(message, "revision of auth store is old") != NULL))
 		code = ETCD_BAD_TOKEN;
+	/* One code for too many different things. */
+	if (code == ETCD_PRECONDITION && strstr(message, "lease already exists") != NULL)
+		code = ETCD_EXISTS;
 	answer->code = code;
 	answer->body = NULL;
 	answer->unknown = !is_refusal(code);

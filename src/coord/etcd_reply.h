@@ -20,6 +20,7 @@ enum etcd_code {
 	ETCD_INVALID = 3,
 	ETCD_DEADLINE = 4,
 	ETCD_NOT_FOUND = 5,
+	ETCD_EXISTS = 6, /* a lease with this id */
 	ETCD_DENIED = 7,
 	ETCD_EXHAUSTED = 8,    /* too large, too many, or the database is full */
 	ETCD_PRECONDITION = 9, /* "authentication is not enabled" */

@@ -92,9 +92,9 @@ static json_t *prefix_of(const char *prefix)
 }
 
 /* Sorted by create revision, and only the first. */
-static json_t *first_of(json_t *range, const char *order)
+static json_t *first_of(json_t *range)
 {
-	range = set(range, "sort_order", json_string(order));
+	range = set(range, "sort_order", json_string("ASCEND"));
 	range = set(range, "sort_target", json_string("CREATE"));
 	return set(range, "limit", number(1));
 }
@@ -145,9 +145,9 @@ static json_t *txn_if(json_t *compares, json_t *success)
 	return set(object_of("compare", compares), "success", success);
 }
 
-json_t *wire_grant(int64_t ttl)
+json_t *wire_grant(uint64_t lease, int64_t ttl)
 {
-	return set(object_of("ID", number(0)), "TTL", number((uint64_t)ttl));
+	return set(object_of("ID", number(lease)), "TTL", number((uint64_t)ttl));
 }
 
 json_t *wire_lease_id(uint64_t lease)
@@ -165,28 +165,15 @@ json_t *wire_get_prefix(const char *prefix)
 	return prefix_of(prefix);
 }
 
-json_t *wire_get_two(const char *a, const char *b)
-{
-	json_t *ranges = list_of(do_range(wire_get(a)));
-
-	return object_of("success", append(ranges, do_range(wire_get(b))));
-}
-
 json_t *wire_acquire(const char *key, const char *value, uint64_t lease, const char *prefix)
 {
 	json_t *put = set(put_of(key, value), "lease", number(lease));
 	json_t *success = append(list_of(do_put(put)), do_range(wire_get(key)));
 	json_t *failure = list_of(do_range(wire_get(key)));
 
-	success = append(success, do_range(first_of(prefix_of(prefix), "ASCEND")));
-	failure = append(failure, do_range(first_of(prefix_of(prefix), "ASCEND")));
+	success = append(success, do_range(first_of(prefix_of(prefix))));
+	failure = append(failure, do_range(first_of(prefix_of(prefix))));
 	return set(txn_if(list_of(created_at(key, 0)), success), "failure", failure);
-}
-
-json_t *wire_predecessor(const char *prefix, uint64_t before)
-{
-	return set(
-	    first_of(prefix_of(prefix), "DESCEND"), "max_create_revision", number(before - 1));
 }
 
 json_t *wire_commit(const char *lock_key, uint64_t epoch, const char *state_key, uint64_t state_mod,
@@ -206,11 +193,6 @@ json_t *wire_commit(const char *lock_key, uint64_t epoch, const char *state_key,
 json_t *wire_put_owned(const char *lock_key, uint64_t epoch, const char *key, const char *value)
 {
 	return txn_if(list_of(created_at(lock_key, epoch)), list_of(do_put(put_of(key, value))));
-}
-
-json_t *wire_release(const char *lock_key, uint64_t epoch)
-{
-	return txn_if(list_of(created_at(lock_key, epoch)), list_of(do_delete(lock_key)));
 }
 
 json_t *wire_watch_prefix(const char *prefix, uint64_t from)

@@ -17,13 +17,11 @@
 #include "base/err.h"
 
 /* Requests; new references, NULL when out of memory. Times in seconds. */
-json_t *wire_grant(int64_t ttl);
+json_t *wire_grant(uint64_t lease, int64_t ttl);
 json_t *wire_lease_id(uint64_t lease); /* for keepalive and revoke */
 /* Puts key (with the lease) if it is not there; answers in either branch with the key itself (range
  * number 0) and the owner of the prefix (1). */
 json_t *wire_acquire(const char *key, const char *value, uint64_t lease, const char *prefix);
-/* The last key under prefix that was created before revision. */
-json_t *wire_predecessor(const char *prefix, uint64_t before);
 /*
  * Commits value at state_key if lock_key is still of create revision epoch and state_key still of
  * mod revision state_mod (0: it is not there yet); with release, deletes lock_key, too. The second
@@ -34,12 +32,8 @@ json_t *wire_commit(const char *lock_key, uint64_t epoch, const char *state_key,
     const char *value, bool release);
 /* Puts value at key if lock_key is still of create revision epoch. */
 json_t *wire_put_owned(const char *lock_key, uint64_t epoch, const char *key, const char *value);
-/* Deletes lock_key if it is still of create revision epoch. */
-json_t *wire_release(const char *lock_key, uint64_t epoch);
 json_t *wire_get(const char *key);
 json_t *wire_get_prefix(const char *prefix);
-/* Both keys in one linearizable transaction: wire_get_two's answer has two ranges. */
-json_t *wire_get_two(const char *a, const char *b);
 /* Everything under prefix from revision on. */
 json_t *wire_watch_prefix(const char *prefix, uint64_t from);
 

@@ -1,0 +1,278 @@
+/*
+ * A lease in etcd and answers that get lost: grants above all, as what they leave is seen by nobody
+ * but the lease's owner. The server is scripted; t/system/etcd_clean.t does it with a real etcd.
+ */
+#include "fake_test.h"
+
+#include <inttypes.h>
+
+#include "coord/etcd_keeper.h"
+
+#define PATIENT 30000
+
+static struct ev_loop *loop;
+static struct fake etcd;
+static struct conf conf;
+static char *endpoints[2];
+static struct etcd_client *client;
+static struct keeper keeper;
+static unsigned ready, refused, parted;
+static struct err why;
+
+/* What the server knows. */
+static uint64_t leases[8];
+static unsigned n_leases, grants, revoked;
+static unsigned lose; /* so many grants are carried out, and not answered */
+static bool hang;     /* the first grant is carried out, and nothing is answered */
+static bool refuse;
+
+static void on_ready(void *ctx)
+{
+	(void)ctx;
+	ready++;
+}
+
+static void on_refused(void *ctx, const struct err *e)
+{
+	(void)ctx;
+	why = *e;
+	refused++;
+}
+
+static void on_renewed(void *ctx)
+{
+	(void)ctx;
+}
+
+static void on_lost(void *ctx, const struct err *e)
+{
+	(void)ctx;
+	fail_msg("lost: %s", e->text);
+}
+
+static void on_parted(void *ctx, const struct err *e)
+{
+	(void)ctx;
+	assert_null(e);
+	parted++;
+}
+
+static const struct keeper_hooks hooks = { on_ready, on_refused, on_renewed, on_lost };
+
+static uint64_t id_of(const char *body)
+{
+	const char *id = strstr(body, "\"ID\":\"");
+
+	assert_non_null(id);
+	return strtoull(id + 6, NULL, 10);
+}
+
+static unsigned find(uint64_t id)
+{
+	unsigned i = 0;
+
+	while (i < n_leases && leases[i] != id)
+		i++;
+	return i;
+}
+
+static void answer_ttl(struct fake_conn *c, const char *before, uint64_t id, const char *after)
+{
+	char body[128];
+
+	snprintf(body, sizeof(body), "%s\"ID\":\"%" PRIu64 "\",\"TTL\":\"9\"%s", before, id, after);
+	fake_answer(c, 200, body);
+}
+
+static void serve_grant(struct fake_conn *c, uint64_t id)
+{
+	bool lost = lose > 0;
+
+	grants++;
+	if (hang) {
+		if (grants == 1)
+			leases[n_leases++] = id;
+	} else if (refuse) {
+		fake_answer(c, 403, "{\"code\":7,\"message\":\"etcdserver: permission denied\"}");
+	} else if (find(id) < n_leases) {
+		fake_answer(
+		    c, 412, "{\"code\":9,\"message\":\"etcdserver: lease already exists\"}");
+	} else {
+		leases[n_leases++] = id;
+		lose -= lost;
+		if (lost)
+			fake_reset(c);
+		else
+			answer_ttl(c, "{\"header\":{},", id, "}");
+	}
+}
+
+static void serve(struct fake *f, struct fake_conn *c)
+{
+	uint64_t id = id_of(c->body);
+
+	(void)f;
+	assert_in_range(id, 1, INT64_MAX);
+	if (strncmp(c->head, "POST /v3/lease/grant ", 21) == 0) {
+		serve_grant(c, id);
+	} else if (strncmp(c->head, "POST /v3/lease/keepalive ", 25) == 0) {
+		answer_ttl(c, "{\"result\":{", id, "}}");
+	} else {
+		revoked++;
+		if (find(id) < n_leases)
+			leases[find(id)] = leases[--n_leases];
+		fake_answer(c, 200, "{\"header\":{}}");
+	}
+}
+
+static int set_up(void **state)
+{
+	struct err e;
+
+	(void)state;
+	loop = ev_loop_new(EVFLAG_AUTO);
+	assert_non_null(loop);
+	fake_start(&etcd, loop, serve);
+	endpoints[0] = etcd.url;
+	conf = (struct conf){ .endpoints = endpoints };
+	client = etcd_client_open(loop, &conf, &e);
+	assert_non_null(client);
+	assert_int_equal(keeper_open(&keeper, loop, client, &hooks, NULL, &e), 0);
+	ready = refused = parted = n_leases = grants = revoked = lose = 0;
+	hang = refuse = false;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	keeper_close(&keeper);
+	etcd_client_close(client);
+	fake_stop(&etcd);
+	ev_loop_destroy(loop);
+	return 0;
+}
+
+static void test_ids_differ(void **state)
+{
+	uint64_t first;
+
+	(void)state;
+	keeper_begin(&keeper, 9000, PATIENT);
+	first = keeper.id;
+	assert_int_not_equal(first, 0); /* known before etcd is asked */
+	run_until(loop, &ready, 1);
+	assert_true(keeper.id == first && leases[0] == first);
+	keeper_begin(&keeper, 9000, PATIENT);
+	run_until(loop, &ready, 2);
+	assert_true(keeper.id != first && n_leases == 2);
+}
+
+static void test_a_lost_answer_leaves_no_second_lease(void **state)
+{
+	(void)state;
+	lose = 1;
+	keeper_begin(&keeper, 9000, PATIENT);
+	run_until(loop, &ready, 1);
+	assert_int_equal(grants, 2);
+	assert_int_equal(n_leases, 1);
+	assert_true(keeper.id == leases[0] && keeper.held && !keeper.doubtful);
+	assert_int_equal(keeper.lease.ttl, 9000); /* as the keepalive says */
+	keeper_part(&keeper, PATIENT, on_parted);
+	run_until(loop, &parted, 1);
+	assert_int_equal(n_leases, 0);
+}
+
+static void test_a_lease_of_somebody_else(void **state)
+{
+	(void)state;
+	lose = 1;
+	keeper_begin(&keeper, 9000, PATIENT);
+	run_until(loop, &ready, 1);
+	keeper_drop(&keeper);
+	/* Not one that we can have asked for: nothing was unknown before. */
+	keeper_begin(&keeper, 9000, PATIENT);
+	leases[n_leases++] = keeper.id;
+	run_until(loop, &refused, 1);
+	assert_non_null(strstr(why.text, "already exists"));
+	assert_true(keeper.id == 0 && !keeper.doubtful);
+}
+
+/* A grant that is carried out and not answered before the patience is at its end. */
+static uint64_t begin_in_vain(void)
+{
+	uint64_t id;
+
+	hang = true;
+	keeper_begin(&keeper, 9000, INT32_MAX);
+	id = keeper.id;
+	run_until(loop, &grants, 1);
+	keeper_hurry(&keeper, 1); /* as a stop does */
+	run_until(loop, &refused, 1);
+	assert_true(keeper.doubtful && keeper.id == id && !keeper.held);
+	assert_int_equal(n_leases, 1);
+	hang = false;
+	return id;
+}
+
+static void test_the_next_attempt_takes_it(void **state)
+{
+	uint64_t id = begin_in_vain();
+
+	(void)state;
+	keeper_begin(&keeper, 9000, PATIENT);
+	assert_true(keeper.id == id);
+	run_until(loop, &ready, 1);
+	assert_int_equal(n_leases, 1);
+	assert_true(keeper.id == id && keeper.held && !keeper.doubtful);
+}
+
+static void test_or_it_is_given_back(void **state)
+{
+	uint64_t id = begin_in_vain();
+
+	(void)state;
+	keeper_part(&keeper, PATIENT, on_parted);
+	assert_false(keeper.doubtful);
+	run_until(loop, &parted, 1);
+	assert_int_equal(n_leases, 0);
+	/* And never used again: the revocation may have been sent more than once. */
+	keeper_begin(&keeper, 9000, PATIENT);
+	assert_true(keeper.id != id);
+	run_until(loop, &ready, 1);
+}
+
+static void test_what_is_refused_leaves_nothing(void **state)
+{
+	(void)state;
+	refuse = true;
+	keeper_begin(&keeper, 9000, PATIENT);
+	run_until(loop, &refused, 1);
+	assert_true(keeper.id == 0 && !keeper.doubtful);
+	assert_int_equal(grants, 1);
+}
+
+static void test_nor_does_what_was_not_sent(void **state)
+{
+	(void)state;
+	fake_stop(&etcd);
+	keeper_begin(&keeper, 9000, 1);
+	run_until(loop, &refused, 1);
+	assert_true(keeper.id == 0 && !keeper.doubtful);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(test_ids_differ),
+		TEST(test_a_lost_answer_leaves_no_second_lease),
+		TEST(test_a_lease_of_somebody_else),
+		TEST(test_the_next_attempt_takes_it),
+		TEST(test_or_it_is_given_back),
+		TEST(test_what_is_refused_leaves_nothing),
+		TEST(test_nor_does_what_was_not_sent),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
