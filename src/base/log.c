@@ -103,6 +103,25 @@ void log_open(bool to_syslog, enum log_level level)
 	out.fd = to_syslog ? open_syslog() : open_stderr();
 }
 
+int log_setting(bool to_syslog, enum log_level level)
+{
+	return (int)level * 2 + to_syslog;
+}
+
+void log_open_setting(int setting)
+{
+	int level = setting / 2;
+
+	/* It came from another process. */
+	if (setting >= 0 && level <= LOG_LEVEL_DEBUG)
+		log_open(setting % 2 != 0, (enum log_level)level);
+}
+
+void log_reopen(void)
+{
+	log_open(out.target == TARGET_SYSLOG, out.level);
+}
+
 void log_who(const char *role, const char *job)
 {
 	snprintf(out.role, sizeof(out.role), "%s", role);

@@ -25,6 +25,13 @@ bool log_level_parse(const char *name, enum log_level *level);
  */
 void log_open(bool to_syslog, enum log_level level);
 
+/* Where lines go and which, as one number for a signal that carries one; and back. */
+int log_setting(bool to_syslog, enum log_level level);
+void log_open_setting(int setting);
+
+/* Opens the target anew, as it is. */
+void log_reopen(void);
+
 /* Says who speaks from now on: a process role ("master", "worker") and a job name or NULL. Keeps
  * copies. */
 void log_who(const char *role, const char *job);

@@ -34,7 +34,7 @@ int sig_open(const int *signals, struct err *e)
 	return fd;
 }
 
-int sig_next(int fd, int *from)
+int sig_next(int fd, struct sig_from *from)
 {
 	struct signalfd_siginfo si;
 	ssize_t n;
@@ -45,7 +45,10 @@ int sig_next(int fd, int *from)
 	if (n != (ssize_t)sizeof(si))
 		return 0;
 	if (from != NULL)
-		*from = (int)si.ssi_pid;
+		*from = (struct sig_from){ .pid = (int)si.ssi_pid,
+			.kernel = si.ssi_code == SI_KERNEL,
+			.queued = si.ssi_code == SI_QUEUE,
+			.value = si.ssi_int };
 	return (int)si.ssi_signo;
 }
 

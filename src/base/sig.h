@@ -20,9 +20,17 @@
  */
 int sig_open(const int *signals, struct err *e);
 
-/* The next signal that arrived, with its sender's pid in *from when from is not NULL; 0 when there
- * is none. */
-int sig_next(int fd, int *from);
+/* Who sent a signal, and how. */
+struct sig_from {
+	int pid;     /* 0: nobody of this PID namespace */
+	bool kernel; /* not a process that meant us, but a terminal, say */
+	bool queued; /* with sigqueue(3), and so with a value */
+	int value;
+};
+
+/* The next signal that arrived, and where it is from when from is not NULL; 0 when there is none.
+ */
+int sig_next(int fd, struct sig_from *from);
 
 /* Mask and every disposition back to default: between fork and exec. Async-signal-safe. */
 void sig_reset(void);

@@ -76,6 +76,8 @@ struct job_conf {
 	uint64_t state_max; /* a larger state file is refused, in bytes */
 };
 
+#define CONF_ALL_JOBS (-1)
+
 struct conf {
 	char *file; /* the path it was read from */
 	char instance[CONF_INSTANCE_MAX + 1];
@@ -94,6 +96,7 @@ struct conf {
 	char *work_dir; /* the jobs' own directories are <work_dir>/<CONF_JOBS_DIR>/<job> */
 	bool log_syslog;
 	enum log_level log_level;
+	int max_jobs;           /* held at a time; CONF_ALL_JOBS */
 	struct job_conf **jobs; /* sorted by name */
 	size_t n_jobs;
 };

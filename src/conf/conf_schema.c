@@ -32,6 +32,8 @@ static const struct key top_keys[] = {
 	{ "run_dir",     KIND_DIR,       CONF(run_dir), .text = "/run/graceful" },
 	{ "work_dir",    KIND_DIR,       CONF(work_dir), .text = "/var/lib/graceful" },
 	{ .name = "log", .kind = KIND_SECTION },
+	{ "max_jobs",    KIND_INT,       CONF(max_jobs), .fallback = CONF_ALL_JOBS, .min = 0,
+	    .max = 1000000 },
 	{ .name = "defaults", .kind = KIND_SECTION },
 	{ .name = "jobs", .kind = KIND_SECTION },
 };

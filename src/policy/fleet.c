@@ -10,11 +10,31 @@
 #define FORK_QUIET 60000 /* a seat without an end for so long begins with the shortest pause */
 #define RESCUES_MAX 5
 
-void fleet_init(struct fleet *f, struct seat **seats, size_t n)
+void fleet_init(struct fleet *f, struct seat **seats, size_t n, size_t places)
 {
 	memset(f, 0, sizeof(*f));
+	fleet_reseat(f, seats, n);
+	fleet_set_places(f, places);
+	f->rotate_at = MSEC_NEVER;
+}
+
+void fleet_reseat(struct fleet *f, struct seat **seats, size_t n)
+{
 	f->seats = seats;
 	f->n = n;
+	f->cursor = 0;
+}
+
+void fleet_remove(struct fleet *f, struct seat *s)
+{
+	size_t at = 0;
+
+	while (f->seats[at] != s)
+		at++;
+	f->n--;
+	memmove(f->seats + at, f->seats + at + 1, (f->n - at) * sizeof(struct seat *));
+	if (f->cursor > at)
+		f->cursor--;
 }
 
 void seat_init(struct seat *s, const struct seat_limits *limits, msec now)
@@ -23,6 +43,7 @@ void seat_init(struct seat *s, const struct seat_limits *limits, msec now)
 	s->limits = *limits;
 	s->state = SEAT_DUE;
 	s->due = now;
+	s->turn = FLEET_TURN_MIN;
 	s->ended = now - FORK_QUIET;
 	s->term_at = MSEC_NEVER;
 	s->kill_at = MSEC_NEVER;
@@ -46,11 +67,13 @@ static void delay_fork(struct seat *s, msec now)
 	s->due = msec_add(now, s->delay);
 }
 
-void fleet_forked(struct seat *s, pid_t pid)
+void fleet_forked(struct seat *s, pid_t pid, msec now)
 {
 	assert(s->state == SEAT_DUE || s->state == SEAT_STRANDED);
 	s->state = s->state == SEAT_DUE ? SEAT_WORKING : SEAT_RESCUED;
 	s->pid = pid;
+	s->forked_at = now;
+	s->yields = false;
 	s->eof = false;
 	s->reaped = false;
 	s->holds = s->state == SEAT_RESCUED;
@@ -77,6 +100,8 @@ void fleet_reported(struct seat *s, bool holds, const struct seat_end *end)
 {
 	s->holds = holds;
 	s->end = *end;
+	if (holds)
+		s->turn = FLEET_TURN_MIN;
 }
 
 /*
@@ -224,6 +249,188 @@ void fleet_stop(struct fleet *f, enum stop_level at_least, msec now)
 	}
 }
 
+/* Coming and going */
+
+void fleet_renew(struct seat *s)
+{
+	s->wish = SEAT_RENEWED;
+}
+
+void fleet_retire(struct seat *s)
+{
+	s->wish = SEAT_LEAVES;
+}
+
+/* What failed, or was finished, was the old definition. */
+void fleet_renewed(struct seat *s, const struct seat_limits *limits, msec now)
+{
+	s->wish = SEAT_STAYS;
+	s->limits = *limits;
+	s->end.failed = false;
+	s->delay = 0;
+	s->ended = now - FORK_QUIET;
+	s->due = now;
+	if (s->state == SEAT_FINISHED)
+		s->state = SEAT_DUE;
+}
+
+void fleet_drain(struct fleet *f, bool on)
+{
+	f->draining = on;
+}
+
+static size_t wanted_jobs(const struct fleet *f)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n; i++)
+		n += f->seats[i]->wish != SEAT_LEAVES;
+	return n;
+}
+
+void fleet_set_places(struct fleet *f, size_t places)
+{
+	f->places = places;
+	f->unlimited = places == FLEET_ALL;
+}
+
+void fleet_fewer(struct fleet *f)
+{
+	size_t jobs = wanted_jobs(f);
+
+	if (f->places > jobs)
+		f->places = jobs;
+	if (f->places > 0)
+		f->places--;
+}
+
+void fleet_more(struct fleet *f)
+{
+	if (f->places != FLEET_ALL)
+		f->places++;
+	/* So that a job which is added later finds a place as it did before. */
+	if (f->unlimited && f->places >= wanted_jobs(f))
+		f->places = FLEET_ALL;
+}
+
+/* Sharing out places */
+
+/* It holds or queues for a lock, or what it held has not been given back. */
+static bool is_busy(const struct seat *s)
+{
+	switch (s->state) {
+	case SEAT_WORKING:
+	case SEAT_ORPHANED:
+	case SEAT_STRANDED:
+	case SEAT_RESCUED: return true;
+	case SEAT_VACANT:
+	case SEAT_DUE:
+	case SEAT_PARKED:
+	case SEAT_FINISHED: break;
+	}
+	return s->anchored;
+}
+
+size_t fleet_busy(const struct fleet *f)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n; i++)
+		n += is_busy(f->seats[i]);
+	return n;
+}
+
+static bool is_recalled(const struct seat *s)
+{
+	return s->yields || s->wish != SEAT_STAYS;
+}
+
+/* Its place is not about to become free by itself. */
+static bool is_settled(const struct seat *s)
+{
+	return s->state == SEAT_WORKING && !is_recalled(s) && s->told == STOP_NOT && !s->reaped;
+}
+
+/* Who queues gives way before who owns, and the newer before the older. */
+static bool gives_way(const struct seat *a, const struct seat *b)
+{
+	if (a->holds != b->holds)
+		return !a->holds;
+	return a->forked_at > b->forked_at;
+}
+
+static struct seat *next_to_yield(const struct fleet *f)
+{
+	struct seat *best = NULL;
+
+	for (size_t i = 0; i < f->n; i++) {
+		struct seat *s = f->seats[i];
+
+		if (is_settled(s) && (best == NULL || gives_way(s, best)))
+			best = s;
+	}
+	return best;
+}
+
+/* At most `count` workers that queued for their turn in vain yield; when the next one is to. */
+static msec rotate(const struct fleet *f, size_t count, msec now)
+{
+	msec at = MSEC_NEVER;
+
+	for (size_t i = 0; i < f->n && count > 0; i++) {
+		struct seat *s = f->seats[i];
+
+		if (!is_settled(s) || s->holds)
+			continue;
+		if (now >= s->forked_at + s->turn) {
+			s->yields = true;
+			s->turn = msec_min(2 * s->turn, FLEET_TURN_MAX);
+			count--;
+		} else {
+			at = msec_min(at, s->forked_at + s->turn);
+		}
+	}
+	return count > 0 ? at : MSEC_NEVER;
+}
+
+static void share_out(struct fleet *f, msec now)
+{
+	size_t most = f->draining ? 0 : f->places;
+	size_t busy = 0, settled = 0, parked = 0, served;
+	struct seat *s;
+
+	f->free = FLEET_ALL;
+	f->rotate_at = MSEC_NEVER;
+	if (most == FLEET_ALL || f->level != STOP_NOT)
+		return;
+	for (size_t i = 0; i < f->n; i++) {
+		busy += is_busy(f->seats[i]);
+		settled += is_settled(f->seats[i]);
+		parked += f->seats[i]->state == SEAT_PARKED;
+	}
+	f->free = most > busy ? most - busy : 0;
+	for (; settled > most && (s = next_to_yield(f)) != NULL; settled--)
+		s->yields = true;
+	/* By a place that is free, or becomes so. */
+	served = most > settled ? most - settled : 0;
+	if (parked > served && most > 0)
+		f->rotate_at = rotate(f, parked - served, now);
+}
+
+/* First come, first served. */
+static bool may_start(const struct fleet *f, const struct seat *s)
+{
+	size_t before = 0;
+
+	if (f->free == FLEET_ALL)
+		return true;
+	for (size_t i = 0; i < f->n; i++)
+		before += f->seats[i]->state == SEAT_PARKED && f->seats[i]->ticket < s->ticket;
+	return before < f->free;
+}
+
+/* What is to be done */
+
 static msec hangs_at(const struct seat *s)
 {
 	bool counts = s->state == SEAT_WORKING && s->holds && !s->reaped && !s->hung;
@@ -240,8 +447,11 @@ static bool is_hung(const struct seat *s, msec now)
 }
 
 /* A worker hears of each level once, the highest first: INT after QUIT would say nothing new. */
-static enum fleet_verb next_of_live(struct seat *s, enum stop_level level, msec now)
+static enum fleet_verb next_of_live(const struct fleet *f, struct seat *s, msec now)
 {
+	bool recalled = s->state == SEAT_WORKING && is_recalled(s);
+	enum stop_level level = f->level == STOP_NOT && recalled ? STOP_GRACEFUL : f->level;
+
 	static const enum fleet_verb tell[] = {
 		[STOP_GRACEFUL] = FLEET_TELL_STOP,
 		[STOP_HURRY] = FLEET_TELL_HURRY,
@@ -275,35 +485,56 @@ static enum fleet_verb next_of_orphaned(struct seat *s, msec now)
 	return FLEET_NOTHING;
 }
 
-/* No worker, and nothing held: the anchor goes, and in a stop the seat with it. */
-static enum fleet_verb next_of_idle(struct seat *s, enum stop_level level, msec now)
+/* Its time has come: it is served when its turn comes. */
+static void park(struct fleet *f, struct seat *s)
 {
-	if (s->anchored) {
-		s->anchored = false;
-		return FLEET_DROP_ANCHOR;
-	}
-	if (level != STOP_NOT) {
-		s->state = SEAT_VACANT;
+	s->state = SEAT_PARKED;
+	s->ticket = f->tickets++;
+	f->acted = true;
+}
+
+static enum fleet_verb begin(struct fleet *f, struct seat *s)
+{
+	if (!may_start(f, s))
 		return FLEET_NOTHING;
-	}
-	if (now < s->due)
-		return FLEET_NOTHING;
+	if (f->free != FLEET_ALL)
+		f->free--;
+	s->state = SEAT_DUE;
 	s->due = MSEC_NEVER; /* until the answer */
 	return FLEET_FORK;
 }
 
-static enum fleet_verb next_of(struct seat *s, enum stop_level level, msec now)
+/* No worker, and nothing held: the anchor goes, and with it a seat that leaves, or in a stop. */
+static enum fleet_verb next_of_idle(struct fleet *f, struct seat *s, msec now)
+{
+	if (s->anchored) {
+		s->anchored = false;
+		f->acted = true;
+		return FLEET_DROP_ANCHOR;
+	}
+	if (s->wish == SEAT_LEAVES)
+		return FLEET_FREE;
+	if (f->level != STOP_NOT) {
+		if (s->state != SEAT_FINISHED)
+			s->state = SEAT_VACANT;
+		return FLEET_NOTHING;
+	}
+	if (s->wish == SEAT_RENEWED)
+		return FLEET_RENEW;
+	if (s->state == SEAT_DUE && now >= s->due)
+		park(f, s);
+	return s->state == SEAT_PARKED ? begin(f, s) : FLEET_NOTHING;
+}
+
+static enum fleet_verb next_of(struct fleet *f, struct seat *s, msec now)
 {
 	switch (s->state) {
 	case SEAT_VACANT:
 	case SEAT_FINISHED:
-		if (!s->anchored)
-			return FLEET_NOTHING;
-		s->anchored = false;
-		return FLEET_DROP_ANCHOR;
-	case SEAT_DUE: return next_of_idle(s, level, now);
+	case SEAT_DUE:
+	case SEAT_PARKED: return next_of_idle(f, s, now);
 	case SEAT_WORKING:
-	case SEAT_RESCUED: return next_of_live(s, level, now);
+	case SEAT_RESCUED: return next_of_live(f, s, now);
 	case SEAT_ORPHANED: return next_of_orphaned(s, now);
 	case SEAT_STRANDED:
 		if (now < s->due)
@@ -323,21 +554,36 @@ static bool all_empty(const struct fleet *f)
 	return true;
 }
 
-struct fleet_action fleet_next(struct fleet *f, msec now)
+/* The rest of a pass over all seats: goes on where it left off. */
+static struct fleet_action next_in_pass(struct fleet *f, msec now)
 {
 	struct fleet_action a = { FLEET_NOTHING, NULL };
 
-	/* Goes on where it left off, so that a pass over many seats is one pass. */
-	while (f->cursor < f->n) {
+	if (f->cursor == 0)
+		share_out(f, now);
+	for (; f->cursor < f->n; f->cursor++) {
 		a.seat = f->seats[f->cursor];
-		a.verb = next_of(a.seat, f->level, now);
+		a.verb = next_of(f, a.seat, now);
 		if (a.verb != FLEET_NOTHING)
 			return a;
-		f->cursor++;
 	}
 	f->cursor = 0;
 	a.seat = NULL;
-	if (f->level != STOP_NOT && !f->exiting && all_empty(f)) {
+	return a;
+}
+
+struct fleet_action fleet_next(struct fleet *f, msec now)
+{
+	struct fleet_action a;
+
+	/* Once more after a pass in which something was done: it may have made room. */
+	do {
+		f->acted = f->acted && f->cursor > 0;
+		a = next_in_pass(f, now);
+	} while (a.verb == FLEET_NOTHING && f->acted);
+	if (a.verb != FLEET_NOTHING)
+		f->acted = true;
+	if (a.verb == FLEET_NOTHING && f->level != STOP_NOT && !f->exiting && all_empty(f)) {
 		f->exiting = true;
 		a.verb = FLEET_EXIT;
 	}
@@ -346,7 +592,7 @@ struct fleet_action fleet_next(struct fleet *f, msec now)
 
 msec fleet_deadline(const struct fleet *f)
 {
-	msec at = MSEC_NEVER;
+	msec at = f->rotate_at;
 
 	for (size_t i = 0; i < f->n; i++) {
 		const struct seat *s = f->seats[i];

@@ -13,6 +13,11 @@
  * more;
  *  - a signal is sent once per level: repeated ones change nothing;
  *  - a job is dead when its lock ends, whatever has become of its worker;
+ *  - a seat that is renewed or leaves is told to hand over, and forgotten when nothing is held;
+ *  - no more seats than there are places have a worker. The others are parked, first come first
+ * served. A worker that has queued in vain for its turn gives its place to a parked seat: every
+ * lock that is free somewhere is found in the end, whatever the other masters queue for. Turns are
+ * short at first, to find what is free, and longer with each that was in vain;
  *  - the master goes last: when no seat holds anything.
  */
 #ifndef POLICY_FLEET_H
@@ -28,6 +33,7 @@
 #define SEAT_STATES(X)                                                                             \
 	X(VACANT)   /* no worker, and none due */                                                  \
 	X(DUE)      /* a worker is to be forked at `due` */                                        \
+	X(PARKED)   /* likewise, as soon as this master may hold one job more */                   \
 	X(WORKING)  /* its worker lives */                                                         \
 	X(ORPHANED) /* its worker died holding the lock; what is left of the job is being ended */ \
 	X(STRANDED) /* nothing of the job is left; a rescue worker is to be forked at `due` */     \
@@ -38,6 +44,13 @@ enum seat_state {
 #define X(name) SEAT_##name,
 	SEAT_STATES(X)
 #undef X
+};
+
+/* What becomes of a seat once nothing of its job is held here any more. */
+enum seat_wish {
+	SEAT_STAYS,
+	SEAT_RENEWED, /* it goes on under a new definition */
+	SEAT_LEAVES,  /* it is taken out of the fleet */
 };
 
 /* How far a stop has come; only ever rises. */
@@ -60,8 +73,12 @@ struct seat_end {
 
 struct seat {
 	enum seat_state state;
+	enum seat_wish wish;
 	struct seat_limits limits;
 	pid_t pid; /* of the worker that lives */
+	msec forked_at, turn;
+	bool yields;     /* it has to give its place to another seat */
+	uint64_t ticket; /* PARKED: the smallest is served first */
 	bool eof, reaped;
 	bool holds; /* it reported that the lock is its: it does so before it starts the job */
 	/* Its lock covers the job until then. A worker that lives says so anew, or that it holds
@@ -95,7 +112,9 @@ enum fleet_verb {
 	FLEET_ORPHANS_KILL, /* SIGKILL to what is left of the job; asked for once, to be repeated
 			       until fleet_cleared() */
 	FLEET_DROP_ANCHOR,
-	FLEET_EXIT, /* fleet_exit_status() says how */
+	FLEET_RENEW, /* nothing is held under the old definition; answer: fleet_renewed() */
+	FLEET_FREE,  /* nor anything of the seat; answer: fleet_remove() */
+	FLEET_EXIT,  /* fleet_exit_status() says how */
 };
 
 struct fleet_action {
@@ -103,20 +122,38 @@ struct fleet_action {
 	struct seat *seat; /* NULL for FLEET_EXIT */
 };
 
+#define FLEET_ALL SIZE_MAX
+
 struct fleet {
 	struct seat **seats; /* the caller's array */
 	size_t n;
 	enum stop_level level;
+	size_t places;  /* seats that may hold, or queue for, a lock at a time; FLEET_ALL */
+	bool unlimited; /* FLEET_ALL is what it began with */
+	bool draining;
+	uint64_t tickets;
+	/* One pass over all seats */
 	size_t cursor;
+	size_t free; /* places */
+	bool acted;
+	msec rotate_at;
 	bool any_unclean, any_left;
 	bool exiting;
 };
 
-void fleet_init(struct fleet *f, struct seat **seats, size_t n);
+#define FLEET_TURN_MIN 500
+#define FLEET_TURN_MAX 10000
+
+/* places: FLEET_ALL, or how many seats may have a worker at a time. */
+void fleet_init(struct fleet *f, struct seat **seats, size_t n, size_t places);
+/* The array was replaced by one that holds the same seats and new ones, in any order. */
+void fleet_reseat(struct fleet *f, struct seat **seats, size_t n);
+/* Takes an entry out of the array. */
+void fleet_remove(struct fleet *f, struct seat *s);
 void seat_init(struct seat *s, const struct seat_limits *limits, msec now);
 
 /* What happened. */
-void fleet_forked(struct seat *s, pid_t pid);
+void fleet_forked(struct seat *s, pid_t pid, msec now);
 void fleet_fork_failed(struct seat *s, msec now);
 void fleet_reported(struct seat *s, bool holds, const struct seat_end *end);
 /* Until when the lock covers the job, by the same report; MSEC_NEVER: it does not end by itself. */
@@ -127,6 +164,15 @@ void fleet_reaped(struct fleet *f, struct seat *s, msec now);
 void fleet_main_ended(struct seat *s, msec now);
 /* No process of an ORPHANED seat's job is left. */
 void fleet_cleared(struct seat *s, msec now);
+/* The definition of the seat's job changed, or it is no longer wanted. The newest wish counts. */
+void fleet_renew(struct seat *s);
+void fleet_retire(struct seat *s);
+void fleet_renewed(struct seat *s, const struct seat_limits *limits, msec now);
+/* To hold nothing until it ends; one place fewer or more; a new number of places. */
+void fleet_drain(struct fleet *f, bool on);
+void fleet_fewer(struct fleet *f);
+void fleet_more(struct fleet *f);
+void fleet_set_places(struct fleet *f, size_t places);
 /* An INT or TERM: graceful, then hurry, then kill. QUIT: kill. */
 void fleet_stop(struct fleet *f, enum stop_level at_least, msec now);
 
@@ -134,6 +180,9 @@ void fleet_stop(struct fleet *f, enum stop_level at_least, msec now);
 struct fleet_action fleet_next(struct fleet *f, msec now);
 /* When fleet_next() may have something new by itself. */
 msec fleet_deadline(const struct fleet *f);
+
+/* Seats that hold, or queue for, a lock. */
+size_t fleet_busy(const struct fleet *f);
 
 /* EXIT_OK, EXIT_UNCLEAN or EXIT_LOCKED of base/exits.h. */
 int fleet_exit_status(const struct fleet *f);

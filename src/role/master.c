@@ -20,7 +20,8 @@
 #include "job/kin.h"
 #include "job/spawn.h"
 #include "role/home.h"
-#include "role/post.h"
+#include "role/reload.h"
+#include "role/roster.h"
 #include "role/status.h"
 #include "role/worker.h"
 
@@ -30,17 +31,15 @@
 #define REPORT_GRACE_MS 500 /* for a report that found no room in its pipe */
 
 struct master {
-	const struct conf *conf;
+	const char *conf_file;
 	struct post_shared shared;
 	struct ev_loop *loop;
 	struct alarm alarm;
 	struct ev_io signals;
 	struct home home;
 	int lifeline; /* write end: closed by the kernel when this process dies, however it dies */
-	struct post *posts;
-	struct seat **seats;
-	size_t n;
-	struct fleet fleet;
+	struct roster roster;
+	unsigned reloads;
 	struct status status;
 	bool status_changed;
 	msec status_at; /* the next picture may be drawn */
@@ -77,9 +76,11 @@ static void touch_status(struct master *m)
 
 static const struct post *post_of_worker(const struct master *m, pid_t pid)
 {
-	for (size_t i = 0; i < m->n; i++) {
-		if (m->posts[i].seat.pid == pid)
-			return &m->posts[i];
+	for (size_t i = 0; i < m->roster.fleet.n; i++) {
+		const struct post *p = roster_post(&m->roster, i);
+
+		if (p->seat.pid == pid)
+			return p;
 	}
 	return NULL;
 }
@@ -89,8 +90,8 @@ static struct post *post_of_orphan(struct master *m, pid_t pid)
 {
 	pid_t session = getsid(pid);
 
-	for (size_t i = 0; i < m->n; i++) {
-		struct post *p = &m->posts[i];
+	for (size_t i = 0; i < m->roster.fleet.n; i++) {
+		struct post *p = roster_post(&m->roster, i);
 
 		if (p->seat.state == SEAT_ORPHANED && p->report.job_pid != 0 &&
 		    (p->report.job_pid == session || p->report.job_pid == pid))
@@ -146,8 +147,8 @@ static bool signal_orphans(struct master *m, struct post *p, int signo)
 static void clear_orphans(struct master *m)
 {
 	m->clear_at = MSEC_NEVER;
-	for (size_t i = 0; i < m->n; i++) {
-		struct post *p = &m->posts[i];
+	for (size_t i = 0; i < m->roster.fleet.n; i++) {
+		struct post *p = roster_post(&m->roster, i);
 
 		if (p->seat.state != SEAT_ORPHANED)
 			continue;
@@ -208,7 +209,7 @@ static bool read_reports(struct master *m, struct post *p)
 		any = true;
 	}
 	if (got == POST_EOF)
-		fleet_eof(&m->fleet, &p->seat, clock_now());
+		fleet_eof(&m->roster.fleet, &p->seat, clock_now());
 	return any;
 }
 
@@ -260,7 +261,7 @@ static void fork_worker(struct master *m, struct post *p, bool rescue)
 		log_debug("%s: worker started pid=%d", p->job->name, (int)pid);
 	if (!rescue) /* should this one die, the next has to know, too */
 		p->orphan_clean = false;
-	fleet_forked(&p->seat, pid);
+	fleet_forked(&p->seat, pid, clock_now());
 	FAULT(rescue ? "after_rescue" : "after_fork");
 }
 
@@ -275,10 +276,16 @@ static void tell(const struct post *p, int signo)
 	FAULT("after_tell");
 }
 
+static void forget(struct master *m, struct post *p)
+{
+	log_info("%s: the job was removed, nothing of it is held here any more", p->job->name);
+	roster_free(&m->roster, p);
+	touch_status(m);
+}
+
 static void act(struct master *m, const struct fleet_action *a)
 {
-	/* A seat is the first member of its post. */
-	struct post *p = (struct post *)(void *)a->seat;
+	struct post *p = post_of(a->seat);
 
 	switch (a->verb) {
 	case FLEET_NOTHING: break;
@@ -292,6 +299,8 @@ static void act(struct master *m, const struct fleet_action *a)
 	case FLEET_ORPHANS_TERM: term_orphans(m, p); break;
 	case FLEET_ORPHANS_KILL: m->clear_at = clock_now(); break;
 	case FLEET_DROP_ANCHOR: post_drop_anchor(p); break;
+	case FLEET_RENEW: roster_renew(&m->roster, p, clock_now()); break;
+	case FLEET_FREE: forget(m, p); break;
 	case FLEET_EXIT:
 		m->at_end = true;
 		ev_break(m->loop, EVBREAK_ALL);
@@ -301,7 +310,7 @@ static void act(struct master *m, const struct fleet_action *a)
 
 static msec next_deadline(const struct master *m)
 {
-	msec at = msec_min(fleet_deadline(&m->fleet), m->clear_at);
+	msec at = msec_min(fleet_deadline(&m->roster.fleet), m->clear_at);
 
 	return m->status_changed ? msec_min(at, m->status_at) : at;
 }
@@ -313,7 +322,7 @@ static void settle(struct master *m)
 
 	do {
 		clear_orphans(m);
-		while ((a = fleet_next(&m->fleet, clock_now())).verb != FLEET_NOTHING)
+		while ((a = fleet_next(&m->roster.fleet, clock_now())).verb != FLEET_NOTHING)
 			act(m, &a);
 	} while (m->clear_at <= clock_now());
 	if (m->status_changed && clock_now() >= m->status_at)
@@ -343,7 +352,7 @@ static void bury_worker(struct master *m, struct post *p, int status)
 {
 	obituary(p, status);
 	FAULT("after_worker_end");
-	fleet_reaped(&m->fleet, &p->seat, clock_now());
+	fleet_reaped(&m->roster.fleet, &p->seat, clock_now());
 	touch_status(m);
 }
 
@@ -353,17 +362,19 @@ static void bury_worker(struct master *m, struct post *p, int status)
  */
 static void read_all_reports(struct master *m)
 {
-	for (size_t i = 0; i < m->n; i++) {
-		if (ev_is_active(&m->posts[i].reports))
-			read_reports(m, &m->posts[i]);
+	for (size_t i = 0; i < m->roster.fleet.n; i++) {
+		struct post *p = roster_post(&m->roster, i);
+
+		if (ev_is_active(&p->reports))
+			read_reports(m, p);
 	}
 }
 
 static void bury_orphan(struct master *m, pid_t pid, int status)
 {
 	read_all_reports(m);
-	for (size_t i = 0; i < m->n; i++) {
-		struct post *p = &m->posts[i];
+	for (size_t i = 0; i < m->roster.fleet.n; i++) {
+		struct post *p = roster_post(&m->roster, i);
 
 		if (p->report.job_pid != pid)
 			continue;
@@ -401,29 +412,112 @@ static void begin_stop(struct master *m, enum stop_level at_least, int signo, in
 		[STOP_KILL] = "every job is killed",
 	};
 
-	if (m->fleet.level == STOP_NOT)
+	if (m->roster.fleet.level == STOP_NOT)
 		m->stop_began = clock_now();
-	fleet_stop(&m->fleet, at_least, clock_now());
+	fleet_stop(&m->roster.fleet, at_least, clock_now());
 	m->status.stopping = true;
-	m->status.hurry = m->fleet.level >= STOP_HURRY;
+	m->status.hurry = m->roster.fleet.level >= STOP_HURRY;
 	touch_status(m);
-	log_info("stopping on %s from pid %d: %s", sig_name(signo), from, how[m->fleet.level]);
+	log_info(
+	    "stopping on %s from pid %d: %s", sig_name(signo), from, how[m->roster.fleet.level]);
 }
 
 static void checkpoint_all(struct master *m)
 {
 	log_info("checkpoint asked for");
-	for (size_t i = 0; i < m->n; i++) {
-		if (m->seats[i]->state == SEAT_WORKING && !m->seats[i]->reaped)
-			kill(m->seats[i]->pid, SIGUSR1);
+	for (size_t i = 0; i < m->roster.fleet.n; i++) {
+		const struct seat *s = m->roster.fleet.seats[i];
+
+		if (s->state == SEAT_WORKING && !s->reaped)
+			kill(s->pid, SIGUSR1);
 	}
+}
+
+/* Those that are being told to hand over, too: their jobs still have something to say. */
+static void open_logs(struct master *m)
+{
+	const struct conf *c = m->roster.conf;
+	const union sigval setting = { .sival_int = log_setting(c->log_syslog, c->log_level) };
+
+	log_open(c->log_syslog, c->log_level);
+	for (size_t i = 0; i < m->roster.fleet.n; i++) {
+		const struct seat *s = m->roster.fleet.seats[i];
+
+		if ((s->state == SEAT_WORKING || s->state == SEAT_RESCUED) && !s->reaped)
+			sigqueue(s->pid, WORKER_LOG, setting);
+	}
+}
+
+static void reopen_logs(struct master *m, int from)
+{
+	open_logs(m);
+	log_debug("the log was opened anew for pid %d", from);
+}
+
+static void reload(struct master *m, int from)
+{
+	bool applied;
+
+	if (m->roster.fleet.level != STOP_NOT) {
+		log_warn("SIGHUP from pid %d: stopping already, nothing is reloaded", from);
+		return;
+	}
+	log_info("reloading on SIGHUP from pid %d", from);
+	json_decref(m->status.reload);
+	m->status.reload = reload_run(&m->roster, m->conf_file, ++m->reloads, &applied);
+	m->status.conf = m->roster.conf;
+	if (applied && m->roster.fleet.draining) {
+		log_info("the drain has ended: this master takes jobs again");
+		fleet_drain(&m->roster.fleet, false);
+	}
+	/* Also when nothing else changed: it is how logs are rotated. */
+	open_logs(m);
+	touch_status(m);
+}
+
+static void drain(struct master *m, int from)
+{
+	log_info("draining on SIGWINCH from pid %d: every job is handed over, none is taken", from);
+	fleet_drain(&m->roster.fleet, true);
+	touch_status(m);
+}
+
+static void hold_fewer_or_more(struct master *m, int signo, int from)
+{
+	struct fleet *f = &m->roster.fleet;
+
+	(signo == SIGTTOU ? fleet_fewer : fleet_more)(f);
+	if (f->places == FLEET_ALL)
+		log_info("%s from pid %d: every job may be held here", sig_name(signo), from);
+	else
+		log_info("%s from pid %d: at most %zu jobs are held here", sig_name(signo), from,
+		    f->places);
+	touch_status(m);
+}
+
+/* What the kernel sends by these names comes from a terminal - it was resized, or read by somebody
+ * in the background - and asks us for nothing. */
+static void on_request(struct master *m, int signo, const struct sig_from *from)
+{
+	if (from->kernel)
+		return;
+	if (m->roster.fleet.level != STOP_NOT)
+		log_warn("%s from pid %d: stopping already, nothing changes", sig_name(signo),
+		    from->pid);
+	else if (signo == SIGWINCH)
+		drain(m, from->pid);
+	else if (signo == SIGTTOU || signo == SIGTTIN)
+		hold_fewer_or_more(m, signo, from->pid);
+	else
+		log_warn("%s from pid %d: this version has no use for it, nothing changes",
+		    sig_name(signo), from->pid);
 }
 
 static void on_signal(struct ev_loop *loop, struct ev_io *io, int revents)
 {
 	struct master *m = io->data;
+	struct sig_from from;
 	int signo;
-	int from;
 
 	(void)loop;
 	(void)revents;
@@ -431,17 +525,17 @@ static void on_signal(struct ev_loop *loop, struct ev_io *io, int revents)
 		if (signo == SIGCHLD)
 			reap(m);
 		else if (signo == SIGINT || signo == SIGTERM)
-			begin_stop(m, STOP_GRACEFUL, signo, from);
+			begin_stop(m, STOP_GRACEFUL, signo, from.pid);
 		else if (signo == SIGQUIT)
-			begin_stop(m, STOP_KILL, signo, from);
+			begin_stop(m, STOP_KILL, signo, from.pid);
 		else if (signo == SIGUSR1)
 			checkpoint_all(m);
 		else if (signo == SIGHUP)
-			log_warn("SIGHUP: this version cannot reload; restart it to use a new "
-				 "configuration");
-		else if (from != 0)
-			log_warn("%s from pid %d: this version has no use for it, nothing changes",
-			    sig_name(signo), from);
+			reload(m, from.pid);
+		else if (signo == MASTER_LOG_REOPEN)
+			reopen_logs(m, from.pid);
+		else
+			on_request(m, signo, &from);
 	}
 	settle(m);
 }
@@ -450,9 +544,9 @@ static void on_signal(struct ev_loop *loop, struct ev_io *io, int revents)
 
 static int open_loop(struct master *m, struct err *e)
 {
-	/* The last three mean nothing yet; left alone they would end or stop this process. */
-	const int wanted[] = { SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGCHLD, SIGUSR2, SIGTTIN,
-		SIGTTOU, 0 };
+	/* USR2 means nothing yet; left alone it would end this process. */
+	const int wanted[] = { SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGCHLD, SIGWINCH,
+		SIGTTIN, SIGTTOU, SIGUSR2, MASTER_LOG_REOPEN, 0 };
 	int lifeline[2];
 	int fd;
 
@@ -468,8 +562,7 @@ static int open_loop(struct master *m, struct err *e)
 	if (pipe2(lifeline, O_CLOEXEC) != 0)
 		return err_sys(e, "cannot make a pipe");
 	m->lifeline = lifeline[1];
-	m->shared =
-	    (struct post_shared){ .conf = m->conf, .loop = m->loop, .lifeline = lifeline[0] };
+	m->shared = (struct post_shared){ .loop = m->loop, .lifeline = lifeline[0] };
 	return 0;
 }
 
@@ -484,36 +577,13 @@ static void raise_limit(struct master *m)
 	setrlimit(RLIMIT_NOFILE, &all);
 }
 
-static int open_posts(struct master *m, struct err *e)
-{
-	const struct conf *c = m->conf;
-
-	m->n = c->n_jobs;
-	m->posts = calloc(m->n + 1, sizeof(*m->posts));
-	m->seats = calloc(m->n + 1, sizeof(*m->seats));
-	if (m->posts == NULL || m->seats == NULL) {
-		m->n = 0;
-		return err_set(e, "out of memory for %zu jobs", c->n_jobs);
-	}
-	for (size_t i = 0; i < m->n; i++) {
-		post_init(&m->posts[i], c->jobs[i], m, clock_now());
-		m->seats[i] = &m->posts[i].seat;
-	}
-	fleet_init(&m->fleet, m->seats, m->n);
-	m->status = (struct status){
-		.conf = c, .since = clock_wall(), .exit = -1, .posts = m->posts, .n_posts = m->n
-	};
-	m->clear_at = MSEC_NEVER;
-	return 0;
-}
-
 static void closing_line(const struct master *m, int status)
 {
 	size_t released = 0, unclean = 0, left = 0;
 	uint64_t bytes = 0;
 
-	for (size_t i = 0; i < m->n; i++) {
-		const struct report *r = &m->posts[i].report;
+	for (size_t i = 0; i < m->roster.fleet.n; i++) {
+		const struct report *r = &roster_post(&m->roster, i)->report;
 
 		released += r->end.released;
 		left += r->end.left;
@@ -522,7 +592,7 @@ static void closing_line(const struct master *m, int status)
 	}
 	log_info("stopped: jobs=%zu dumped_bytes=%" PRIu64
 		 " locks_released=%zu unclean=%zu left=%zu time=%" PRId64 "ms exit=%d",
-	    m->n, bytes, released, unclean, left, clock_now() - m->stop_began, status);
+	    m->roster.fleet.n, bytes, released, unclean, left, clock_now() - m->stop_began, status);
 }
 
 static int run(struct master *m)
@@ -530,28 +600,22 @@ static int run(struct master *m)
 	int status;
 
 	setproctitle("master");
-	log_info(
-	    "graceful %s is up: instance=%s jobs=%zu", PACKAGE_VERSION, m->conf->instance, m->n);
+	log_info("graceful %s is up: instance=%s jobs=%zu", PACKAGE_VERSION,
+	    m->roster.conf->instance, m->roster.fleet.n);
 	touch_status(m);
 	settle(m);
 	if (!m->at_end)
 		ev_run(m->loop, 0);
 	FAULT("before_exit");
-	status = fleet_exit_status(&m->fleet);
+	status = fleet_exit_status(&m->roster.fleet);
 	m->status.exit = status;
 	write_status(m);
 	closing_line(m, status);
 	return status;
 }
 
-static void close_all(struct master *m)
+static void close_loop(struct master *m)
 {
-	for (size_t i = 0; i < m->n; i++) {
-		close(m->posts[i].output[0]);
-		close(m->posts[i].output[1]);
-	}
-	free(m->posts);
-	free(m->seats);
 	close(m->lifeline);
 	close(m->shared.lifeline);
 	alarm_close(&m->alarm);
@@ -559,33 +623,50 @@ static void close_all(struct master *m)
 	ev_loop_destroy(m->loop);
 }
 
-static int cannot_run(const struct master_options *options, const struct err *e)
+static int serve(struct master *m, struct err *e)
 {
-	log_error("cannot run with %s: %s", options->conf_file, e->text);
-	return EXIT_CANNOT;
+	int status;
+
+	if (kin_adopt_orphans(e) != 0 || home_open(&m->home, m->roster.conf, e) != 0)
+		return -1;
+	raise_limit(m);
+	status = run(m);
+	home_leave(&m->home);
+	return status;
 }
 
-int master_run(const struct conf *conf, const struct master_options *options)
+/* Signals first: once the PID file is there somebody may send one. */
+static int open_and_serve(struct master *m, struct err *e)
 {
-	struct master m = { .conf = conf };
-	struct err e;
 	int status;
+
+	if (open_loop(m, e) != 0)
+		return -1;
+	status = serve(m, e);
+	close_loop(m);
+	return status;
+}
+
+int master_run(struct conf *conf, const struct master_options *options)
+{
+	struct master m = { .conf_file = options->conf_file, .clear_at = MSEC_NEVER };
+	struct err e;
+	int status = -1;
 
 	log_open(conf->log_syslog, conf->log_level);
 	log_who("master", NULL);
 	fault_open();
 	fault_who("master", NULL);
-	/* Signals first: once the PID file is there somebody may send one. */
-	if (open_loop(&m, &e) != 0)
-		return cannot_run(options, &e);
-	if (kin_adopt_orphans(&e) != 0 || open_posts(&m, &e) != 0 ||
-	    home_open(&m.home, conf, &e) != 0) {
-		close_all(&m);
-		return cannot_run(options, &e);
+	m.status = (struct status){
+		.conf = conf, .since = clock_wall(), .exit = -1, .fleet = &m.roster.fleet
+	};
+	if (roster_open(&m.roster, conf, &m, clock_now(), &e) == 0)
+		status = open_and_serve(&m, &e);
+	if (status < 0) {
+		log_error("cannot run with %s: %s", options->conf_file, e.text);
+		status = EXIT_CANNOT;
 	}
-	raise_limit(&m);
-	status = run(&m);
-	home_leave(&m.home);
-	close_all(&m);
+	roster_close(&m.roster);
+	json_decref(m.status.reload);
 	return status;
 }

@@ -13,10 +13,14 @@ struct master_options {
 	const char *conf_file;
 };
 
+/* Opens the logs anew, the workers' too. */
+#define MASTER_LOG_REOPEN (SIGRTMIN + 1)
+
 /*
- * Runs until it is stopped; blocks throughout. conf stays the caller's. Returns the exit status of
+ * Runs until it is stopped; blocks throughout. Takes conf over: a reload replaces it by what
+ * conf_file says then. Returns the exit status of
  * the program (DESIGN, "Exit status of the master"), having logged why it is not 0.
  */
-int master_run(const struct conf *conf, const struct master_options *options);
+int master_run(struct conf *conf, const struct master_options *options);
 
 #endif

@@ -11,16 +11,23 @@
 #include "coord/coord.h"
 #include "role/worker.h"
 
-void post_init(struct post *p, const struct job_conf *job, void *master, msec now)
+static struct seat_limits limits_of(const struct job_conf *job)
 {
-	struct seat_limits limits = {
+	return (struct seat_limits){
 		.stop_timeout = job->stop_timeout,
 		.hurry_timeout = job->hurry_timeout,
 		.cool_down = job->restart_max,
 	};
+}
+
+void post_init(
+    struct post *p, const struct conf *conf, const struct job_conf *job, void *master, msec now)
+{
+	struct seat_limits limits = limits_of(job);
 
 	memset(p, 0, sizeof(*p));
 	seat_init(&p->seat, &limits, now);
+	p->conf = conf;
 	p->job = job;
 	p->master = master;
 	p->anchor = -1;
@@ -29,8 +36,39 @@ void post_init(struct post *p, const struct job_conf *job, void *master, msec no
 	p->report.dead_by = MSEC_NEVER;
 }
 
+void post_close(struct post *p)
+{
+	for (int i = 0; i < 2; i++) {
+		if (p->output[i] >= 0)
+			close(p->output[i]);
+	}
+}
+
+void post_follow(struct post *p, const struct conf *conf, const struct job_conf *job)
+{
+	p->conf = conf;
+	p->job = job;
+}
+
+void post_change(struct post *p, const struct conf *conf, const struct job_conf *job)
+{
+	p->next_conf = conf;
+	p->next_job = job;
+	fleet_renew(&p->seat);
+}
+
+void post_renew(struct post *p, msec now)
+{
+	struct seat_limits limits = limits_of(p->next_job);
+
+	post_follow(p, p->next_conf, p->next_job);
+	p->next_conf = NULL;
+	p->next_job = NULL;
+	fleet_renewed(&p->seat, &limits, now);
+}
+
 /* Made once and kept from worker to worker: the job of a dead one may still write. */
-static int open_lasting(struct post *p, const struct conf *conf, struct err *e)
+static int open_lasting(struct post *p, struct err *e)
 {
 	if (p->output[0] < 0) {
 		if (pipe2(p->output, O_CLOEXEC) != 0) {
@@ -39,7 +77,7 @@ static int open_lasting(struct post *p, const struct conf *conf, struct err *e)
 		}
 		fcntl(p->output[0], F_SETFL, O_NONBLOCK);
 	}
-	return p->anchor >= 0 ? 0 : coord_anchor(conf, p->job, &p->anchor, e);
+	return p->anchor >= 0 ? 0 : coord_anchor(p->conf, p->job, &p->anchor, e);
 }
 
 static void start_reading(struct post *p, struct ev_loop *loop, int fd,
@@ -61,7 +99,7 @@ pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
     void (*on_report)(struct ev_loop *, struct ev_io *, int), struct err *e)
 {
 	struct worker_setup setup = {
-		.conf = shared->conf,
+		.conf = p->conf,
 		.job = p->job,
 		.lifeline = shared->lifeline,
 		.nofile = shared->nofile,
@@ -77,7 +115,7 @@ pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
 	int report[2];
 	pid_t pid;
 
-	if (open_lasting(p, shared->conf, e) != 0)
+	if (open_lasting(p, e) != 0)
 		return -1;
 	if (pipe2(report, O_CLOEXEC | O_NONBLOCK) != 0)
 		return err_sys(e, "cannot make a pipe to a worker");

@@ -15,7 +15,9 @@
 
 struct post {
 	struct seat seat; /* first: the fleet hands seats back */
-	const struct job_conf *job;
+	/* What it lives by; next_conf: what it will, once it is renewed. */
+	const struct conf *conf, *next_conf;
+	const struct job_conf *job, *next_job;
 	void *master;
 	/* What outlives a worker, see worker.h. -1 when not there. */
 	int anchor;
@@ -35,13 +37,27 @@ struct post {
 };
 
 struct post_shared {
-	const struct conf *conf;
 	struct ev_loop *loop;
 	int lifeline; /* read end */
 	struct rlimit nofile;
 };
 
-void post_init(struct post *p, const struct job_conf *job, void *master, msec now);
+static inline struct post *post_of(struct seat *s)
+{
+	return (struct post *)(void *)s;
+}
+
+/* conf, which holds the job, must live as long as the post lives by it. */
+void post_init(
+    struct post *p, const struct conf *conf, const struct job_conf *job, void *master, msec now);
+/* When nobody of the job lives and no anchor is there. */
+void post_close(struct post *p);
+
+/* Another definition that means the same. */
+void post_follow(struct post *p, const struct conf *conf, const struct job_conf *job);
+/* One that does not: told to the fleet; post_renew() makes it the post's own. */
+void post_change(struct post *p, const struct conf *conf, const struct job_conf *job);
+void post_renew(struct post *p, msec now);
 
 /* Forks a worker, or a rescue worker, and opens what it needs. on_report is called when its pipe
  * has something. Returns its pid, -1 on failure. */

@@ -14,6 +14,7 @@ static const char *state_of_seat(const struct post *p)
 {
 	switch (p->seat.state) {
 	case SEAT_VACANT: return "stopped";
+	case SEAT_PARKED: return "parked";
 	case SEAT_FINISHED: return "done";
 	case SEAT_DUE: return p->seat.delay > 0 || p->seat.end.failed ? "backoff" : "starting";
 	case SEAT_ORPHANED: return "dumping";
@@ -36,6 +37,16 @@ static json_t *describe_job(const struct post *p)
 	return o;
 }
 
+static void describe_places(const struct fleet *f, json_t *o)
+{
+	if (f->places != FLEET_ALL)
+		json_object_set_new(o, "max_jobs", json_integer((json_int_t)f->places));
+	if (!f->draining)
+		return;
+	json_object_set_new(o, "draining", json_true());
+	json_object_set_new(o, "drained", json_boolean(fleet_busy(f) == 0));
+}
+
 static json_t *describe(const struct status *s)
 {
 	json_t *jobs = json_object();
@@ -47,8 +58,15 @@ static json_t *describe(const struct status *s)
 		json_object_set_new(o, "hurry", json_true());
 	if (o != NULL && s->exit >= 0)
 		json_object_set_new(o, "exit", json_integer(s->exit));
-	for (size_t i = 0; o != NULL && i < s->n_posts; i++)
-		json_object_set_new(jobs, s->posts[i].job->name, describe_job(&s->posts[i]));
+	if (o != NULL && s->reload != NULL)
+		json_object_set(o, "config", s->reload);
+	if (o != NULL)
+		describe_places(s->fleet, o);
+	for (size_t i = 0; o != NULL && i < s->fleet->n; i++) {
+		const struct post *p = post_of(s->fleet->seats[i]);
+
+		json_object_set_new(jobs, p->job->name, describe_job(p));
+	}
 	return o;
 }
 

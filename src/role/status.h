@@ -5,6 +5,7 @@
 #ifndef ROLE_STATUS_H
 #define ROLE_STATUS_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "base/err.h"
@@ -14,10 +15,10 @@ struct status {
 	const struct conf *conf;
 	int64_t since; /* of the master, wall clock */
 	bool stopping;
-	bool hurry; /* the operator asked twice */
-	int exit;   /* the exit status, -1 while it runs */
-	struct post *posts;
-	size_t n_posts;
+	bool hurry;                /* the operator asked twice */
+	int exit;                  /* the exit status, -1 while it runs */
+	const struct fleet *fleet; /* of posts */
+	json_t *reload;            /* "config": what the last reload did; NULL: there was none */
 };
 
 /* Replaces the file atomically. Failing harms nobody but the onlookers. */

@@ -261,14 +261,23 @@ static void on_alarm(void *ctx)
 
 /* Signals and the lifeline */
 
+static void open_log(const struct sig_from *from)
+{
+	if (from->queued && from->pid == getppid())
+		log_open_setting(from->value);
+	else
+		log_reopen();
+}
+
 static void on_signal(struct ev_loop *loop, struct ev_io *io, int revents)
 {
 	struct worker *w = io->data;
+	struct sig_from from;
 	int signo;
 
 	(void)loop;
 	(void)revents;
-	while ((signo = sig_next(io->fd, NULL)) != 0) {
+	while ((signo = sig_next(io->fd, &from)) != 0) {
 		if (signo == SIGCHLD)
 			worker_job_reap(w);
 		else if (signo == SIGINT || signo == SIGTERM)
@@ -279,6 +288,8 @@ static void on_signal(struct ev_loop *loop, struct ev_io *io, int revents)
 			worker_pace(w, pacer_ask(&w->pacer, clock_now()));
 		else if (signo == WORKER_HURRY)
 			worker_tell(w, LIFE_EV_HURRY, 0);
+		else if (signo == WORKER_LOG)
+			open_log(&from);
 	}
 }
 
@@ -403,9 +414,10 @@ static void watch_io(struct worker *w, struct ev_io *io,
 
 static int open_loop(struct worker *w, struct err *e)
 {
-	/* HUP, USR2 and TTIN mean nothing to a worker; left alone they would end or stop it. */
-	const int wanted[] = { SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGCHLD, WORKER_HURRY, SIGHUP,
-		SIGUSR2, SIGTTIN, 0 };
+	/* HUP, WINCH, USR2 and TTIN mean nothing to a worker; left alone they would end or stop it.
+	 */
+	const int wanted[] = { SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGCHLD, WORKER_HURRY, WORKER_LOG,
+		SIGHUP, SIGWINCH, SIGUSR2, SIGTTIN, 0 };
 	int fd;
 
 	/* Made after the fork: an inherited loop or signal descriptor does not wake for our

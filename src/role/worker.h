@@ -6,7 +6,9 @@
  * say what to do, it does that and tells them what came of it.
  *
  * Signals: INT, TERM hand the job over; WORKER_HURRY shortens a dump under way; QUIT kills the job;
- * USR1 asks for a checkpoint. The end of the lifeline - the master died - is an INT.
+ * USR1 asks for a checkpoint; WORKER_LOG opens the log anew, from its master with the log_setting()
+ * to use (real-time signals do not coalesce, so the last one counts). The end of the lifeline - the
+ * master died - is an INT.
  */
 #ifndef ROLE_WORKER_H
 #define ROLE_WORKER_H
@@ -18,6 +20,7 @@
 #include "conf/conf.h"
 
 #define WORKER_HURRY (SIGRTMIN + 0)
+#define WORKER_LOG (SIGRTMIN + 1)
 
 /* What a worker gets from its master. The descriptors are shared with it and outlive the worker. */
 struct worker_setup {

@@ -6,7 +6,7 @@ use warnings;
 use Fcntl qw(O_RDWR O_NOCTTY);
 use FindBin;
 use lib "$FindBin::Bin/../lib";
-use POSIX qw(setpgid setsid);
+use POSIX qw(SIGRTMIN setpgid setsid);
 use Test::More;
 
 use Graceful::Actor;
@@ -54,7 +54,7 @@ subtest 'a signal to the whole group' => sub {
 };
 
 # Numbers of ioctls of Linux, as Perl's core has none for pseudo-terminals.
-use constant { TIOCGPTN => 0x80045430, TIOCSPTLCK => 0x40045431 };
+use constant { TIOCGPTN => 0x80045430, TIOCSPTLCK => 0x40045431, TIOCSWINSZ => 0x5414 };
 
 sub open_terminal {
     sysopen(my $terminal, '/dev/ptmx', O_RDWR | O_NOCTTY) or return;
@@ -65,17 +65,39 @@ sub open_terminal {
     return ($terminal, '/dev/pts/' . unpack('i', $number));
 }
 
-subtest 'Ctrl-C in a terminal' => sub {
-    my ($terminal, $name) = open_terminal();
+# The child becomes the leader of the terminal's session; its group is the foreground group.
+sub running_in {
+    my ($name) = @_;
 
-    plan(skip_all => 'no pseudo-terminals here') if !defined $name || !-e $name;
-    # The child becomes the leader of the terminal's session; its group is the foreground group.
-    my ($box, $actor, $master) = running([], sub {
+    return running([], sub {
         setsid();
         sysopen(my $tty, $name, O_RDWR) or POSIX::_exit(126);
         POSIX::dup2(fileno($tty), 0);
     });
+}
+
+subtest 'Ctrl-C in a terminal' => sub {
+    my ($terminal, $name) = open_terminal();
+
+    plan(skip_all => 'no pseudo-terminals here') if !defined $name || !-e $name;
+    my ($box, $actor, $master) = running_in($name);
     syswrite($terminal, "\x03");
+    told_once($actor, $master);
+};
+
+# The kernel's WINCH is no request to drain.
+subtest 'a terminal whose size changes' => sub {
+    my ($terminal, $name) = open_terminal();
+
+    plan(skip_all => 'no pseudo-terminals here') if !defined $name || !-e $name;
+    my ($box, $actor, $master) = running_in($name);
+    my $size = pack('S4', 40, 100, 0, 0);
+    ok(ioctl($terminal, TIOCSWINSZ, $size), 'resized');
+    # Signals are heard in the order of their numbers: WINCH (28) before RTMIN+1.
+    kill(SIGRTMIN() + 1, $master->pid);
+    $master->wait_log(qr/debug +master\S* +the log was opened anew/);
+    ok(!$master->status->{draining}, 'drains nothing');
+    $master->signal('INT');
     told_once($actor, $master);
 };
 
@@ -176,16 +198,15 @@ subtest 'USR1 asks for a checkpoint: of every job, or of one' => sub {
     is($master->wait_exit, 0, 'exit status');
 };
 
-subtest 'signals that this version has no use for harm nobody' => sub {
+subtest 'signals that mean nothing to a worker harm nobody' => sub {
     my ($box, $actor, $master) = running([]);
     my $pid = $actor->wait_start->{pid};
 
-    $master->signal('WINCH');    # comes with every change of a terminal's size
-    for my $signal (qw(HUP USR2 TTIN TTOU)) {
-        kill($signal, $master->job('orders')->{worker_pid});
-        $master->signal($signal);
-        $master->wait_log(qr/SIG$signal/, "the master speaks of $signal");
-    }
+    kill($_, $master->job('orders')->{worker_pid}) for qw(HUP USR2 TTIN TTOU WINCH);
+    $master->signal('USR2');
+    $master->wait_log(qr/SIGUSR2 .* no use for it/);
+    # Its worker answers, and has taken the others.
+    kill('USR1', $master->job('orders')->{worker_pid});
     ok(alive($pid), 'the job runs on');
     $master->signal('INT');
     told_once($actor, $master);

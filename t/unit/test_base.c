@@ -167,7 +167,7 @@ static void receive_signals(void)
 {
 	const int wanted[] = { SIGINT, SIGTERM, SIGCHLD, 0 };
 	struct err e;
-	int from = 0;
+	struct sig_from from = { 0 };
 	int fd;
 
 	signal(SIGINT, SIG_IGN);
@@ -180,12 +180,14 @@ static void receive_signals(void)
 	CHECK(kill(getpid(), SIGINT) == 0);
 	CHECK(kill(getpid(), SIGINT) == 0);
 	CHECK(sig_next(fd, &from) == SIGINT);
-	CHECK(from == getpid());
+	CHECK(from.pid == getpid() && !from.kernel && !from.queued);
 	CHECK(sig_next(fd, NULL) == 0); /* the same signal twice is one */
 	CHECK(kill(getpid(), SIGTERM) == 0);
 	CHECK(sig_next(fd, NULL) == SIGTERM);
 	CHECK(raise(SIGCHLD) == 0);
 	CHECK(sig_next(fd, NULL) == SIGCHLD);
+	CHECK(sigqueue(getpid(), SIGTERM, (union sigval){ .sival_int = 42 }) == 0);
+	CHECK(sig_next(fd, &from) == SIGTERM && from.queued && from.value == 42);
 }
 
 static void test_signals_become_events(void **state)

@@ -17,6 +17,7 @@
 
 #include "conf/arena.h"
 #include "conf/conf.h"
+#include "conf/conf_diff.h"
 #include "conf/conf_schema.h"
 
 #define NOBODY 65534
@@ -107,6 +108,7 @@ static void defaults_are_filled_in(void **state)
 	assert_string_equal(conf->work_dir, "/var/lib/graceful");
 	assert_false(conf->log_syslog);
 	assert_int_equal(conf->log_level, LOG_LEVEL_INFO);
+	assert_int_equal(conf->max_jobs, CONF_ALL_JOBS);
 	assert_int_equal(conf->n_jobs, 1);
 
 	assert_string_equal(job->argv[0], "/bin/a");
@@ -726,6 +728,217 @@ static void longer_lists_are_unequal(void **state)
 	conf_free(limits);
 }
 
+/* Reloads */
+
+/* Of each key outside of the jobs, another value and what a reload does about it. */
+enum effect { FIXED, ALL_JOBS, NO_JOB };
+
+static const struct difference {
+	const char *section, *key, *value;
+	enum effect effect;
+} differences[] = {
+	{ NULL, "instance", "'web-2'", FIXED },
+	{ NULL, "namespace", "'/other'", FIXED },
+	{ NULL, "run_dir", "'/other'", FIXED },
+	{ NULL, "work_dir", "'/other'", FIXED },
+	{ NULL, "max_jobs", "3", NO_JOB },
+	{ "coordinator", "type", "'local'", FIXED },
+	{ "coordinator", "endpoints", "['https://b:2379']", ALL_JOBS },
+	{ "coordinator", "ttl", "'20s'", ALL_JOBS },
+	{ "coordinator", "ca_file", "'@b'", ALL_JOBS },
+	{ "coordinator", "cert_file", "'@b'", ALL_JOBS },
+	{ "coordinator", "key_file", "'@b'", ALL_JOBS },
+	{ "coordinator", "user", "'other'", ALL_JOBS },
+	{ "coordinator", "password_file", "'@b'", ALL_JOBS },
+	{ "state", "url", "'file:///other'", ALL_JOBS },
+	{ "state", "inline_max", "'1KiB'", ALL_JOBS },
+	{ "log", "to", "'syslog'", NO_JOB },
+	{ "log", "level", "'debug'", NO_JOB },
+};
+
+static const struct difference etcd[] = {
+	{ "coordinator", "type", "'etcd'", FIXED },
+	{ "coordinator", "endpoints", "['https://a:2379']", FIXED },
+	{ "coordinator", "ca_file", "'@a'", FIXED },
+	{ "coordinator", "cert_file", "'@a'", FIXED },
+	{ "coordinator", "key_file", "'@a'", FIXED },
+	{ "coordinator", "user", "'a'", FIXED },
+	{ "coordinator", "password_file", "'@a'", FIXED },
+};
+
+/* Appends the keys of a section, those of `all` with the one that is different. */
+static void append_section(char *text, size_t size, const char *section,
+    const struct difference *all, size_t n, const struct difference *d)
+{
+	const char *comma = "";
+	bool is_local = d != NULL && strcmp(d->value, "'local'") == 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strlen(text);
+
+		if (strcmp(all[i].section, section) == 0 && !is_local &&
+		    (d == NULL || strcmp(all[i].key, d->key) != 0)) {
+			snprintf(
+			    text + len, size - len, "%s'%s': %s", comma, all[i].key, all[i].value);
+			comma = ", ";
+		}
+	}
+	if (d != NULL && d->section != NULL && strcmp(d->section, section) == 0) {
+		size_t len = strlen(text);
+
+		snprintf(text + len, size - len, "%s'%s': %s", comma, d->key, d->value);
+	}
+}
+
+static char two_files[] = "/tmp/graceful-conf-XXXXXX";
+
+/* Two two_files, which are @a and @b above, as such keys must name two_files. */
+static void make_files(void)
+{
+	assert_non_null(mkdtemp(two_files));
+	for (int i = 0; i < 2; i++) {
+		char path[sizeof(two_files) + 2];
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/%c", two_files, 'a' + i);
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		assert_true(fd >= 0);
+		close(fd);
+	}
+}
+
+static void remove_files(void)
+{
+	for (int i = 0; i < 2; i++) {
+		char path[sizeof(two_files) + 2];
+
+		snprintf(path, sizeof(path), "%s/%c", two_files, 'a' + i);
+		unlink(path);
+	}
+	rmdir(two_files);
+}
+
+static void put_files(char *text, size_t size)
+{
+	char *at;
+
+	while ((at = strchr(text, '@')) != NULL) {
+		size_t len = strlen(two_files) + 1;
+
+		assert_true(strlen(text) + len < size);
+		memmove(at + len, at + 1, strlen(at + 1) + 1);
+		memcpy(at, two_files, len - 1);
+		at[len - 1] = '/';
+	}
+}
+
+static struct conf *parse_different(const struct difference *d)
+{
+	static const char *const sections[] = { "coordinator", "state", "log" };
+	char text[2048] = "{ 'jobs': { 'a': { 'command': ['/a'] } }";
+	struct conf_errors errors;
+	struct conf *conf;
+
+	if (d != NULL && d->section == NULL) {
+		size_t len = strlen(text);
+
+		snprintf(text + len, sizeof(text) - len, ", '%s': %s", d->key, d->value);
+	}
+	for (size_t i = 0; i < COUNT(sections); i++) {
+		size_t len = strlen(text);
+
+		snprintf(text + len, sizeof(text) - len, ", '%s': { ", sections[i]);
+		append_section(text, sizeof(text), sections[i], etcd, COUNT(etcd), d);
+		strcat(text, " }");
+	}
+	strcat(text, " }");
+	put_files(text, sizeof(text));
+	conf = parse(text, &errors);
+	if (conf == NULL)
+		fail_msg("%s: %s", text, errors.lines[0]);
+	conf_errors_free(&errors);
+	return conf;
+}
+
+/* A key that is in no table of this test, and so in none that a reload asks, is forgotten. */
+static void assert_all_there(const struct schema *schema, const char *section)
+{
+	for (size_t i = 0; i < schema->n; i++) {
+		const char *key = schema->keys[i].name;
+		bool found = schema->keys[i].kind == KIND_SECTION || strcmp(key, "path") == 0;
+
+		for (size_t k = 0; k < COUNT(differences); k++)
+			found |=
+			    strcmp(differences[k].key, key) == 0 &&
+			    (section == NULL ? differences[k].section == NULL
+					     : differences[k].section != NULL &&
+						   strcmp(differences[k].section, section) == 0);
+		if (!found)
+			fail_msg("what does a reload do about %s?", key);
+	}
+}
+
+static void every_key_has_its_part_in_a_reload(void **state)
+{
+	struct conf *plain;
+
+	(void)state;
+	make_files();
+	plain = parse_different(NULL);
+	assert_all_there(&schema_top, NULL);
+	assert_all_there(&schema_coordinator, "coordinator");
+	assert_all_there(&schema_state, "state");
+	assert_all_there(&schema_log, "log");
+	for (size_t i = 0; i < COUNT(differences); i++) {
+		const struct difference *d = &differences[i];
+		struct conf *other = parse_different(d);
+		const char *keys[CONF_FIXED_MAX];
+		size_t n = conf_fixed(plain, other, keys);
+
+		if (n != (d->effect == FIXED))
+			fail_msg("%s: %zu keys are fixed", d->key, n);
+		if (d->effect == FIXED && strstr(keys[0], d->key) == NULL)
+			fail_msg("%s: it is %s that is fixed", d->key, keys[0]);
+		if (d->effect != FIXED &&
+		    conf_fate(plain, other, "a") !=
+			(d->effect == ALL_JOBS ? CONF_CHANGED : CONF_UNCHANGED))
+			fail_msg("%s: what becomes of the job?", d->key);
+		conf_free(other);
+	}
+	conf_free(plain);
+	remove_files();
+}
+
+static void the_path_of_local_locks_is_fixed(void **state)
+{
+	struct conf *a = parse_good(TOP("'coordinator': { 'path': '/a' }"));
+	struct conf *b = parse_good(TOP("'coordinator': { 'path': '/b' }"));
+	const char *keys[CONF_FIXED_MAX];
+
+	(void)state;
+	assert_int_equal(conf_fixed(a, b, keys), 1);
+	assert_string_equal(keys[0], "coordinator.path");
+	assert_int_equal(conf_fixed(a, a, keys), 0);
+	conf_free(a);
+	conf_free(b);
+}
+
+static void jobs_come_and_go(void **state)
+{
+	struct conf *a =
+	    parse_good("{ 'jobs': { 'a': { 'command': ['/a'] }, 'b': { 'command': ['/b'] } } }");
+	struct conf *b = parse_good("{ 'defaults': { 'nice': 1 }, 'jobs': { 'b': { 'command': "
+				    "['/b'] }, 'c': { 'command': ['/c'] } } }");
+
+	(void)state;
+	assert_int_equal(conf_fate(a, b, "a"), CONF_REMOVED);
+	assert_int_equal(conf_fate(a, b, "b"), CONF_CHANGED);
+	assert_int_equal(conf_fate(a, b, "c"), CONF_ADDED);
+	assert_int_equal(conf_fate(a, a, "a"), CONF_UNCHANGED);
+	conf_free(a);
+	conf_free(b);
+}
+
 static void only_root_switches_users(void **state)
 {
 	const char *text = JOB("'user': '0'");
@@ -1075,6 +1288,9 @@ int main(void)
 		cmocka_unit_test(deep_nesting_is_refused),
 		cmocka_unit_test(every_changed_key_makes_a_job_unequal),
 		cmocka_unit_test(longer_lists_are_unequal),
+		cmocka_unit_test(every_key_has_its_part_in_a_reload),
+		cmocka_unit_test(the_path_of_local_locks_is_fixed),
+		cmocka_unit_test(jobs_come_and_go),
 		cmocka_unit_test(only_root_switches_users),
 		cmocka_unit_test(oneself_needs_no_switch),
 		cmocka_unit_test(accounts_are_resolved),

@@ -33,7 +33,11 @@ enum what {
 	CLEARED,    /* nothing of the job is left */
 	STOP,       /* INT or TERM */
 	QUIT,       /* QUIT */
-	FORKS_FAIL  /* from now on */
+	FORKS_FAIL, /* from now on */
+	CHANGE,     /* the job's definition changes */
+	REMOVE,     /* the job is not wanted any more */
+	DRAIN,
+	RESUME
 };
 
 struct row {
@@ -61,7 +65,7 @@ static void open_script(struct script *s, const struct seat_limits *limits)
 	memset(s, 0, sizeof(*s));
 	s->seats[0] = &s->seat;
 	seat_init(&s->seat, limits, 100000);
-	fleet_init(&s->fleet, s->seats, 1);
+	fleet_init(&s->fleet, s->seats, 1, FLEET_ALL);
 }
 
 static void report(struct script *s, enum what what)
@@ -102,6 +106,10 @@ static void happen(struct script *s, enum what what, msec now)
 	case STOP: fleet_stop(&s->fleet, STOP_GRACEFUL, now); break;
 	case QUIT: fleet_stop(&s->fleet, STOP_KILL, now); break;
 	case FORKS_FAIL: s->forks_fail = true; break;
+	case CHANGE: fleet_renew(&s->seat); break;
+	case REMOVE: fleet_retire(&s->seat); break;
+	case DRAIN: fleet_drain(&s->fleet, true); break;
+	case RESUME: fleet_drain(&s->fleet, false); break;
 	}
 }
 
@@ -118,10 +126,32 @@ static const char *verb_name(enum fleet_verb verb)
 		[FLEET_ORPHANS_TERM] = "ORPHANS_TERM",
 		[FLEET_ORPHANS_KILL] = "ORPHANS_KILL",
 		[FLEET_DROP_ANCHOR] = "DROP_ANCHOR",
+		[FLEET_RENEW] = "RENEW",
+		[FLEET_FREE] = "FREE",
 		[FLEET_EXIT] = "EXIT",
 	};
 
 	return names[verb];
+}
+
+static const struct seat_limits changed = {
+	.stop_timeout = 30000,
+	.hurry_timeout = 5000,
+	.cool_down = 100000,
+};
+
+static void answer(struct fleet *f, const struct fleet_action *a, bool forks_fail, msec now)
+{
+	if (a->verb == FLEET_RENEW)
+		fleet_renewed(a->seat, &changed, now);
+	else if (a->verb == FLEET_FREE)
+		fleet_remove(f, a->seat);
+	else if (a->verb != FLEET_FORK && a->verb != FLEET_FORK_RESCUE)
+		return;
+	else if (forks_fail)
+		fleet_fork_failed(a->seat, now);
+	else
+		fleet_forked(a->seat, 4711, now);
 }
 
 /* Does all that is asked for, and writes it down in acts. */
@@ -135,12 +165,7 @@ static void carry_out(struct script *s, msec now, char *acts, size_t size)
 		len += (size_t)snprintf(
 		    acts + len, size - len, "%s%s", len > 0 ? " " : "", verb_name(a.verb));
 		assert_true(len < size);
-		if (a.verb != FLEET_FORK && a.verb != FLEET_FORK_RESCUE)
-			continue;
-		if (s->forks_fail)
-			fleet_fork_failed(a.seat, now);
-		else
-			fleet_forked(a.seat, 4711);
+		answer(&s->fleet, &a, s->forks_fail, now);
 	}
 }
 
@@ -609,6 +634,304 @@ static void a_failed_fork_of_a_rescue_keeps_the_anchor(void **state)
 	    AT(200402, DUE_NOW, "FORK_RESCUE", STRANDED));
 }
 
+/* Jobs that change, come and go */
+
+static void a_changed_job_is_handed_over_and_goes_on_anew(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, CHANGE, "TELL_STOP", WORKING),
+	    AT(200001, CHANGE, "", WORKING), AT(200100, ASKED, "", WORKING),
+	    AT(200101, AT_EOF, "", WORKING), AT(200102, REAPED, "DROP_ANCHOR RENEW FORK", WORKING),
+	    AT(200103, HOLDS, "", WORKING));
+	assert_int_equal(s.seat.limits.stop_timeout, changed.stop_timeout);
+}
+
+/* What its worker left is ended and committed under the definition that it ran with. */
+static void a_changed_job_is_rescued_under_the_old_definition(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, CHANGE, "TELL_STOP", WORKING),
+	    AT(200001, REAPED, "", WORKING), AT(200001, AT_EOF, "ORPHANS_STOP", ORPHANED),
+	    AT(250001, DUE_NOW, "ORPHANS_TERM", ORPHANED),
+	    AT(250002, CLEARED, "FORK_RESCUE", RESCUED), AT(250003, RELEASED, "", RESCUED),
+	    AT(250003, AT_EOF, "", RESCUED), AT(250003, REAPED, "DROP_ANCHOR RENEW FORK", WORKING));
+}
+
+/* A change may be what mends a job that failed too often, or begins one that had finished. */
+static void a_changed_job_need_not_wait(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, GAVE_UP, "", WORKING), AT(200001, AT_EOF, "", WORKING),
+	    AT(200002, REAPED, "DROP_ANCHOR", DUE), AT(200003, CHANGE, "RENEW FORK", WORKING),
+	    AT(200004, DONE, "", WORKING), AT(200004, AT_EOF, "", WORKING),
+	    AT(200004, REAPED, "DROP_ANCHOR", FINISHED), AT(200005, CHANGE, "RENEW FORK", WORKING));
+}
+
+static void a_removed_job_is_handed_over_and_forgotten(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, REMOVE, "TELL_STOP", WORKING),
+	    AT(200100, ASKED, "", WORKING), AT(200101, AT_EOF, "", WORKING),
+	    AT(200102, REAPED, "DROP_ANCHOR FREE", DUE), AT(200103, STOP, "EXIT", DUE));
+	assert_status(&s, 0);
+}
+
+static void a_removed_job_is_rescued_before_it_is_forgotten(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_ORPHANED, AT(200001, REMOVE, "", ORPHANED),
+	    AT(200002, CLEARED, "FORK_RESCUE", RESCUED), AT(200003, RELEASED, "", RESCUED),
+	    AT(200003, AT_EOF, "", RESCUED), AT(200003, REAPED, "DROP_ANCHOR FREE", DUE));
+}
+
+static void a_job_that_comes_back_before_it_is_gone_stays(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, REMOVE, "TELL_STOP", WORKING),
+	    AT(200001, CHANGE, "", WORKING), AT(200100, ASKED, "", WORKING),
+	    AT(200101, AT_EOF, "", WORKING), AT(200102, REAPED, "DROP_ANCHOR RENEW FORK", WORKING));
+}
+
+static void a_stop_goes_before_a_change(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, CHANGE, "TELL_STOP", WORKING),
+	    AT(200001, STOP, "", WORKING), AT(200002, STOP, "TELL_HURRY", WORKING),
+	    AT(200100, UNCLEAN, "", WORKING), AT(200101, AT_EOF, "", WORKING),
+	    AT(200102, REAPED, "DROP_ANCHOR EXIT", VACANT));
+	assert_status(&s, 3);
+}
+
+/* Places */
+
+static void a_drained_fleet_holds_nothing_until_that_ends(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, DRAIN, "TELL_STOP", WORKING),
+	    AT(200001, DRAIN, "", WORKING));
+	assert_int_equal(fleet_busy(&s.fleet), 1);
+	PLAY(&s, AT(200100, ASKED, "", WORKING), AT(200101, AT_EOF, "", WORKING),
+	    AT(200102, REAPED, "DROP_ANCHOR", PARKED), AT(900000, LOOK, "", PARKED));
+	assert_int_equal(fleet_busy(&s.fleet), 0);
+	assert_int_equal(fleet_deadline(&s.fleet), MSEC_NEVER);
+	PLAY(&s, AT(900001, CHANGE, "RENEW", PARKED), AT(900002, RESUME, "FORK", WORKING),
+	    AT(900003, DRAIN, "TELL_STOP", WORKING), AT(900004, ASKED, "", WORKING),
+	    AT(900004, AT_EOF, "", WORKING), AT(900004, REAPED, "DROP_ANCHOR", PARKED),
+	    AT(900005, REMOVE, "FREE", PARKED));
+}
+
+static void a_drain_that_ends_early_takes_the_job_back(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, DRAIN, "TELL_STOP", WORKING),
+	    AT(200001, RESUME, "", WORKING), AT(200100, ASKED, "", WORKING),
+	    AT(200101, AT_EOF, "", WORKING), AT(200102, REAPED, "DROP_ANCHOR FORK", WORKING));
+}
+
+static void a_drained_fleet_stops(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, AT(100000, DRAIN, "", PARKED), AT(200000, STOP, "EXIT", VACANT));
+	assert_status(&s, 0);
+}
+
+#define CREW 3
+
+/* Several seats that share places: "0:FORK" is the first one's. */
+struct crew {
+	struct seat seats[CREW];
+	struct seat *list[CREW];
+	struct fleet fleet;
+	char acts[200];
+};
+
+static const char *acts_of(struct crew *c, msec now)
+{
+	struct fleet_action a;
+	size_t len = 0;
+
+	c->acts[0] = '\0';
+	while ((a = fleet_next(&c->fleet, now)).verb != FLEET_NOTHING) {
+		len += (size_t)snprintf(c->acts + len, sizeof(c->acts) - len, "%s%d:%s",
+		    len > 0 ? " " : "", (int)(a.seat - c->seats), verb_name(a.verb));
+		answer(&c->fleet, &a, false, now);
+	}
+	return c->acts;
+}
+
+static void open_crew(struct crew *c, size_t places)
+{
+	for (int i = 0; i < CREW; i++) {
+		seat_init(&c->seats[i], &usual, 100000);
+		c->list[i] = &c->seats[i];
+	}
+	fleet_init(&c->fleet, c->list, CREW, places);
+}
+
+static void take(struct crew *c, int i)
+{
+	fleet_reported(&c->seats[i], true, &(struct seat_end){ 0 });
+}
+
+static void leave(struct crew *c, int i, msec now)
+{
+	fleet_reported(&c->seats[i], false, &(struct seat_end){ .released = true, .asked = true });
+	fleet_eof(&c->fleet, &c->seats[i], now);
+	fleet_reaped(&c->fleet, &c->seats[i], now);
+}
+
+static void jobs_beyond_the_limit_are_parked(void **state)
+{
+	struct crew c;
+
+	(void)state;
+	open_crew(&c, 2);
+	assert_string_equal(acts_of(&c, 100000), "0:FORK 1:FORK");
+	assert_int_equal(c.seats[2].state, SEAT_PARKED);
+	take(&c, 0);
+	take(&c, 1);
+	assert_string_equal(acts_of(&c, 900000), "");
+	assert_int_equal(fleet_deadline(&c.fleet), MSEC_NEVER);
+	/* A place is handed on to who waited longest. */
+	leave(&c, 0, 900001);
+	assert_string_equal(acts_of(&c, 900001), "0:DROP_ANCHOR 2:FORK");
+	assert_int_equal(c.seats[0].state, SEAT_PARKED);
+}
+
+/* Else a lock that is free, of a job that is parked on every machine, would never be taken. */
+static void who_queues_in_vain_gives_its_place_away(void **state)
+{
+	struct crew c;
+
+	(void)state;
+	open_crew(&c, 2);
+	acts_of(&c, 100000);
+	take(&c, 0);
+	assert_int_equal(fleet_deadline(&c.fleet), 100000 + FLEET_TURN_MIN);
+	assert_string_equal(acts_of(&c, 100500), "1:TELL_STOP");
+	assert_int_equal(fleet_deadline(&c.fleet), MSEC_NEVER);
+	leave(&c, 1, 100505);
+	assert_string_equal(acts_of(&c, 100505), "1:DROP_ANCHOR 2:FORK");
+	assert_int_equal(fleet_deadline(&c.fleet), 100505 + FLEET_TURN_MIN);
+	assert_string_equal(acts_of(&c, 101005), "2:TELL_STOP");
+}
+
+static void turns_grow_with_each_that_was_in_vain(void **state)
+{
+	struct crew c;
+	msec now = 100000;
+	int at = 0;
+
+	(void)state;
+	open_crew(&c, 1);
+	acts_of(&c, now);
+	for (int i = 0; i < 8 * CREW; i++) {
+		now = fleet_deadline(&c.fleet);
+		acts_of(&c, now);
+		leave(&c, at, now);
+		acts_of(&c, now);
+		at = (at + 1) % CREW;
+		assert_int_equal(c.seats[at].state, SEAT_WORKING);
+	}
+	assert_int_equal(fleet_deadline(&c.fleet), now + FLEET_TURN_MAX);
+	take(&c, at);
+	leave(&c, at, now);
+	acts_of(&c, now);
+	assert_int_equal(c.seats[at].turn, FLEET_TURN_MIN);
+}
+
+static void one_fewer_hands_over_who_is_missed_least(void **state)
+{
+	struct crew c;
+
+	(void)state;
+	open_crew(&c, FLEET_ALL);
+	assert_string_equal(acts_of(&c, 100000), "0:FORK 1:FORK 2:FORK");
+	take(&c, 1);
+	take(&c, 2);
+	fleet_fewer(&c.fleet);
+	assert_string_equal(acts_of(&c, 100001), "0:TELL_STOP"); /* owns nothing */
+	fleet_fewer(&c.fleet);
+	assert_string_equal(acts_of(&c, 100002), "1:TELL_STOP");
+	fleet_fewer(&c.fleet);
+	fleet_fewer(&c.fleet);
+	assert_string_equal(acts_of(&c, 100003), "2:TELL_STOP");
+	for (int i = 0; i < CREW; i++)
+		leave(&c, i, 100004);
+	assert_string_equal(acts_of(&c, 100004), "0:DROP_ANCHOR 1:DROP_ANCHOR 2:DROP_ANCHOR");
+	fleet_more(&c.fleet);
+	assert_string_equal(acts_of(&c, 100005), "0:FORK");
+	fleet_more(&c.fleet);
+	fleet_more(&c.fleet);
+	assert_string_equal(acts_of(&c, 100006), "1:FORK 2:FORK");
+	assert_true(c.fleet.places == FLEET_ALL);
+}
+
+/* A limit that was set stays one. */
+static void more_than_a_limit_is_a_limit(void **state)
+{
+	struct crew c;
+
+	(void)state;
+	open_crew(&c, 3);
+	fleet_more(&c.fleet);
+	assert_int_equal(c.fleet.places, 4);
+	fleet_fewer(&c.fleet);
+	assert_int_equal(c.fleet.places, 2);
+}
+
+static void seats_come_and_go_beside_others(void **state)
+{
+	struct crew c;
+	struct seat *two[CREW];
+
+	(void)state;
+	open_crew(&c, FLEET_ALL);
+	c.fleet.n = 2;
+	assert_string_equal(acts_of(&c, 100000), "0:FORK 1:FORK");
+	take(&c, 0);
+	take(&c, 1);
+	memcpy(two, c.list, sizeof(two));
+	fleet_retire(&c.seats[0]);
+	fleet_reseat(&c.fleet, two, 3);
+	assert_string_equal(acts_of(&c, 100001), "0:TELL_STOP 2:FORK");
+	leave(&c, 0, 100002);
+	assert_string_equal(acts_of(&c, 100002), "0:DROP_ANCHOR 0:FREE");
+	assert_int_equal(c.fleet.n, 2);
+	assert_ptr_equal(two[0], &c.seats[1]);
+	assert_string_equal(acts_of(&c, 900000), "");
+}
+
 static void names_its_states(void **state)
 {
 	(void)state;
@@ -648,6 +971,22 @@ int main(void)
 		cmocka_unit_test(a_failed_fork_is_tried_again),
 		cmocka_unit_test(pauses_between_forks_have_a_limit),
 		cmocka_unit_test(a_failed_fork_of_a_rescue_keeps_the_anchor),
+		cmocka_unit_test(a_changed_job_is_handed_over_and_goes_on_anew),
+		cmocka_unit_test(a_changed_job_is_rescued_under_the_old_definition),
+		cmocka_unit_test(a_changed_job_need_not_wait),
+		cmocka_unit_test(a_removed_job_is_handed_over_and_forgotten),
+		cmocka_unit_test(a_removed_job_is_rescued_before_it_is_forgotten),
+		cmocka_unit_test(a_job_that_comes_back_before_it_is_gone_stays),
+		cmocka_unit_test(a_stop_goes_before_a_change),
+		cmocka_unit_test(a_drained_fleet_holds_nothing_until_that_ends),
+		cmocka_unit_test(a_drain_that_ends_early_takes_the_job_back),
+		cmocka_unit_test(a_drained_fleet_stops),
+		cmocka_unit_test(jobs_beyond_the_limit_are_parked),
+		cmocka_unit_test(who_queues_in_vain_gives_its_place_away),
+		cmocka_unit_test(turns_grow_with_each_that_was_in_vain),
+		cmocka_unit_test(one_fewer_hands_over_who_is_missed_least),
+		cmocka_unit_test(more_than_a_limit_is_a_limit),
+		cmocka_unit_test(seats_come_and_go_beside_others),
 		cmocka_unit_test(names_its_states),
 	};
 

@@ -1,7 +1,8 @@
 /*
  * The master's fleet against chance: workers that hold and release locks, report, die at any
  * moment, are read to the end and reaped in either order; jobs that outlive them; forks that fail;
- * an operator who stops, hurries and kills. The rules of fleet.h must hold at every step.
+ * an operator who stops, hurries and kills, drains, and has more or fewer held; jobs that
+ * are changed, removed and added. The rules of fleet.h must hold at every step.
  *
  * A failure prints its seed and the steps that led to it; see dice.h for playing it again.
  */
@@ -47,14 +48,17 @@ struct worker {
 	bool rescue_due; /* it died holding, and the master knows that it held */
 	int rescue_deaths;
 	unsigned drops, forks; /* anchors dropped, series of forks begun */
+	bool listed;           /* in the fleet */
+	enum seat_wish wish;
 };
 
 struct world {
 	uint64_t seed;
 	struct dice dice;
 	msec now;
-	msec cover; /* so long at most a report covers the job; 0: for ever */
-	size_t n;
+	msec cover;         /* so long at most a report covers the job; 0: for ever */
+	size_t n, n_listed; /* jobs that may be; those in the fleet */
+	bool limited;       /* places were ever too few */
 	struct seat seats[SEATS_MAX];
 	struct seat *list[SEATS_MAX];
 	struct worker workers[SEATS_MAX];
@@ -100,6 +104,20 @@ static size_t index_of(const struct world *w, const struct seat *s)
 	return (size_t)(s - w->seats);
 }
 
+static size_t most(const struct world *w)
+{
+	return w->fleet.draining ? 0 : w->fleet.places;
+}
+
+static size_t busy(const struct world *w)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->n; i++)
+		n += w->workers[i].anchor;
+	return n;
+}
+
 static void begin_worker(struct world *w, struct worker *k, bool rescue)
 {
 	k->lives = true;
@@ -121,6 +139,8 @@ static void do_fork(struct world *w, struct seat *s, struct worker *k)
 	demand(w, !k->lives && !k->job_lives, "one worker at a time, and nothing left of the last");
 	demand(w, !k->anchor && !k->lock, "the last lock is gone");
 	demand(w, !k->rescue_due, "a worker that died holding is rescued first");
+	demand(w, busy(w) < most(w), "no more workers than places");
+	demand(w, k->wish == SEAT_STAYS, "under the newest definition, of a job that is wanted");
 	if (dice_chance(&w->dice, 15)) {
 		fleet_fork_failed(s, w->now);
 		return;
@@ -129,7 +149,7 @@ static void do_fork(struct world *w, struct seat *s, struct worker *k)
 	k->anchor = true;
 	k->forks++;
 	k->rescue_deaths = 0;
-	fleet_forked(s, 1);
+	fleet_forked(s, 1, w->now);
 }
 
 static void do_fork_rescue(struct world *w, struct seat *s, struct worker *k)
@@ -141,14 +161,23 @@ static void do_fork_rescue(struct world *w, struct seat *s, struct worker *k)
 		return;
 	}
 	begin_worker(w, k, true);
-	fleet_forked(s, 1);
+	fleet_forked(s, 1, w->now);
 }
 
-static void do_tell(struct world *w, struct worker *k, enum stop_level level)
+static enum stop_level level_of(const struct world *w, const struct seat *s, const struct worker *k)
 {
+	if (w->fleet.level != STOP_NOT)
+		return w->fleet.level;
+	return !k->rescue && (k->wish != SEAT_STAYS || s->yields) ? STOP_GRACEFUL : STOP_NOT;
+}
+
+static void do_tell(struct world *w, const struct seat *s, struct worker *k, enum stop_level level)
+{
+	demand(w, w->limited || w->fleet.level != STOP_NOT || k->wish != SEAT_STAYS,
+	    "who is not concerned is left in peace");
 	demand(w, !k->reaped && k->anchor, "only a worker that is there is told");
 	demand(w, k->told < level, "each level is told once");
-	demand(w, level == w->fleet.level, "and only the one that is meant");
+	demand(w, level == level_of(w, s, k), "and only the one that is meant");
 	k->told = level;
 	k->wants_end = true;
 }
@@ -187,17 +216,52 @@ static void do_drop(struct world *w, struct seat *s, struct worker *k)
 	k->drops++;
 }
 
+static void roll_limits(struct world *w, struct seat_limits *limits)
+{
+	*limits = (struct seat_limits){
+		.stop_timeout = 1 + dice_roll(&w->dice, 20000),
+		.hurry_timeout = 1 + dice_roll(&w->dice, 5000),
+		.cool_down = dice_roll(&w->dice, 10000),
+	};
+	if (dice_chance(&w->dice, 10))
+		limits->stop_timeout = MSEC_NEVER;
+}
+
+static void demand_empty(struct world *w, const struct worker *k)
+{
+	demand(w, !k->lives && !k->job_lives && k->eof && k->reaped, "nobody of the seat lives");
+	demand(w, !k->anchor && !k->lock && !k->rescue_due, "and nothing of it is held");
+	demand(w, k->forks == k->drops, "one anchor dropped for each series of forks");
+}
+
+static void do_renew(struct world *w, struct seat *s, struct worker *k)
+{
+	struct seat_limits limits;
+
+	demand(w, k->wish == SEAT_RENEWED, "only what changed is renewed");
+	demand(w, w->fleet.level == STOP_NOT, "and not during a stop");
+	demand_empty(w, k);
+	k->wish = SEAT_STAYS;
+	roll_limits(w, &limits);
+	fleet_renewed(s, &limits, w->now);
+}
+
+static void do_free(struct world *w, struct seat *s, struct worker *k)
+{
+	demand(w, k->listed && k->wish == SEAT_LEAVES, "only what shall leave is freed");
+	demand_empty(w, k);
+	k->listed = false;
+	fleet_remove(&w->fleet, s);
+	w->n_listed--;
+	memset(s, 0xee, sizeof(*s)); /* whoever looks there now is wrong */
+}
+
 static void do_exit(struct world *w)
 {
 	demand(w, ++w->exits == 1, "EXIT comes once");
 	demand(w, w->fleet.level != STOP_NOT, "and only when asked for");
-	for (size_t i = 0; i < w->n; i++) {
-		const struct worker *k = &w->workers[i];
-
-		demand(w, !k->lives && !k->job_lives, "the master goes last");
-		demand(w, !k->lock && !k->anchor, "with nothing held");
-		demand(w, k->forks == k->drops, "one anchor dropped for each series of forks");
-	}
+	for (size_t i = 0; i < w->n; i++)
+		demand_empty(w, &w->workers[i]); /* the master goes last */
 	demand(w,
 	    fleet_exit_status(&w->fleet) == (w->left         ? 4
 						: w->unclean ? 3
@@ -219,14 +283,16 @@ static void carry_out(struct world *w, struct fleet_action a)
 	switch (a.verb) {
 	case FLEET_FORK: do_fork(w, s, k); break;
 	case FLEET_FORK_RESCUE: do_fork_rescue(w, s, k); break;
-	case FLEET_TELL_STOP: do_tell(w, k, STOP_GRACEFUL); break;
-	case FLEET_TELL_HURRY: do_tell(w, k, STOP_HURRY); break;
-	case FLEET_TELL_KILL: do_tell(w, k, STOP_KILL); break;
+	case FLEET_TELL_STOP: do_tell(w, s, k, STOP_GRACEFUL); break;
+	case FLEET_TELL_HURRY: do_tell(w, s, k, STOP_HURRY); break;
+	case FLEET_TELL_KILL: do_tell(w, s, k, STOP_KILL); break;
 	case FLEET_KILL_WORKER: do_kill(w, s, k); break;
 	case FLEET_ORPHANS_STOP:
 	case FLEET_ORPHANS_TERM:
 	case FLEET_ORPHANS_KILL: do_orphans(w, k, a.verb); break;
 	case FLEET_DROP_ANCHOR: do_drop(w, s, k); break;
+	case FLEET_RENEW: do_renew(w, s, k); break;
+	case FLEET_FREE: do_free(w, s, k); break;
 	case FLEET_NOTHING:
 	case FLEET_EXIT: break;
 	}
@@ -251,10 +317,11 @@ static void check_seat(struct world *w, size_t i)
 	case SEAT_FINISHED: demand(w, !k->anchor && !k->lives, "an empty seat is empty"); break;
 	case SEAT_DUE:
 	case SEAT_STRANDED: demand(w, s->due != MSEC_NEVER, forgotten); break;
+	case SEAT_PARKED: demand(w, busy(w) >= most(w), "no place stays free"); break;
 	case SEAT_WORKING:
 	case SEAT_RESCUED:
 		demand(w, moves_by_itself(k), forgotten);
-		demand(w, k->reaped || k->told == w->fleet.level, "each worker knows the level");
+		demand(w, k->reaped || k->told >= level_of(w, s, k), "each worker knows the level");
 		demand(w, k->rescue || k->reaped || !s->holds || s->hung || w->now < s->dead_by,
 		    "no owner outlives its lock");
 		break;
@@ -280,6 +347,8 @@ static void settle(struct world *w)
 		[FLEET_ORPHANS_TERM] = "ORPHANS_TERM",
 		[FLEET_ORPHANS_KILL] = "ORPHANS_KILL",
 		[FLEET_DROP_ANCHOR] = "DROP_ANCHOR",
+		[FLEET_RENEW] = "RENEW",
+		[FLEET_FREE] = "FREE",
 		[FLEET_EXIT] = "EXIT",
 	};
 	struct fleet_action a;
@@ -289,8 +358,10 @@ static void settle(struct world *w)
 		note(w, verbs[a.verb], a.seat != NULL ? index_of(w, a.seat) : 0);
 		carry_out(w, a);
 	}
-	for (size_t i = 0; i < w->n; i++)
-		check_seat(w, i);
+	for (size_t i = 0; i < w->n; i++) {
+		if (w->workers[i].listed)
+			check_seat(w, i);
+	}
 	demand(w, fleet_deadline(&w->fleet) > w->now, "a deadline that was met is not due again");
 }
 
@@ -403,6 +474,8 @@ static void happen_to(struct world *w, size_t i)
 	struct seat *s = &w->seats[i];
 	struct worker *k = &w->workers[i];
 
+	if (!k->listed)
+		return;
 	if (s->state == SEAT_ORPHANED) {
 		note(w, "orphan", i);
 		orphan(w, s, k);
@@ -420,6 +493,19 @@ static void happen_to(struct world *w, size_t i)
 
 /* One master */
 
+static void add(struct world *w, size_t i)
+{
+	struct seat_limits limits;
+
+	roll_limits(w, &limits);
+	seat_init(&w->seats[i], &limits, w->now);
+	memset(&w->workers[i], 0, sizeof(w->workers[i]));
+	w->workers[i].eof = w->workers[i].reaped = true;
+	w->workers[i].listed = true;
+	w->list[w->n_listed++] = &w->seats[i];
+	fleet_reseat(&w->fleet, w->list, w->n_listed);
+}
+
 static void open_world(struct world *w, uint64_t seed)
 {
 	memset(w, 0, sizeof(*w));
@@ -428,20 +514,35 @@ static void open_world(struct world *w, uint64_t seed)
 	w->now = 100000;
 	w->cover = dice_chance(&w->dice, 50) ? 0 : 1 + dice_roll(&w->dice, 20000);
 	w->n = (size_t)(1 + dice_roll(&w->dice, SEATS_MAX));
-	for (size_t i = 0; i < w->n; i++) {
-		struct seat_limits limits = {
-			.stop_timeout = 1 + dice_roll(&w->dice, 20000),
-			.hurry_timeout = 1 + dice_roll(&w->dice, 5000),
-			.cool_down = dice_roll(&w->dice, 10000),
-		};
+	w->limited = dice_chance(&w->dice, 30);
+	fleet_init(&w->fleet, w->list, 0,
+	    w->limited ? (size_t)dice_roll(&w->dice, SEATS_MAX + 1) : FLEET_ALL);
+	for (size_t i = 0; i < w->n; i++)
+		add(w, i);
+}
 
-		if (dice_chance(&w->dice, 10))
-			limits.stop_timeout = MSEC_NEVER;
-		seat_init(&w->seats[i], &limits, w->now);
-		w->workers[i].eof = w->workers[i].reaped = true;
-		w->list[i] = &w->seats[i];
+/* The operator has edited the configuration, or wants more or less held here. */
+static void operate(struct world *w)
+{
+	size_t i = (size_t)dice_roll(&w->dice, (int64_t)w->n);
+	struct worker *k = &w->workers[i];
+
+	if (!k->listed) {
+		note(w, "add", i);
+		add(w, i);
+	} else if (dice_chance(&w->dice, 50)) {
+		bool stays = dice_chance(&w->dice, 50);
+
+		note(w, stays ? "renew" : "retire", i);
+		k->wish = stays ? SEAT_RENEWED : SEAT_LEAVES;
+		(stays ? fleet_renew : fleet_retire)(&w->seats[i]);
+	} else if (w->limited && dice_chance(&w->dice, 40)) {
+		note(w, "drain on or off", 0);
+		fleet_drain(&w->fleet, !w->fleet.draining);
+	} else if (w->limited) {
+		note(w, "fewer or more", 0);
+		(dice_chance(&w->dice, 50) ? fleet_fewer : fleet_more)(&w->fleet);
 	}
-	fleet_init(&w->fleet, w->list, w->n);
 }
 
 static void stop(struct world *w)
@@ -470,6 +571,10 @@ static void play(struct world *w)
 		demand(w, w->steps < STEPS_MAX, "it ends");
 		pass_time(w);
 		settle(w);
+		if (w->fleet.level == STOP_NOT && dice_chance(&w->dice, 5)) {
+			operate(w);
+			settle(w);
+		}
 		if (calm-- > 0 || dice_chance(&w->dice, 97))
 			happen_to(w, (size_t)dice_roll(&w->dice, (int64_t)w->n));
 		else

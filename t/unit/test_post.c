@@ -22,7 +22,7 @@ static int open_post(struct post *p)
 	int fds[2];
 
 	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
-	post_init(p, &job, NULL, clock_now());
+	post_init(p, NULL, &job, NULL, clock_now());
 	p->reports.fd = fds[0];
 	return fds[1];
 }

@@ -1,0 +1,147 @@
+#!/usr/bin/perl
+# How many jobs a master holds: WINCH drains it, TTOU and TTIN and max_jobs set a limit.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+
+use Graceful::Actor;
+use Graceful::Test qw(spew wait_for);
+
+sub start {
+    my ($box, $instance, $actors, $more, $words) = @_;
+
+    return $box->start($box->config($instance,
+        { map { $_ => { command => $actors->{$_}->command(@{ $words // [] }) } } keys %$actors }, $more));
+}
+
+sub actors {
+    my ($box, @names) = @_;
+
+    return { map { $_ => Graceful::Actor->new($box, $_) } @names };
+}
+
+# The jobs in this state, by name.
+sub in_state {
+    my ($master, $state) = @_;
+    my $jobs = $master->status->{jobs} // {};
+
+    my @names = sort grep { $jobs->{$_}{state} eq $state } keys %$jobs;
+
+    return @names;
+}
+
+sub wait_count {
+    my ($master, $state, $n) = @_;
+
+    wait_for("$n jobs of $master->{instance} are $state", sub { in_state($master, $state) == $n });
+    return in_state($master, $state);
+}
+
+sub stop {
+    my (@masters) = @_;
+
+    for (@masters) {
+        $_->signal('INT');
+        is($_->wait_exit, 0, "$_->{instance} stopped, all is well");
+    }
+    return;
+}
+
+subtest 'a drained master holds nothing, and takes the jobs back on HUP' => sub {
+    my $box = Graceful::Test->new;
+    my $actors = actors($box, qw(a b));
+    my $master = start($box, 'web-1', $actors);
+
+    wait_count($master, 'running', 2);
+    $master->signal('WINCH');
+    wait_count($master, 'parked', 2);
+    wait_for('drained', sub { $master->status->{drained} });
+    ok($master->status->{draining}, 'and the status says so');
+    is($actors->{$_}->count(qr/^dumped 1/), 1, "$_ dumped") for qw(a b);
+    is_deeply([$master->descendants], [], 'no process is left');
+    my $second = start($box, 'web-2', $actors);
+    wait_count($second, 'running', 2);
+    is($actors->{a}->wait_start(2)->{count}, 1, 'another one went on from there');
+    $master->signal('HUP');
+    wait_count($master, 'standby', 2);
+    ok(!exists $master->status->{draining}, 'the drain is over');
+    stop($second);
+    wait_count($master, 'running', 2);
+    stop($master);
+    is($actors->{$_}->count(qr/^overlap/), 0, "no two of $_ at a time") for qw(a b);
+};
+
+subtest 'a broken file does not end a drain' => sub {
+    my $box = Graceful::Test->new;
+    my $master = start($box, 'web-1', actors($box, 'a'));
+
+    wait_count($master, 'running', 1);
+    $master->signal('WINCH');
+    wait_count($master, 'parked', 1);
+    spew($box->path('web-1.json'), '{');
+    $master->signal('HUP');
+    $master->wait_log(qr/nothing was changed/);
+    wait_for('the refusal', sub { ($master->status->{config} // {})->{result} });
+    ok($master->status->{drained}, 'drained as before');
+    stop($master);
+};
+
+subtest 'a stop while a drain dumps' => sub {
+    my $box = Graceful::Test->new;
+    my $actors = actors($box, 'a');
+    my $gate = $box->path('gate');
+    my $master = start($box, 'web-1', $actors, {}, ["hold=$gate"]);
+
+    wait_count($master, 'running', 1);
+    $master->signal('WINCH');
+    $actors->{a}->wait_for_line(qr/^INT/);
+    ok(!$master->status->{drained}, 'not drained yet');
+    $master->signal('INT');
+    wait_for('the stop', sub { $master->status->{stopping} });
+    $master->signal('WINCH');
+    $master->wait_log(qr/SIGWINCH from pid \d+: stopping already/);
+    spew($gate, '');
+    is($master->wait_exit, 0, 'stopped, all is well');
+    is($actors->{a}->count(qr/^INT/), 1, 'told once');
+};
+
+subtest 'TTOU: one job fewer is held, and handed over; TTIN: one more' => sub {
+    my $box = Graceful::Test->new;
+    my $actors = actors($box, qw(a b c));
+    my $master = start($box, 'web-1', $actors);
+
+    wait_count($master, 'running', 3);
+    $master->signal('TTOU');
+    my ($given) = wait_count($master, 'parked', 1);
+    is($master->status->{max_jobs}, 2, 'the status has the limit');
+    is($actors->{$given}->count(qr/^dumped 1/), 1, 'the job dumped');
+    is(scalar(in_state($master, 'running')), 2, 'the others run on');
+    # One that may hold just this one finds it, as it gives up what it waits for in vain.
+    my $second = start($box, 'web-2', $actors, { max_jobs => 1 });
+    is_deeply([wait_count($second, 'running', 1)], [$given], 'another master takes it');
+    $master->signal('TTIN');
+    wait_count($master, 'standby', 1);
+    ok(!exists $master->status->{max_jobs}, 'no limit any more');
+    stop($second);
+    wait_count($master, 'running', 3);
+    stop($master);
+    is($actors->{$_}->count(qr/^overlap/), 0, "no two of $_ at a time") for sort keys %$actors;
+};
+
+subtest 'max_jobs: two masters that may hold two each share four jobs' => sub {
+    my $box = Graceful::Test->new;
+    my $actors = actors($box, qw(a b c d));
+    my @masters = map { start($box, $_, $actors, { max_jobs => 2 }) } qw(web-1 web-2);
+
+    for my $master (@masters) {
+        wait_count($master, 'running', 2);
+        is(scalar(in_state($master, 'parked')), 2, 'the others are parked');
+    }
+    stop(@masters);
+    is($actors->{$_}->count(qr/^overlap/), 0, "no two of $_ at a time") for sort keys %$actors;
+};
+
+done_testing();
