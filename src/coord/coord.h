@@ -84,7 +84,8 @@ void coord_acquire(struct coord *c);
 /*
  * Instead of coord_acquire(), for a rescue worker: takes over the lock that a dead worker of this
  * master held under this epoch, through the anchor or the lease that it reported (coord_lease()).
- * Answers: granted() with the same epoch, or failed() when it cannot be the owner's any more.
+ * Answers: granted() with the same epoch; lost() when it certainly is not held under that epoch any
+ * more; or failed() when that cannot be found out.
  */
 void coord_adopt(struct coord *c, uint64_t lease, uint64_t epoch);
 /*

@@ -181,7 +181,11 @@ static void on_adopted(void *ctx, const struct etcd_answer *answer)
 		hold(k, ttl);
 		return;
 	}
-	if (ttl == 0 && k->doubtful)
+	if (ttl == 0 && !k->doubtful) {
+		k->hooks->lost(k->ctx, &e);
+		return;
+	}
+	if (ttl == 0)
 		keeper_drop(k);
 	k->hooks->refused(k->ctx, &e);
 }

@@ -30,7 +30,8 @@ struct keeper_hooks {
 	void (*renewed)(void *ctx);
 	/* A renewal has failed; the next ones may not. Once until renewed() or lost(). */
 	void (*wavering)(void *ctx, const struct err *e);
-	/* Once: it runs out, or etcd says that it is gone. It is not renewed any more. */
+	/* Once: it runs out, or etcd says that it is gone. It is not renewed any more. Also
+	 * instead of refused(), when what is to be adopted is gone. */
 	void (*lost)(void *ctx, const struct err *e);
 };
 

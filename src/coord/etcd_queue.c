@@ -159,11 +159,13 @@ static void own_place_lost(struct etcd *t)
 {
 	struct err e;
 
-	if (t->adopting)
+	if (t->adopting) {
 		err_set(&e, "%s: this master does not hold epoch %ju any more", t->view.own_key,
 		    (uintmax_t)t->epoch);
-	else
-		err_set(&e, "%s is gone: its lease ended, or somebody deleted it", t->view.own_key);
+		etcd_adoption_lost(t, &e);
+		return;
+	}
+	err_set(&e, "%s is gone: its lease ended, or somebody deleted it", t->view.own_key);
 	etcd_fail(t, &e);
 }
 

@@ -212,6 +212,15 @@ static void answer_waiting(struct local *l)
 		answer_failed(l);
 }
 
+/* Of an adoption. */
+static void answer_gone(struct local *l)
+{
+	struct err e = l->tenure.err;
+
+	l->phase = PHASE_GONE;
+	l->base.hooks.lost(l->base.ctx, clock_now(), &e);
+}
+
 static void done_step(void *arg)
 {
 	struct local *l = arg;
@@ -222,6 +231,7 @@ static void done_step(void *arg)
 	switch (l->step) {
 	case TENURE_FIRST: answer_granted(l); break;
 	case TENURE_BEHIND: answer_waiting(l); break;
+	case TENURE_GONE: answer_gone(l); break;
 	case TENURE_FAILED: answer_failed(l); break;
 	case TENURE_LEFT: break;
 	}

@@ -310,11 +310,13 @@ enum tenure_step tenure_adopt(struct tenure *t)
 	rc = holds_first_place(t, probe);
 	if (rc == 1)
 		step = become_owner(t);
-	else if (rc == 0)
+	else if (rc < 0)
+		queue_failed(t);
+	else {
 		err_set(&t->err, "%s: this master does not hold epoch %ju any more", t->dir.lock,
 		    (uintmax_t)t->place);
-	else
-		queue_failed(t);
+		step = TENURE_GONE;
+	}
 	close(probe);
 	return step;
 }

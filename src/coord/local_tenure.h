@@ -21,6 +21,7 @@ enum tenure_step {
 	TENURE_FIRST,  /* the job is ours; the record is in t->record if t->has_record */
 	TENURE_BEHIND, /* t->holder owns it: tenure_wait() is next */
 	TENURE_LEFT,   /* tenure_give_up() or tenure_abandon() was called meanwhile */
+	TENURE_GONE,   /* of tenure_adopt(): it certainly is not ours any more; t->err says why */
 	TENURE_FAILED, /* t->err says why */
 };
 

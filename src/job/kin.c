@@ -31,6 +31,37 @@ int kin_adopt_orphans(struct err *e)
 	return 0;
 }
 
+/* As waitpid() would have it. */
+static int status_of(const siginfo_t *info)
+{
+	if (info->si_code == CLD_EXITED)
+		return W_EXITCODE(info->si_status & 0xff, 0);
+	return info->si_code == CLD_DUMPED ? info->si_status | WCOREFLAG : info->si_status;
+}
+
+enum kin_reap kin_look(pid_t *pid, int *status)
+{
+	siginfo_t info = { 0 };
+	int rc;
+
+	do {
+		rc = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT);
+	} while (rc != 0 && errno == EINTR);
+	if (rc != 0)
+		return KIN_NONE;
+	if (info.si_pid == 0)
+		return KIN_BUSY;
+	*pid = info.si_pid;
+	*status = status_of(&info);
+	return KIN_REAPED;
+}
+
+void kin_bury(pid_t pid)
+{
+	while (waitpid(pid, NULL, WNOHANG) < 0 && errno == EINTR)
+		;
+}
+
 enum kin_reap kin_reap(pid_t *pid, int *status)
 {
 	pid_t got;

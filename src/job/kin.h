@@ -33,6 +33,13 @@ enum kin_reap {
 enum kin_reap kin_reap(pid_t *pid, int *status);
 
 /*
+ * The same in two steps, so that how a child ended can be passed on in between: as long as it is
+ * not buried, whoever inherits it when this process dies hears the same.
+ */
+enum kin_reap kin_look(pid_t *pid, int *status);
+void kin_bury(pid_t pid);
+
+/*
  * Calls each(pid, ctx) for every child of this process, zombies included. Complete as long as this
  * process has one thread that forks and reaps (a zombie stays listed until it is reaped, and an
  * orphan is appended before its parent's end is reported). -1: the list cannot be read.

@@ -23,18 +23,26 @@ void life_init(struct life *l, const struct life_conf *conf, struct backoff *b)
 	disarm(l);
 }
 
-void life_init_rescue(
-    struct life *l, const struct life_conf *conf, struct backoff *b, bool placed, bool clean)
+void life_init_rescue(struct life *l, const struct life_conf *conf, struct backoff *b,
+    const struct life_rescue *rescue)
 {
 	life_init(l, conf, b);
 	l->rescue = true;
-	l->ran = placed;
-	l->clean = clean;
+	l->ran = rescue->placed;
+	l->settled = rescue->settled;
+	l->clean = rescue->clean;
 }
 
 bool life_is_placed(const struct life *l)
 {
 	return l->placed || l->ran;
+}
+
+bool life_settles(const struct life *l)
+{
+	if (l->state != LIFE_RELEASING || l->lost)
+		return false;
+	return l->step == LIFE_STEP_COMMIT ? l->clean : l->dump != LIFE_DUMP_UNCLEAN;
 }
 
 /* Steps that several transitions share */
@@ -190,6 +198,15 @@ static unsigned standby_granted(struct life *l, msec is_done, msec now)
 	}
 	l->state = LIFE_RESTORING;
 	return LIFE_RESTORE;
+}
+
+/* Of a rescue that came too late: the dead worker had released the lock, or its lease has ended. */
+static unsigned standby_lost(struct life *l, msec arg, msec now)
+{
+	if (!l->settled)
+		return any_lost_now(l, arg, now);
+	l->dump = l->ran ? LIFE_DUMP_CLEAN : LIFE_DUMP_NONE;
+	return leave(l);
 }
 
 static unsigned standby_refused(struct life *l, msec arg, msec now)
@@ -679,7 +696,7 @@ static transition *const transitions[][LIFE_EV_TICK + 1] = {
 		[LIFE_EV_STOP] = standby_stop,
 		[LIFE_EV_HURRY] = standby_hurry,
 		[LIFE_EV_KILL] = standby_kill,
-		[LIFE_EV_LOST] = any_lost_now,
+		[LIFE_EV_LOST] = standby_lost,
 		[LIFE_EV_TICK] = standby_tick,
 	},
 	[LIFE_RESTORING] = {

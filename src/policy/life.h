@@ -100,7 +100,8 @@ struct life {
 	const struct life_conf *conf;
 	struct backoff *backoff;
 	enum life_state state;
-	bool rescue; /* adopted a dead worker's lock: commits what is there, releases, goes */
+	bool rescue;  /* adopts a dead worker's lock: commits what is there, releases, goes */
+	bool settled; /* of a rescue */
 	bool owner;
 	bool placed; /* the state is in place: a restart needs no restore */
 	bool stopping;
@@ -124,15 +125,24 @@ struct life {
 
 /* b and conf must outlive l. */
 void life_init(struct life *l, const struct life_conf *conf, struct backoff *b);
-/* placed: what the dead worker last said of life_is_placed(). clean: the job was seen to exit with
- * status 0. */
-void life_init_rescue(
-    struct life *l, const struct life_conf *conf, struct backoff *b, bool placed, bool clean);
+
+/* What is known of the dead worker's tenure. */
+struct life_rescue {
+	bool placed;  /* what it last said of life_is_placed() */
+	bool settled; /* likewise, of life_settles() */
+	bool clean;   /* the job was seen to exit with status 0 */
+};
+void life_init_rescue(struct life *l, const struct life_conf *conf, struct backoff *b,
+    const struct life_rescue *rescue);
 
 /* Whether the file in the state's place is of this tenure: restored in it, or by a job that ran in
  * it. Before that it is what an earlier tenure left, older than the record, and must never be
  * committed. */
 bool life_is_placed(const struct life *l);
+
+/* Whether the lock goes together with all that is to be done: should it be found gone after this
+ * worker's death, before it could end by itself, then nothing was lost. */
+bool life_settles(const struct life *l);
 
 /* What happened -> what to do. Events that make no sense in a state (late answers) are ignored. */
 unsigned life_event(struct life *l, enum life_event ev, msec arg, msec now);

@@ -106,8 +106,11 @@ pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
 		.known_seq = p->known_seq,
 		.stale_lease = left_in_queue(p),
 		.rescue = rescue,
-		.rescue_placed = p->held_placed,
-		.rescue_clean = p->orphan_clean || p->held_ended_well,
+		.left = {
+			.placed = p->held_placed,
+			.settled = p->held_settles,
+			.clean = p->orphan_clean || p->held_ended_well,
+		},
 		.rescue_lease = p->held_lease,
 		.rescue_epoch = p->held_epoch,
 	};
@@ -147,6 +150,7 @@ static void take_report(struct post *p, const struct report *r)
 		p->held_epoch = r->epoch;
 		p->held_lease = r->lease;
 		p->held_placed = r->placed;
+		p->held_settles = r->settles;
 		p->held_ended_well = r->ended_well;
 	}
 	if (r->seq > p->known_seq)

@@ -43,6 +43,7 @@ static void fill_report(struct worker *w)
 	r->owner = l->owner;
 	r->ended_well = l->owner && l->clean && (l->exited || l->rescue);
 	r->placed = life_is_placed(l);
+	r->settles = l->owner && life_settles(l);
 	r->job_pid = w->job_pid;
 	r->lease = w->coord != NULL ? coord_lease(w->coord) : 0;
 	r->lease_ms = l->owner && until != MSEC_NEVER ? until - clock_now() : -1;
@@ -339,8 +340,11 @@ static void on_lost(void *ctx, msec until, const struct err *e)
 	struct worker *w = ctx;
 	msec left = until - clock_now();
 
-	log_error("the lock is lost, the job must be gone in %" PRId64 "ms: %s",
-	    left > 0 ? left : 0, e->text);
+	if (w->setup->rescue && w->life.settled)
+		log_info("the dead worker had released the lock: %s", e->text);
+	else
+		log_error("the lock is lost, the job must be gone in %" PRId64 "ms: %s",
+		    left > 0 ? left : 0, e->text);
 	worker_tell(w, LIFE_EV_LOST, left);
 	worker_state_announced(w);
 }
@@ -454,8 +458,7 @@ static void open_policies(struct worker *w)
 	    &w->backoff, j->restart_min, j->restart_max, j->failure_window, j->max_failures, seed);
 	pacer_init(&w->pacer, j->checkpoint, j->checkpoint_signal != 0);
 	if (w->setup->rescue)
-		life_init_rescue(&w->life, &w->life_conf, &w->backoff, w->setup->rescue_placed,
-		    w->setup->rescue_clean);
+		life_init_rescue(&w->life, &w->life_conf, &w->backoff, &w->setup->left);
 	else
 		life_init(&w->life, &w->life_conf, &w->backoff);
 	w->kill_again_at = MSEC_NEVER;

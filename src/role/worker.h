@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 
 #include "conf/conf.h"
+#include "policy/life.h"
 
 #define WORKER_HURRY (SIGRTMIN + 0)
 #define WORKER_LOG (SIGRTMIN + 1)
@@ -38,8 +39,7 @@ struct worker_setup {
 	uint64_t stale_lease; /* that a worker left which died in the queue, 0: none */
 	/* A rescue worker finishes what a dead one held. */
 	bool rescue;
-	bool rescue_placed; /* the state file is of the dead one's tenure */
-	bool rescue_clean;  /* the job was seen to exit with status 0 */
+	struct life_rescue left;
 	uint64_t rescue_lease, rescue_epoch;
 };
 

@@ -310,11 +310,14 @@ void worker_job_reap(struct worker *w)
 	int status;
 	pid_t pid;
 
-	while ((rc = kin_reap(&pid, &status)) == KIN_REAPED) {
+	while ((rc = kin_look(&pid, &status)) == KIN_REAPED) {
 		if (pid == w->job_pid)
 			main_ended(w, status);
 		else
 			log_debug("a process that the job left behind is gone pid=%d", (int)pid);
+		/* After the report: should this process die in between, the master reaps it, and
+		 * sees how it ended. */
+		kin_bury(pid);
 		if (w->killing)
 			worker_job_kill(w); /* its children are ours now */
 	}

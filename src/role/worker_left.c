@@ -26,7 +26,9 @@ static int write_note(const struct worker *w, const struct left *left, struct er
 
 void worker_left_keep(const struct worker *w)
 {
-	struct left left = { .epoch = w->epoch, .clean = w->life.clean };
+	/* A rescue may have lost it before it was granted. */
+	struct left left = { .epoch = w->setup->rescue ? w->setup->rescue_epoch : w->epoch,
+		.clean = w->life.clean };
 	struct err e;
 
 	if (!w->life.lost || !w->life.ran || !worker_state_unsaved(w, &left.id))

@@ -20,8 +20,10 @@ my %limits = (stop_timeout => '30s', hurry_timeout => '10s', checkpoint => '100m
 
 # What leads to the point. The job runs already, except in "start".
 my %ways = (
+    'checkpoint' => sub { kill('USR1', $_[1]) },
     'hand over' => sub { kill('INT', worker_of($_[0])) },
     'kill worker' => sub { kill('KILL', worker_of($_[0])) },
+    'kill job' => sub { kill('KILL', $_[1]) },
     'stop' => sub { $_[0]->signal('INT') },
 );
 
@@ -34,18 +36,26 @@ my @table = (
     ['worker.in_restore=kill', 'start', 'none 0', 0],
     ['worker.after_restore=kill', 'start', 'none 0', 0],
     ['worker.before_spawn=kill', 'start', 'none 0', 0],
+    ['worker.in_upload=kill', 'checkpoint', 'clean 1', 0],
+    ['worker.after_upload=kill', 'checkpoint', 'clean 1', 0],
+    ['worker.before_commit=kill', 'checkpoint', 'clean 1', 0],
+    ['worker.after_commit=kill', 'checkpoint', 'clean 1', 0],
     ['worker.after_stop_signal=kill', 'hand over', 'clean 1', 0],
+    ['worker.after_job_end=kill', 'hand over', 'clean 1', 0],
     ['worker.before_dump_backup=kill', 'hand over', 'clean 1', 0],
     ['worker.before_final_commit=kill', 'hand over', 'clean 1', 0],
     ['worker.after_release_before_ack=kill', 'hand over', 'clean 1', 0],
     ['worker.after_ack=kill', 'hand over', 'clean 1', 0],
     ['worker.after_stop_signal=kill', 'stop', 'clean 1', 0],
+    ['worker.after_job_end=kill', 'stop', 'clean 1', 0],
     ['worker.in_upload=kill', 'stop', 'clean 1', 0],
     ['worker.before_final_commit=kill', 'stop', 'clean 1', 0],
+    ['worker.after_release_before_ack=kill', 'stop', 'clean 1', 0],
     ['worker.after_ack=kill', 'stop', 'clean 1', 0],
     ['rescue.before_adopt=kill', 'kill worker', 'clean 1', 0],
     ['rescue.after_grant=kill', 'kill worker', 'clean 1', 0],
     ['rescue.before_final_commit=kill', 'kill worker', 'clean 1', 0],
+    ['rescue.after_release_before_ack=kill', 'kill worker', 'clean 1', 0],
     ['rescue.after_ack=kill', 'kill worker', 'clean 1', 0],
     ['master.before_fork=kill', 'start', 'none 0', 137],
     ['master.after_fork=kill', 'start', 'none 0', 137],
@@ -55,6 +65,7 @@ my @table = (
 );
 
 my $etcd = Graceful::Etcd->installed ? Graceful::Etcd->start : undef;
+my $pattern = $ENV{ONLY} // '';
 my %coordinators = (local => undef, etcd => $etcd && $etcd->coordinator(ttl => '300s'));
 
 sub worker_of { return $_[0]->job('orders')->{worker_pid} }
@@ -104,7 +115,7 @@ sub check_row {
         $before = $actor->count(qr/^start/);
         $next = $box->start(conf_of($box, $actor, 'web-2', $coordinators{$kind}));
         $next->wait_log(qr/waits for the lock/);
-        $ways{$way}->($first);
+        $ways{$way}->($first, $actor->wait_start->{pid});
         $first->wait_log(qr/^fault: \Q$point\E: $action/m);
     }
     is($first->wait_exit, $status, 'the master ended with it') if $status == 137;
@@ -119,11 +130,14 @@ sub check_row {
     account($actor);
 }
 
+# ONLY: a pattern for those to play.
 for my $row (@table) {
     my ($fault, $way, $told, $status, $only) = @{$row};
 
     for my $kind (grep { !$only || $only eq $_ } qw(local etcd)) {
-        subtest "$kind: $fault in: $way" => sub {
+        my $name = "$kind: $fault in: $way";
+        next if $name !~ /$pattern/;
+        subtest $name => sub {
             plan(skip_all => 'etcd is not installed') if $kind eq 'etcd' && !$etcd;
             eval { check_row($kind, $fault, $way, $told, $status); 1 } or fail($@);
         };

@@ -883,12 +883,12 @@ static void adopted(void **state)
 
 	a = wake(0, 15000, direct);
 	coord_adopt(a->coord, lease, epoch);
-	WAIT_FOR(a->failed == 1);
+	WAIT_FOR(a->lost == 1);
 	dismiss(a);
 	/* A lease that lives does not make it the owner: the epoch must be its key's. */
 	a = wake(0, 15000, direct);
 	coord_adopt(a->coord, coord_lease(b->coord), epoch);
-	WAIT_FOR(a->failed == 1);
+	WAIT_FOR(a->lost == 1);
 	assert_non_null(strstr(a->text, "does not hold epoch"));
 	farewell(a);
 	commit(b, 3, true);

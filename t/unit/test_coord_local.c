@@ -759,12 +759,12 @@ static void rescue_adopts_commits_and_hands_over(void **state)
 	leave(&b);
 }
 
-static void adopt_is_refused(int anchor, uint64_t epoch, const char *why)
+static void adopt_says(enum report_kind kind, int anchor, uint64_t epoch, const char *why)
 {
 	struct actor r = rescue(anchor);
 
 	order(&r, ADOPT, epoch);
-	assert_contains(expect(&r, FAILED).text, why);
+	assert_contains(expect(&r, kind).text, why);
 	reap(&r, false);
 }
 
@@ -776,10 +776,10 @@ static void adopt_refuses_a_lock_that_is_not_held(void **state)
 	own(&a, 1);
 	release(&a);
 	reap(&a, false);
-	adopt_is_refused(a.anchor, 1, "does not hold epoch 1 any more");
+	adopt_says(LOST, a.anchor, 1, "does not hold epoch 1 any more");
 	assert_false(place_is_taken(1));
-	adopt_is_refused(a.anchor, 0, "does not hold");
-	adopt_is_refused(a.anchor, UINT64_MAX, "does not hold");
+	adopt_says(LOST, a.anchor, 0, "does not hold");
+	adopt_says(LOST, a.anchor, UINT64_MAX, "does not hold");
 	close(a.anchor);
 }
 
@@ -792,9 +792,9 @@ static void adopt_refuses_the_lock_of_another_master(void **state)
 	own(&a, 1);
 	queue_up(&b);
 	murder(&b);
-	adopt_is_refused(b.anchor, 1, "does not hold epoch 1 any more");
+	adopt_says(LOST, b.anchor, 1, "does not hold epoch 1 any more");
 	/* b's own place is held, but it is not the first. */
-	adopt_is_refused(b.anchor, 2, "does not hold epoch 2 any more");
+	adopt_says(LOST, b.anchor, 2, "does not hold epoch 2 any more");
 	close(b.anchor);
 	commit(&a, 1, true, COORD_OK);
 	leave(&a);
@@ -809,10 +809,10 @@ static void failed_adopt_keeps_the_lock(void **state)
 	own(&a, 1);
 	murder(&a);
 	put_record(2, 1);
-	adopt_is_refused(a.anchor, 1, "newer owner");
+	adopt_says(FAILED, a.anchor, 1, "newer owner");
 	assert_true(place_is_taken(1));
 	put_file("state", "{");
-	adopt_is_refused(a.anchor, 1, "put a good copy back");
+	adopt_says(FAILED, a.anchor, 1, "put a good copy back");
 	assert_true(place_is_taken(1));
 	close(a.anchor);
 }

@@ -44,6 +44,12 @@ static void on_renewed(void *ctx)
 	(void)ctx;
 }
 
+static void on_wavering(void *ctx, const struct err *e)
+{
+	(void)ctx;
+	(void)e;
+}
+
 static void on_lost(void *ctx, const struct err *e)
 {
 	(void)ctx;
@@ -57,7 +63,13 @@ static void on_parted(void *ctx, const struct err *e)
 	parted++;
 }
 
-static const struct keeper_hooks hooks = { on_ready, on_refused, on_renewed, on_lost };
+static const struct keeper_hooks hooks = {
+	.ready = on_ready,
+	.refused = on_refused,
+	.renewed = on_renewed,
+	.wavering = on_wavering,
+	.lost = on_lost,
+};
 
 static uint64_t id_of(const char *body)
 {

@@ -62,8 +62,10 @@ static void open_script(struct script *s, const struct life_conf *conf)
 
 static void open_rescue(struct script *s, const struct life_conf *conf, bool placed, bool clean)
 {
+	const struct life_rescue left = { .placed = placed, .clean = clean };
+
 	open_script(s, conf);
-	life_init_rescue(&s->life, &s->conf, &s->backoff, placed, clean);
+	life_init_rescue(&s->life, &s->conf, &s->backoff, &left);
 }
 
 static void play_row(struct script *s, const struct row *r, size_t i)
@@ -1087,6 +1089,29 @@ static void a_rescue_that_comes_too_late_says_so(void **state)
 	assert_gone(&s, LIFE_DUMP_UNCLEAN);
 }
 
+/* The dead worker's last step was the one that releases the lock: gone means done. */
+static void a_rescue_believes_in_a_release_under_way(void **state)
+{
+	const struct life_rescue left = { .placed = true, .clean = true, .settled = true };
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_RUNNING, AT(10, STOP, 0, SIGNAL_STOP, DUMPING),
+	    AT(11, EXITED, 1, CLEAR, DUMPING));
+	assert_false(life_settles(&s.life));
+	PLAY(&s, AT(12, CLEARED, 0, COMMIT_RELEASE, RELEASING));
+	assert_true(life_settles(&s.life));
+	PLAY(&s, AT(13, SAVE_FAILED, 1, MARK_RELEASE, RELEASING));
+	assert_false(life_settles(&s.life));
+
+	open_script(&s, &usual);
+	life_init_rescue(&s.life, &s.conf, &s.backoff, &left);
+	PLAY(&s, TO_STANDBY, AT(2, LOST, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_CLEAN);
+	assert_false(s.life.left);
+}
+
 /* The coordinator cannot be used */
 
 static void asks_a_refusing_coordinator_again_and_again(void **state)
@@ -1178,6 +1203,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_state_is_placed_from_its_restore_on),
 	cmocka_unit_test(a_stop_does_not_keep_a_rescue_from_its_work),
 	cmocka_unit_test(a_rescue_that_comes_too_late_says_so),
+	cmocka_unit_test(a_rescue_believes_in_a_release_under_way),
 	cmocka_unit_test(asks_a_refusing_coordinator_again_and_again),
 	cmocka_unit_test(names_its_states),
 };
