@@ -34,7 +34,7 @@ struct cli_command {
 	int min_operands;
 	int max_operands;
 	int (*run)(const struct cli_command *cmd, const struct cli_args *args);
-	int signal;        /* cmd_signal() only: what it sends */
+	int signal;        /* cmd_signal() and cmd_reload(): what it sends */
 	const char *brief; /* one line for the list */
 	const char *text;  /* the long help */
 };
@@ -81,6 +81,10 @@ int cmd_run(const struct cli_command *cmd, const struct cli_args *args);
 int cmd_check(const struct cli_command *cmd, const struct cli_args *args);
 int cmd_status(const struct cli_command *cmd, const struct cli_args *args);
 int cmd_stop(const struct cli_command *cmd, const struct cli_args *args);
+/* Sends cmd->signal, a HUP, and tells what came of it. */
+int cmd_reload(const struct cli_command *cmd, const struct cli_args *args);
+int cmd_drain(const struct cli_command *cmd, const struct cli_args *args);
+int cmd_log_reopen(const struct cli_command *cmd, const struct cli_args *args);
 /* Sends cmd->signal to the master or, with an operand, to that job's worker. */
 int cmd_signal(const struct cli_command *cmd, const struct cli_args *args);
 

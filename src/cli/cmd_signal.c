@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "cli/find.h"
 #include "cli/statusview.h"
+#include "role/master.h"
 
 static int signal_master(const struct cli_command *cmd, const struct master *m)
 {
@@ -53,4 +54,13 @@ int cmd_signal(const struct cli_command *cmd, const struct cli_args *args)
 	}
 	find_close(&m);
 	return status;
+}
+
+/* Not in the table of commands: the number of a real-time signal is no constant. */
+int cmd_log_reopen(const struct cli_command *cmd, const struct cli_args *args)
+{
+	struct cli_command with_signal = *cmd;
+
+	with_signal.signal = MASTER_LOG_REOPEN;
+	return cmd_signal(&with_signal, args);
 }

@@ -55,6 +55,37 @@ static const char handoff_text[] =
     "\n"
     "Exit status: 0 asked; 1 no master runs, or the job is not held here.\n";
 
+static const char reload_text[] =
+    "Has the master read its configuration again and start, stop and restart just\n"
+    "the jobs that changed, and waits until it says what came of that; not for the\n"
+    "jobs, which `graceful status` shows. A configuration with any mistake changes\n"
+    "nothing, and neither does one with another instance, namespace, coordinator\n"
+    "type or path, run_dir or work_dir: for these the master has to be restarted.\n"
+    "Ends a drain, and opens the logs anew.\n"
+    "\n"
+    "Exit status: 0 applied; 78 refused, every mistake is on standard error; 1 no\n"
+    "master runs, it stops, or it does not answer.\n";
+
+static const char drain_text[] =
+    "The master hands over every job and takes none, but stays, until `graceful\n"
+    "resume` or `graceful reload`. Shows how the jobs dump and release, and waits\n"
+    "until nothing is held any more. Ctrl-C ends the waiting, not the drain.\n"
+    "\n"
+    "Exit status: 0 drained; 1 no master runs, or it stopped or resumed meanwhile.\n";
+
+static const char resume_text[] =
+    "Ends a drain. It is the same as `graceful reload`, so the configuration is\n"
+    "read again; if it is refused, the drain goes on.\n"
+    "\n"
+    "Exit status: 0 resumed; 78 the configuration was refused; 1 no master runs, it\n"
+    "stops, or it does not answer.\n";
+
+static const char log_reopen_text[] =
+    "Has the master and its workers open their log anew: syslog's socket, or the\n"
+    "terminal or pipe that standard error is. Does not wait for it.\n"
+    "\n"
+    "Exit status: 0 asked; 1 no master runs.\n";
+
 const struct cli_command cli_commands[] = {
 	{
 	    .name = "run",
@@ -90,6 +121,32 @@ const struct cli_command cli_commands[] = {
 	    .text = stop_text,
 	},
 	{
+	    .name = "reload",
+	    .operands = "",
+	    .options = OPT_FIND | OPT_NO_WAIT,
+	    .run = cmd_reload,
+	    .signal = SIGHUP,
+	    .brief = "read the configuration again, restart what changed",
+	    .text = reload_text,
+	},
+	{
+	    .name = "drain",
+	    .operands = "",
+	    .options = OPT_FIND | OPT_NO_WAIT,
+	    .run = cmd_drain,
+	    .brief = "hand over every job and take none, until resume",
+	    .text = drain_text,
+	},
+	{
+	    .name = "resume",
+	    .operands = "",
+	    .options = OPT_FIND | OPT_NO_WAIT,
+	    .run = cmd_reload,
+	    .signal = SIGHUP,
+	    .brief = "end a drain",
+	    .text = resume_text,
+	},
+	{
 	    .name = "checkpoint",
 	    .operands = "[JOB]",
 	    .max_operands = 1,
@@ -109,6 +166,14 @@ const struct cli_command cli_commands[] = {
 	    .signal = SIGINT,
 	    .brief = "hand one job over to the next machine",
 	    .text = handoff_text,
+	},
+	{
+	    .name = "log-reopen",
+	    .operands = "",
+	    .options = OPT_FIND,
+	    .run = cmd_log_reopen,
+	    .brief = "open the logs anew",
+	    .text = log_reopen_text,
 	},
 	{ 0 },
 };

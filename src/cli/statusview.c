@@ -23,6 +23,7 @@ static const struct known_state {
 	{ "dumping", PAINT_BUSY, true },
 	{ "releasing", PAINT_BUSY, true },
 	{ "backoff", PAINT_BAD, true },
+	{ "parked", PAINT_DIM, false },
 	{ "done", PAINT_DIM, false },
 	{ "stopped", PAINT_DIM, false },
 };
@@ -76,22 +77,41 @@ static int parse_jobs(json_t *jobs, struct statusview *v, struct err *e)
 	return 0;
 }
 
+static int parse_config(struct statusview *v, struct err *e)
+{
+	json_error_t why;
+	json_int_t began;
+
+	if (json_unpack_ex(
+		v->config, &why, 0, "{s:s, s:I}", "result", &v->result, "began_ms", &began) != 0)
+		return err_set(e, "config: %s", why.text);
+	v->result_of_ms = began;
+	return 0;
+}
+
 static int parse_root(struct statusview *v, struct err *e)
 {
-	json_int_t pid, since = -1, exit_status = -1;
-	int stopping = 0, hurry = 0;
+	json_int_t pid, since = -1, exit_status = -1, max_jobs = -1;
+	int stopping = 0, hurry = 0, draining = 0, drained = 0;
 	json_error_t why;
 	json_t *jobs;
 
-	if (json_unpack_ex(v->root, &why, 0, "{s:s, s:I, s:o, s?s, s?I, s?I, s?b, s?b}", "instance",
+	if (json_unpack_ex(v->root, &why, 0,
+		"{s:s, s:I, s:o, s?s, s?I, s?I, s?b, s?b, s?b, s?b, s?I, s?o}", "instance",
 		&v->instance, "pid", &pid, "jobs", &jobs, "version", &v->version, "since", &since,
-		"exit", &exit_status, "stopping", &stopping, "hurry", &hurry) != 0)
+		"exit", &exit_status, "stopping", &stopping, "hurry", &hurry, "draining", &draining,
+		"drained", &drained, "max_jobs", &max_jobs, "config", &v->config) != 0)
 		return err_set(e, "%s", why.text);
 	v->pid = pid;
 	v->since = since;
 	v->exit = exit_status;
 	v->stopping = stopping != 0;
 	v->hurry = hurry != 0;
+	v->draining = draining != 0;
+	v->drained = drained != 0;
+	v->max_jobs = max_jobs;
+	if (v->config != NULL && parse_config(v, e) != 0)
+		return -1;
 	return parse_jobs(jobs, v, e);
 }
 
@@ -193,7 +213,12 @@ static void print_header(const struct statusview *v, int64_t now, FILE *out)
 	}
 	if (v->stopping)
 		fputs(v->hurry ? "  STOPPING, HURRIED" : "  STOPPING", out);
+	else if (v->draining)
+		fputs(v->drained ? "  DRAINED" : "  DRAINING", out);
 	fputc('\n', out);
+	if (v->result != NULL && strcmp(v->result, "refused") == 0)
+		fputs("the last reload was refused; the log has the reasons, and graceful reload\n",
+		    out);
 }
 
 /* "3 jobs: 2 running, 1 standby" */
@@ -215,6 +240,8 @@ static void print_counts(const struct statusview *v, FILE *out)
 		    i < N_STATES ? known_states[i].name : "other");
 		before = ", ";
 	}
+	if (v->max_jobs >= 0)
+		fprintf(out, "; at most %lld at a time", (long long)v->max_jobs);
 	fputc('\n', out);
 }
 

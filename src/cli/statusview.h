@@ -43,6 +43,11 @@ struct statusview {
 	int64_t exit; /* the master's exit status: in its last file alone */
 	bool stopping;
 	bool hurry; /* stopping, and the jobs have been told to hurry */
+	bool draining, drained;
+	int64_t max_jobs;     /* -1: there is no limit */
+	json_t *config;       /* of the last reload; NULL: there was none */
+	const char *result;   /* of it: "applied" or "refused" */
+	int64_t result_of_ms; /* when it began, as clock_now() */
 	struct statusview_job *jobs;
 	size_t n_jobs;
 };

@@ -7,6 +7,8 @@
 #ifndef ROLE_MASTER_H
 #define ROLE_MASTER_H
 
+#include <signal.h>
+
 #include "conf/conf.h"
 
 struct master_options {

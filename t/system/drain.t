@@ -144,4 +144,30 @@ subtest 'max_jobs: two masters that may hold two each share four jobs' => sub {
     is($actors->{$_}->count(qr/^overlap/), 0, "no two of $_ at a time") for sort keys %$actors;
 };
 
+subtest 'graceful drain and resume' => sub {
+    my $box = Graceful::Test->new;
+    my $actors = actors($box, qw(a b));
+    my $gate = $box->path('gate');
+    my $master = start($box, 'web-1', $actors, {}, ["hold=$gate"]);
+    my @find = ('-c', $box->path('web-1.json'));
+
+    wait_count($master, 'running', 2);
+    my ($status, $out, $err) = $box->run($box->graceful, 'drain', '--no-wait', @find);
+    is("$status $out", '0 asked the master (pid ' . $master->pid . ") to drain\n", '--no-wait');
+    wait_for('the drain', sub { $master->status->{draining} });
+    ($status, $out) = $box->run($box->graceful, 'status', @find);
+    like($out, qr/  DRAINING$/m, 'status: draining');
+    spew($gate, '');
+    ($status, $out, $err) = $box->run($box->graceful, 'drain', @find);
+    is("$status $err", '0 ', 'waits until it is drained');
+    like($out, qr/^drained: pid \d+ holds no job, .*; graceful resume ends that$/m, 'and says so');
+    ($status, $out) = $box->run($box->graceful, 'status', @find);
+    like($out, qr/  DRAINED\n2 jobs: 2 parked$/m, 'status: drained');
+    ($status, $out, $err) = $box->run($box->graceful, 'resume', @find);
+    is("$status $err", '0 ', 'resumed');
+    like($out, qr/^reloaded: 2 unchanged.*\nthe drain has ended: this master takes jobs again$/m, 'and says so');
+    wait_count($master, 'running', 2);
+    stop($master);
+};
+
 done_testing();

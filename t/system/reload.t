@@ -208,4 +208,69 @@ subtest 'the log follows, also in workers that run' => sub {
     like($master->log_text, qr/debug +worker\[$before->{worker_pid}\]/, 'the worker tells more now');
 };
 
+subtest 'graceful reload' => sub {
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $other = Graceful::Actor->new($box, 'clicks');
+    my $gate = $box->path('gate');
+    my $master = start($box, { map { ($_ => { command => $actor->command("hold=$gate") }) } qw(a_kept changed removed) });
+    my @reload = ($box->graceful, 'reload', '-c', $box->path('web-1.json'));
+
+    my ($status, $out, $err) = $box->run(@reload);
+    is("$status $err", '0 ', 'unchanged');
+    is($out, "reloaded: 3 unchanged, 0 changed, 0 added, 0 removed\n", 'no table of nothing');
+    $box->config('web-1', {
+        a_kept => { command => $actor->command("hold=$gate") },
+        added => { command => $other->command },
+        changed => { command => $actor->command("hold=$gate"), nice => 1 },
+    });
+    ($status, $out, $err) = $box->run(@reload);
+    is("$status $err", '0 ', 'applied; it does not wait for the dumps');
+    like($out, qr/^changed +changed +dumps, and .*\nadded +added .*\nremoved +removed /m, 'a table of what changed');
+    like($out, qr/^reloaded: 1 unchanged, 1 changed, 1 added, 1 removed$/m, 'and the sum');
+
+    $box->config('web-1', {}, { instance => 'web-2' });
+    ($status, $out, $err) = $box->run($box->graceful, 'reload', '--run-dir', $box->path('run-web-1'));
+    is($status, 78, 'refused');
+    like($err, qr/web-1\.json: instance: cannot be changed .*\ngraceful: the master refused/, 'and why');
+    ($status, $out) = $box->run($box->graceful, 'status', '--run-dir', $box->path('run-web-1'));
+    like($out, qr/^the last reload was refused;/m, 'status tells of it');
+    spew($box->path('web-1.json'), '{');
+    ($status, $out, $err) = $box->run(@reload);
+    is($status, 78, 'a broken one leads to no master');
+    ($status, $out, $err) = $box->run($box->graceful, 'reload', '--no-wait', '--run-dir', $box->path('run-web-1'));
+    is("$status $out", "0 asked the master (pid " . $master->pid . ") to read its configuration\n", '--no-wait');
+    spew($gate, '');
+    is(stop($master), 0, 'stopped, all is well');
+    ($status, $out, $err) = $box->run($box->graceful, 'reload', '--run-dir', $box->path('run-web-1'));
+    is($status, 1, 'no master');
+    like($err, qr/no master runs here/, 'and so it says');
+};
+
+subtest 'graceful reload while the master stops' => sub {
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $gate = $box->path('gate');
+    my $master = start($box, { orders => { command => $actor->command("hold=$gate") } });
+
+    $master->signal('INT');
+    wait_for('the stop', sub { $master->status->{stopping} });
+    my ($status, $out, $err) = $box->run($box->graceful, 'reload', '-c', $box->path('web-1.json'));
+    is($status, 1, 'is told so');
+    like($err, qr/is stopping: it reloads nothing/, 'in words');
+    spew($gate, '');
+    is($master->wait_exit, 0, 'stopped, all is well');
+};
+
+subtest 'graceful log-reopen' => sub {
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $master = start($box, { orders => { command => $actor->command } });
+    my ($status, $out, $err) = $box->run($box->graceful, 'log-reopen', '-c', $box->path('web-1.json'));
+
+    is("$status $out", '0 log-reopen: sent SIGRTMIN+1 to the master (pid ' . $master->pid . ")\n", 'asked');
+    $master->wait_log(qr/the log was opened anew/);
+    is(stop($master), 0, 'stopped, all is well');
+};
+
 done_testing();

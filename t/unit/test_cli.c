@@ -243,6 +243,24 @@ static void test_status_last_word(void **state)
 	statusview_clear(&v);
 }
 
+static void test_status_of_what_is_held(void **state)
+{
+	struct statusview v;
+
+	(void)state;
+	parse("{\"instance\":\"a\",\"pid\":1,\"draining\":true,\"drained\":false,\"max_jobs\":2,"
+	      "\"config\":{\"result\":\"refused\",\"began_ms\":77},"
+	      "\"jobs\":{\"j\":{\"state\":\"parked\"}}}",
+	    &v);
+	assert_true(v.draining);
+	assert_false(v.drained);
+	assert_int_equal(v.max_jobs, 2);
+	assert_string_equal(v.result, "refused");
+	assert_int_equal(v.result_of_ms, 77);
+	assert_false(statusview_job_held(&v.jobs[0]));
+	statusview_clear(&v);
+}
+
 static void test_status_refused(void **state)
 {
 	static const char *const bad[] = {
@@ -254,6 +272,9 @@ static void test_status_refused(void **state)
 		"{\"instance\":\"a\",\"pid\":1,\"jobs\":[]}",
 		"{\"instance\":\"a\",\"pid\":\"1\",\"jobs\":{}}",
 		"{\"instance\":7,\"pid\":1,\"jobs\":{}}",
+		"{\"instance\":\"a\",\"pid\":1,\"jobs\":{},\"config\":7}",
+		"{\"instance\":\"a\",\"pid\":1,\"jobs\":{},\"config\":{\"result\":\"applied\"}}",
+		"{\"instance\":\"a\",\"pid\":1,\"jobs\":{},\"max_jobs\":\"2\"}",
 		"{\"instance\":\"a\",\"pid\":1,\"stopping\":1,\"jobs\":{}}",
 		"{\"instance\":\"a\",\"pid\":1,\"jobs\":{\"j\":{}}}",
 		"{\"instance\":\"a\",\"pid\":1,\"jobs\":{\"j\":7}}",
@@ -379,6 +400,7 @@ int main(void)
 		cmocka_unit_test(test_table_grows),
 		cmocka_unit_test(test_status_fields),
 		cmocka_unit_test(test_status_last_word),
+		cmocka_unit_test(test_status_of_what_is_held),
 		cmocka_unit_test(test_status_refused),
 		cmocka_unit_test(test_status_shown),
 		cmocka_unit_test(test_status_header),

@@ -1,0 +1,81 @@
+#include <signal.h>
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "cli/progress.h"
+#include "conf/units.h"
+
+#define CONFIRM 3000 /* msec for the master to say that the signal arrived */
+
+static bool has_begun(const struct statusview *v, int64_t unused)
+{
+	(void)unused;
+	return v->draining || v->stopping;
+}
+
+/* Or will never be. */
+static bool is_over(const struct statusview *v, int64_t unused)
+{
+	(void)unused;
+	return v->drained || !v->draining || v->stopping;
+}
+
+static int conclude(struct progress *p)
+{
+	char took[UNITS_MAX];
+
+	progress_end_show(p, took);
+	if (p->view.stopping)
+		return cli_fail(EXIT_CANNOT,
+		    "the master (pid %d) is stopping, which hands every job over, too",
+		    p->master.pid);
+	if (!p->view.drained)
+		return cli_fail(EXIT_CANNOT,
+		    "somebody had the master (pid %d) resume before it was drained", p->master.pid);
+	printf(
+	    "drained: pid %d holds no job, %s; graceful resume ends that\n", p->master.pid, took);
+	return EXIT_OK;
+}
+
+static int wait_drained(struct progress *p)
+{
+	msec soon = msec_add(clock_now(), CONFIRM);
+	enum progress_end end = progress_wait(p, has_begun, 0, soon);
+
+	if (end == PROGRESS_DONE)
+		end = progress_wait(p, is_over, 0, MSEC_NEVER);
+	if (end == PROGRESS_DONE)
+		return conclude(p);
+	progress_end_show(p, (char[UNITS_MAX]){ 0 });
+	if (end == PROGRESS_GONE)
+		return cli_fail(
+		    EXIT_CANNOT, "the master (pid %d) ended meanwhile; see its log", p->master.pid);
+	return cli_fail(EXIT_CANNOT,
+	    "the master (pid %d) was asked, but does not say that it drains; see its log",
+	    p->master.pid);
+}
+
+static int drain(struct progress *p, const struct cli_args *args)
+{
+	struct err e;
+
+	if (find_signal_master(&p->master, SIGWINCH, &e) != 0)
+		return cli_fail(EXIT_CANNOT, "%s", e.text);
+	if (!args->no_wait)
+		return wait_drained(p);
+	printf("asked the master (pid %d) to drain\n", p->master.pid);
+	return EXIT_OK;
+}
+
+int cmd_drain(const struct cli_command *cmd, const struct cli_args *args)
+{
+	struct progress p;
+	int status = progress_open(&p, args, "draining");
+
+	(void)cmd;
+	if (status != EXIT_OK)
+		return status;
+	status = drain(&p, args);
+	progress_close(&p);
+	return status;
+}

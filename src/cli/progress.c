@@ -1,0 +1,178 @@
+#include "cli/progress.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/follow.h"
+#include "cli/table.h"
+#include "conf/units.h"
+
+#define REDRAW 1000 /* msec between two drawings of what only ages */
+
+/* What a state means to somebody who waits for the end of it; NULL: nothing worth a line. */
+static const char *progress_text(const struct statusview_job *job)
+{
+	if (strcmp(job->state, "stopped") == 0 || strcmp(job->state, "parked") == 0)
+		return job->clean == 0 ? "released, but the last dump is not clean" : "released";
+	if (strcmp(job->state, "dumping") == 0 || strcmp(job->state, "releasing") == 0)
+		return job->state;
+	return NULL;
+}
+
+static void tell_changes(const struct statusview *before, const struct statusview *now)
+{
+	for (size_t i = 0; i < now->n_jobs; i++) {
+		const struct statusview_job *job = &now->jobs[i];
+		const struct statusview_job *old = statusview_job(before, job->name);
+		const char *text = progress_text(job);
+
+		/* What was over before we looked is no news. */
+		if (text != NULL &&
+		    (old == NULL ? statusview_job_held(job) : strcmp(old->state, job->state) != 0))
+			printf("%s: %s\n", job->name, text);
+	}
+	fflush(stdout);
+}
+
+static size_t count_held(const struct statusview *v)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < v->n_jobs; i++)
+		n += statusview_job_held(&v->jobs[i]);
+	return n;
+}
+
+static int compose_progress(const struct progress *p, FILE *out)
+{
+	static const struct table_column columns[] = { { "JOB", false }, { "STATE", false },
+		{ "FOR", true }, { "STATUS", false } };
+	struct table *t = table_new(columns, 4);
+	size_t held = count_held(&p->view);
+	char age[UNITS_MAX];
+	int rc = 0;
+
+	if (t == NULL)
+		return -1;
+	fprintf(out, "%s pid %d: %zu of %zu jobs released, %s (Ctrl-C only stops watching)\n",
+	    p->doing, p->master.pid, p->view.n_jobs - held, p->view.n_jobs,
+	    units_show_duration(clock_now() - p->begun, age));
+	for (size_t i = 0; i < p->view.n_jobs; i++) {
+		const struct statusview_job *job = &p->view.jobs[i];
+		int64_t lasted = job->since < 0 ? 0 : clock_wall() - job->since;
+
+		if (!statusview_job_held(job))
+			continue;
+		table_add(t, PAINT_NONE, job->name);
+		table_add(t, PAINT_BUSY, job->state);
+		table_add(t, PAINT_NONE, units_show_duration(lasted > 0 ? lasted * 1000 : 0, age));
+		table_add(t, PAINT_NONE, job->text != NULL ? job->text : "");
+	}
+	if (held > 0)
+		rc = table_print(t, out, p->term.width, p->term.colour);
+	table_free(t);
+	return rc;
+}
+
+static void draw_progress(struct progress *p)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	int rc;
+
+	if (out == NULL)
+		return;
+	rc = compose_progress(p, out);
+	if (fclose(out) == 0 && rc == 0)
+		screen_draw(&p->screen, text);
+	free(text);
+}
+
+void progress_look(struct progress *p)
+{
+	struct statusview v;
+
+	if (statusview_read(&p->master, &v, NULL) != 0)
+		return;
+	if (v.exit >= 0)
+		p->exit = v.exit;
+	if (p->doing != NULL && !p->term.tty)
+		tell_changes(&p->view, &v);
+	statusview_clear(&p->view);
+	p->view = v;
+}
+
+static int poll_timeout(const struct progress *p, msec until)
+{
+	msec left = until - clock_now();
+
+	if (p->doing != NULL && p->term.tty && left > REDRAW)
+		left = REDRAW;
+	if (left > INT_MAX)
+		return -1;
+	return left > 0 ? (int)left : 0;
+}
+
+enum progress_end progress_wait(struct progress *p,
+    bool (*done)(const struct statusview *v, int64_t arg), int64_t arg, msec until)
+{
+	struct pollfd fds[] = {
+		{ .fd = p->master.pidfd, .events = POLLIN },
+		{ .fd = p->follow, .events = POLLIN },
+	};
+
+	while (!done(&p->view, arg)) {
+		if (clock_now() >= until)
+			return PROGRESS_LATE;
+		if (p->doing != NULL && p->term.tty)
+			draw_progress(p);
+		if (poll(fds, 2, poll_timeout(p, until)) < 0 && errno != EINTR)
+			return PROGRESS_FAILED;
+		if (fds[0].revents != 0 || (fds[1].revents != 0 && follow_changed(p->follow)))
+			progress_look(p);
+		if (fds[0].revents != 0)
+			return PROGRESS_GONE;
+	}
+	return PROGRESS_DONE;
+}
+
+const char *progress_end_show(struct progress *p, char *buf)
+{
+	if (p->doing != NULL && p->term.tty)
+		screen_draw(&p->screen, "");
+	screen_close(&p->screen);
+	return units_show_duration(clock_now() - p->begun, buf);
+}
+
+int progress_open(struct progress *p, const struct cli_args *args, const char *doing)
+{
+	struct err e;
+	int status;
+
+	*p = (struct progress){
+		.doing = doing, .exit = -1, .begun = clock_now(), .term = term_now()
+	};
+	status = find_open(args, &p->master);
+	if (status != EXIT_OK)
+		return status;
+	p->follow = follow_open(p->master.run_dir, &e);
+	if (p->follow >= 0) {
+		progress_look(p);
+		return EXIT_OK;
+	}
+	find_close(&p->master);
+	return cli_fail(EXIT_CANNOT, "%s", e.text);
+}
+
+void progress_close(struct progress *p)
+{
+	close(p->follow);
+	statusview_clear(&p->view);
+	find_close(&p->master);
+}

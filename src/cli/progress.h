@@ -1,0 +1,49 @@
+/*
+ * progress.h - following a master through its status file while jobs are handed over, and showing
+ * that: a block of lines that is redrawn on a terminal, else one line for each change.
+ */
+#ifndef CLI_PROGRESS_H
+#define CLI_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "cli/cli.h"
+#include "cli/find.h"
+#include "cli/screen.h"
+#include "cli/statusview.h"
+
+struct progress {
+	struct master master;
+	int follow;
+	const char *doing; /* "stopping"; NULL: nothing is shown */
+	struct term term;
+	struct screen screen;
+	struct statusview view; /* as last seen; zeroed before */
+	int64_t exit;           /* the master's last word, -1 while there is none */
+	msec begun;
+};
+
+/* Finds the master, and reads its status if there is one already. EXIT_OK, or the exit status after
+ * it printed why not. */
+int progress_open(struct progress *p, const struct cli_args *args, const char *doing);
+void progress_close(struct progress *p);
+
+/* Reads the status file; what cannot be read now is read at the next change. */
+void progress_look(struct progress *p);
+
+enum progress_end { PROGRESS_DONE, PROGRESS_GONE, PROGRESS_LATE, PROGRESS_FAILED };
+
+/*
+ * Until done(view, arg) says so, the master is gone, or `until` has come. The last status file is
+ * read after the master went: it may be written and replaced by a next master's within moments, so
+ * each change is read as it comes, too.
+ */
+enum progress_end progress_wait(struct progress *p,
+    bool (*done)(const struct statusview *v, int64_t arg), int64_t arg, msec until);
+
+/* Takes what was drawn off the terminal; returns how long it has taken so far, in buf. */
+const char *progress_end_show(struct progress *p, char *buf);
+
+#endif
