@@ -1,0 +1,61 @@
+#!/usr/bin/perl
+# What bash offers after "graceful ...", with the completion that is installed.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+
+use Graceful::Test qw(source_dir spew);
+
+plan(skip_all => 'no bash here') if system('bash', '-c', 'exit 0') != 0;
+
+my $box = Graceful::Test->new;
+my $graceful = $box->graceful;
+my $script = $box->script('complete', <<'END');
+source "$1"
+shift
+COMP_WORDS=("$@")
+COMP_CWORD=$(($# - 1))
+_graceful
+printf '%s\n' "${COMPREPLY[@]}"
+END
+
+# What is offered for the last of the words.
+sub offered {
+    my (@words) = @_;
+    my ($status, $out, $err) = $box->run($script, source_dir() . '/etc/bash-completion/graceful', $graceful, @words);
+
+    is("$status $err", '0 ', "completes @words");
+    return join(' ', sort grep { $_ ne '' } split(/\n/, $out));
+}
+
+my $help = qx($graceful --help);
+my @commands = $help =~ /^  ([a-z-]+) +\S/mg;
+cmp_ok(scalar(@commands), '>', 8, 'there are commands');
+is(offered(''), join(' ', sort('--help', '--version', @commands)), 'every command');
+is(offered('re'), 'reload resume', 'those that begin like this');
+is(offered('help', 'hand'), 'handoff', 'help takes a command');
+is(offered('stop', '--'), '--config --help --hurry --kill --no-wait --run-dir', 'the options of a command');
+is(offered('stop', '--no'), '--no-wait', 'those that begin like this');
+is(offered('run', ''), '', 'nothing where nothing goes');
+is(offered('nonsense', '--'), '', 'nothing for what is no command');
+
+my $conf = $box->config('web-1', { map { $_ => { command => ['/bin/sleep', '1000'], stop_signal => 'TERM' } } qw(orders other) });
+is(offered('check', '-c', $box->path('web-1.j')), $conf, 'a file');
+is(offered('check', '--config', '=', $box->path('web-1.j')), $conf, 'in the other form, too');
+like(offered('check', '--config', '='), qr{\bgraceful\b}, 'from its first letter on');
+mkdir($box->path('dir'));
+is(offered('stop', '--run-dir', $box->path('d')), $box->path('dir'), 'a directory');
+
+is(offered('handoff', '-c', $conf, ''), '', 'no jobs without a master');
+my $master = $box->start($conf);
+$master->wait_state($_, 'running') for qw(orders other);
+is(offered('handoff', '-c', $conf, ''), 'orders other', 'the jobs of the master');
+is(offered('checkpoint', '--config', '=', $conf, 'or'), 'orders', 'those that begin like this');
+is(offered('handoff', '--run-dir', $box->path('run-web-1'), 'ot'), 'other', 'of the one that is meant');
+$master->signal('INT');
+$master->wait_exit;
+
+done_testing();
