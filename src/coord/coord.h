@@ -51,6 +51,12 @@ struct coord_hooks {
 	/* acquire failed and has been given up: the coordinator cannot be used. The worker may call
 	 * coord_acquire() again, after a backoff. */
 	void (*failed)(void *ctx, const struct err *e);
+	/*
+	 * Instead of granted(), after coord_adopt(): nobody holds the lock of that epoch any more,
+	 * so there is nothing to release. record: as in granted(); a later owner may have committed
+	 * it.
+	 */
+	void (*freed)(void *ctx, const struct record *record);
 	/* It is held for longer than was known: coord_safe_until() has moved. Also before a place
 	 * in the queue is taken, when coord_lease() is known. */
 	void (*kept)(void *ctx);
@@ -84,8 +90,7 @@ void coord_acquire(struct coord *c);
 /*
  * Instead of coord_acquire(), for a rescue worker: takes over the lock that a dead worker of this
  * master held under this epoch, through the anchor or the lease that it reported (coord_lease()).
- * Answers: granted() with the same epoch; lost() when it certainly is not held under that epoch any
- * more; or failed() when that cannot be found out.
+ * Answers: granted() with the same epoch, freed(), or failed() when neither can be proven.
  */
 void coord_adopt(struct coord *c, uint64_t lease, uint64_t epoch);
 /*

@@ -73,16 +73,6 @@ void etcd_fail(struct etcd *t, const struct err *e)
 	t->base.hooks.failed(t->base.ctx, &why);
 }
 
-void etcd_adoption_lost(struct etcd *t, const struct err *e)
-{
-	struct err why = *e;
-
-	etcd_rest(t);
-	t->phase = PHASE_GONE;
-	keeper_drop(&t->keeper);
-	t->base.hooks.lost(t->base.ctx, 0, &why);
-}
-
 /* ---- The lease ---- */
 
 static void join_or_leave(struct etcd *t)
@@ -156,7 +146,7 @@ static void on_lost(void *ctx, const struct err *e)
 	case PHASE_OWNER:
 	case PHASE_COMMITTING:
 	case PHASE_LEAVING: etcd_lose(t, lease_kill_by(&t->keeper.lease), e); break;
-	case PHASE_LEASING: etcd_adoption_lost(t, e); break; /* before, there is none to lose */
+	case PHASE_LEASING: on_ready(t); break; /* of an adoption: the key goes with it */
 	case PHASE_IDLE:
 	case PHASE_GONE: break;
 	}

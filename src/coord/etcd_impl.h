@@ -78,8 +78,6 @@ void etcd_post(struct etcd *t, void (*answer)(struct etcd *t));
 void etcd_rest(struct etcd *t);
 /* The acquire, or the adoption, is given up. */
 void etcd_fail(struct etcd *t, const struct err *e);
-/* What was to be adopted is certainly gone. */
-void etcd_adoption_lost(struct etcd *t, const struct err *e);
 /* What coord_release() asks for, now that nothing is under way. */
 void etcd_leave(struct etcd *t);
 

@@ -132,14 +132,21 @@ static void wait_in_queue(struct etcd *t)
 	t->base.hooks.waiting(t->base.ctx, text);
 }
 
+static int read_record(struct etcd *t, struct record *record, bool *found, struct err *e)
+{
+	*found = t->view.state != NULL;
+	if (!*found || record_decode(t->view.state, t->view.state_len, record, e) == 0)
+		return 0;
+	return err_add(e, "%s is damaged, put a good one back or delete it", t->view.state_key);
+}
+
 static void grant(struct etcd *t)
 {
 	struct record record;
 	struct err e;
-	bool found = t->view.state != NULL;
+	bool found;
 
-	if (found && record_decode(t->view.state, t->view.state_len, &record, &e) != 0) {
-		err_add(&e, "%s is damaged, put a good one back or delete it", t->view.state_key);
+	if (read_record(t, &record, &found, &e) != 0) {
 		etcd_fail(t, &e);
 		return;
 	}
@@ -159,14 +166,45 @@ static void own_place_lost(struct etcd *t)
 {
 	struct err e;
 
-	if (t->adopting) {
-		err_set(&e, "%s: this master does not hold epoch %ju any more", t->view.own_key,
-		    (uintmax_t)t->epoch);
-		etcd_adoption_lost(t, &e);
-		return;
-	}
 	err_set(&e, "%s is gone: its lease ended, or somebody deleted it", t->view.own_key);
 	etcd_fail(t, &e);
+}
+
+/* The lease is of no use to anyone, and is given back at the end. */
+static void freed(struct etcd *t)
+{
+	struct record record;
+	bool found = false;
+	struct err e;
+
+	if (read_record(t, &record, &found, &e) != 0) {
+		etcd_fail(t, &e);
+		return;
+	}
+	etcd_rest(t);
+	t->phase = PHASE_GONE;
+	t->base.hooks.freed(t->base.ctx, found ? &record : NULL);
+	if (found)
+		record_clear(&record);
+}
+
+/* Of the dead worker whose lock is to be adopted. */
+static void advance_adopted(struct etcd *t)
+{
+	const struct view *v = &t->view;
+	struct err e;
+
+	if (v->own == 0) {
+		freed(t);
+	} else if (!t->keeper.held) {
+		look_later(t); /* its lease has ended, and it is about to go */
+	} else if (v->own != t->epoch || v->n_ahead > 0) {
+		err_set(&e, "%s: this master does not hold epoch %ju any more", v->own_key,
+		    (uintmax_t)t->epoch);
+		etcd_fail(t, &e);
+	} else if (keeper_is_fresh(&t->keeper)) {
+		grant(t);
+	}
 }
 
 /*
@@ -178,7 +216,9 @@ static void advance(struct etcd *t)
 {
 	const struct view *v = &t->view;
 
-	if (v->own == 0 || (t->adopting && (v->own != t->epoch || v->n_ahead > 0)))
+	if (t->adopting)
+		advance_adopted(t);
+	else if (v->own == 0)
 		own_place_lost(t);
 	else if (v->n_ahead > 0)
 		wait_in_queue(t);

@@ -198,6 +198,17 @@ static void answer_granted(struct local *l)
 	record_clear(&r);
 }
 
+static void answer_freed(struct local *l)
+{
+	struct record r = l->tenure.record;
+	bool found = l->tenure.has_record;
+
+	memset(&l->tenure.record, 0, sizeof(l->tenure.record));
+	l->phase = PHASE_GONE;
+	l->base.hooks.freed(l->base.ctx, found ? &r : NULL);
+	record_clear(&r);
+}
+
 static void done_step(void *arg);
 
 static void answer_waiting(struct local *l)
@@ -212,15 +223,6 @@ static void answer_waiting(struct local *l)
 		answer_failed(l);
 }
 
-/* Of an adoption. */
-static void answer_gone(struct local *l)
-{
-	struct err e = l->tenure.err;
-
-	l->phase = PHASE_GONE;
-	l->base.hooks.lost(l->base.ctx, clock_now(), &e);
-}
-
 static void done_step(void *arg)
 {
 	struct local *l = arg;
@@ -231,7 +233,7 @@ static void done_step(void *arg)
 	switch (l->step) {
 	case TENURE_FIRST: answer_granted(l); break;
 	case TENURE_BEHIND: answer_waiting(l); break;
-	case TENURE_GONE: answer_gone(l); break;
+	case TENURE_FREED: answer_freed(l); break;
 	case TENURE_FAILED: answer_failed(l); break;
 	case TENURE_LEFT: break;
 	}

@@ -279,44 +279,61 @@ enum tenure_step tenure_wait(struct tenure *t)
 }
 
 /* 1 or 0; -1 if it cannot be found out. */
-static int holds_first_place(struct tenure *t, int probe)
+static int holds_place(struct tenure *t, int probe)
 {
 	uint64_t found;
-	int rc;
+	int rc = places_find(probe, t->place, t->place, &found, &t->err);
 
-	if (t->place < 1 || t->place > PLACES_MAX)
-		return 0;
-	rc = places_find(probe, t->place, t->place, &found, &t->err);
 	if (rc != 1)
-		return rc;
+		return rc < 0 ? queue_failed(t) : 0;
 	/*
 	 * It is taken. By our anchor? A lock through it then changes nothing, and is refused when
 	 * the place is another's. Without the look before, it would take a place that is free.
 	 */
-	if (take_place(t) != 0)
-		return 0;
-	rc = places_nearest(probe, t->place, &found, &t->err);
-	return rc < 0 ? -1 : rc == 0;
+	return take_place(t) == 0;
+}
+
+/* What became of the job since is in the record, whoever wrote it. */
+static enum tenure_step find_freed(struct tenure *t)
+{
+	int rc = local_dir_record(&t->dir, &t->record, &t->err);
+
+	t->has_record = rc == 1;
+	return rc < 0 ? TENURE_FAILED : TENURE_FREED;
+}
+
+static enum tenure_step adopt_place(struct tenure *t, int probe)
+{
+	uint64_t ahead;
+	int rc = places_nearest(probe, t->place, &ahead, &t->err);
+
+	if (rc == 0)
+		return become_owner(t);
+	if (rc == 1)
+		err_set(&t->err, "epoch %ju owns the job before epoch %ju", (uintmax_t)ahead,
+		    (uintmax_t)t->place);
+	queue_failed(t);
+	return TENURE_FAILED;
 }
 
 enum tenure_step tenure_adopt(struct tenure *t)
 {
 	enum tenure_step step = TENURE_FAILED;
-	int probe = open_probe(t);
+	int probe;
 	int rc;
 
+	if (t->place < 1 || t->place > PLACES_MAX) {
+		err_set(&t->err, "%s: there is no epoch %ju", t->dir.lock, (uintmax_t)t->place);
+		return step;
+	}
+	probe = open_probe(t);
 	if (probe < 0)
 		return step;
-	rc = holds_first_place(t, probe);
+	rc = holds_place(t, probe);
 	if (rc == 1)
-		step = become_owner(t);
-	else if (rc < 0)
-		queue_failed(t);
-	else {
-		err_set(&t->err, "%s: this master does not hold epoch %ju any more", t->dir.lock,
-		    (uintmax_t)t->place);
-		step = TENURE_GONE;
-	}
+		step = adopt_place(t, probe);
+	else if (rc == 0)
+		step = find_freed(t);
 	close(probe);
 	return step;
 }

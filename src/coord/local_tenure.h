@@ -21,7 +21,7 @@ enum tenure_step {
 	TENURE_FIRST,  /* the job is ours; the record is in t->record if t->has_record */
 	TENURE_BEHIND, /* t->holder owns it: tenure_wait() is next */
 	TENURE_LEFT,   /* tenure_give_up() or tenure_abandon() was called meanwhile */
-	TENURE_GONE,   /* of tenure_adopt(): it certainly is not ours any more; t->err says why */
+	TENURE_FREED,  /* tenure_adopt() only: our anchor does not hold it; the record as above */
 	TENURE_FAILED, /* t->err says why */
 };
 
@@ -55,7 +55,8 @@ enum tenure_step tenure_queue_up(struct tenure *t);
 enum tenure_step tenure_wait(struct tenure *t);
 /* From the loop, by the owner: notes that this is the main process of the job that runs now. */
 int tenure_started(const struct tenure *t, pid_t job, struct err *e);
-/* For a rescue: proves that our anchor holds t->place, and that it is the first one. */
+/* For a rescue: proves that our anchor holds t->place, and that it is the first one; or that it
+ * does not hold it, so nobody does. */
 enum tenure_step tenure_adopt(struct tenure *t);
 
 /* From the loop, by the owner: whether others still queue at the file that our place is in. */

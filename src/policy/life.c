@@ -4,6 +4,9 @@
 
 #define RETRY_MIN 200
 #define RETRY_MAX 5000
+#define SAVES (LIFE_SAVE | LIFE_COMMIT_RELEASE | LIFE_MARK_RELEASE)
+
+#define TRY_MIN 1000 /* what a save gets at least, before it counts as one that hangs */
 
 static void disarm(struct life *l)
 {
@@ -11,6 +14,8 @@ static void disarm(struct life *l)
 	l->kill_at = MSEC_NEVER;
 	l->watchdog_at = MSEC_NEVER;
 	l->retry_at = MSEC_NEVER;
+	l->abandon_at = MSEC_NEVER;
+	l->leave_at = MSEC_NEVER;
 }
 
 void life_init(struct life *l, const struct life_conf *conf, struct backoff *b)
@@ -29,7 +34,6 @@ void life_init_rescue(struct life *l, const struct life_conf *conf, struct backo
 	life_init(l, conf, b);
 	l->rescue = true;
 	l->ran = rescue->placed;
-	l->settled = rescue->settled;
 	l->clean = rescue->clean;
 }
 
@@ -38,11 +42,9 @@ bool life_is_placed(const struct life *l)
 	return l->placed || l->ran;
 }
 
-bool life_settles(const struct life *l)
+bool life_is_settled(const struct life *l)
 {
-	if (l->state != LIFE_RELEASING || l->lost)
-		return false;
-	return l->step == LIFE_STEP_COMMIT ? l->clean : l->dump != LIFE_DUMP_UNCLEAN;
+	return !l->ran && !(l->awaited & LIFE_SPAWN);
 }
 
 /* Steps that several transitions share */
@@ -71,6 +73,18 @@ static unsigned release_alone(struct life *l)
 	return LIFE_RELEASE;
 }
 
+static msec later(msec a, msec b)
+{
+	return a > b ? a : b;
+}
+
+static unsigned try_commit(struct life *l, msec now)
+{
+	l->abandoned = false;
+	l->abandon_at = later(l->give_up_at, msec_add(now, TRY_MIN));
+	return LIFE_COMMIT_RELEASE;
+}
+
 /* What the job left is committed and the lock released, with retries until the time for stopping is
  * used up. */
 static unsigned commit_and_release(struct life *l, msec now)
@@ -85,7 +99,36 @@ static unsigned commit_and_release(struct life *l, msec now)
 	l->step = LIFE_STEP_COMMIT;
 	l->retry_delay = 0;
 	disarm(l);
-	return LIFE_COMMIT_RELEASE;
+	return try_commit(l, now);
+}
+
+/* Until when the coordinator is waited for, behind the time of a stop. */
+static msec end_of_last_wait(const struct life *l, msec now)
+{
+	msec wait = l->killed ? TRY_MIN : later(l->conf->hurry_timeout, TRY_MIN);
+
+	return msec_min(l->leave_at, later(l->give_up_at, msec_add(now, wait)));
+}
+
+/* The state cannot be saved: the last good one is called what it is. */
+static unsigned mark_and_release(struct life *l, msec now)
+{
+	msec leave_at = end_of_last_wait(l, now);
+
+	disarm(l);
+	l->state = LIFE_RELEASING;
+	l->step = LIFE_STEP_MARK;
+	l->leave_at = leave_at;
+	return LIFE_MARK_RELEASE;
+}
+
+/* The job is at rest, so this is out of its way - unless the store hangs. */
+static unsigned save_and_restart(struct life *l, msec now)
+{
+	l->state = LIFE_SAVING;
+	l->abandoned = false;
+	l->abandon_at = msec_add(now, later(l->conf->stop_timeout, TRY_MIN));
+	return LIFE_SAVE;
 }
 
 /* No process of the job lives: out, with what the last one left, if that is not committed yet. */
@@ -110,8 +153,7 @@ static unsigned after_failure(struct life *l, msec now)
 		l->state = LIFE_BACKOFF;
 		return 0;
 	}
-	l->state = LIFE_SAVING;
-	return LIFE_SAVE;
+	return save_and_restart(l, now);
 }
 
 static unsigned after_end(struct life *l, msec now)
@@ -122,8 +164,17 @@ static unsigned after_end(struct life *l, msec now)
 		return commit_and_release(l, now);
 	l->restarts++;
 	l->retry_at = msec_add(now, backoff_ended(l->backoff, now));
-	l->state = LIFE_SAVING;
-	return LIFE_SAVE;
+	return save_and_restart(l, now);
+}
+
+/* A save under way must not outlive the time that a stop has. */
+static void limit_save(struct life *l, msec now)
+{
+	if (l->awaited & (LIFE_SAVE | LIFE_COMMIT_RELEASE) && l->leave_at == MSEC_NEVER)
+		l->abandon_at =
+		    msec_min(l->abandon_at, later(l->give_up_at, msec_add(now, TRY_MIN)));
+	else if (l->awaited & SAVES)
+		l->leave_at = end_of_last_wait(l, now);
 }
 
 static void note_stop(struct life *l, msec now)
@@ -131,6 +182,7 @@ static void note_stop(struct life *l, msec now)
 	if (!l->stopping)
 		l->give_up_at = msec_add(now, l->conf->stop_timeout);
 	l->stopping = true;
+	limit_save(l, now);
 }
 
 /* A hurried or killed stop gives the last commit less time, too. */
@@ -139,6 +191,7 @@ static void note_hurry(struct life *l, msec now)
 	note_stop(l, now);
 	l->hurried = true;
 	l->give_up_at = msec_min(l->give_up_at, msec_add(now, l->conf->hurry_timeout));
+	limit_save(l, now);
 }
 
 static void note_kill(struct life *l, msec now)
@@ -146,6 +199,7 @@ static void note_kill(struct life *l, msec now)
 	note_stop(l, now);
 	l->killed = true;
 	l->give_up_at = now;
+	limit_save(l, now);
 }
 
 /* What was not committed before is not committed any more: not the end of the job either. */
@@ -161,6 +215,28 @@ static unsigned leave_lost(struct life *l)
 {
 	if (l->ran)
 		l->dump = LIFE_DUMP_UNCLEAN;
+	return leave(l);
+}
+
+/*
+ * A store that never answers must not keep the job from its restart, nor the lock from the next
+ * owner. If the coordinator hangs, too, there is nothing to wait for: the lock goes with this
+ * process, or with its lease.
+ */
+static unsigned abandon(struct life *l, msec now)
+{
+	l->abandoned = true;
+	l->abandon_at = MSEC_NEVER;
+	if (l->stopping || l->state == LIFE_RELEASING)
+		l->leave_at = end_of_last_wait(l, now);
+	return LIFE_ABANDON;
+}
+
+static unsigned leave_behind(struct life *l)
+{
+	l->left = true;
+	l->done = false;
+	l->dump = LIFE_DUMP_UNCLEAN;
 	return leave(l);
 }
 
@@ -200,15 +276,6 @@ static unsigned standby_granted(struct life *l, msec is_done, msec now)
 	return LIFE_RESTORE;
 }
 
-/* Of a rescue that came too late: the dead worker had released the lock, or its lease has ended. */
-static unsigned standby_lost(struct life *l, msec arg, msec now)
-{
-	if (!l->settled)
-		return any_lost_now(l, arg, now);
-	l->dump = l->ran ? LIFE_DUMP_CLEAN : LIFE_DUMP_NONE;
-	return leave(l);
-}
-
 static unsigned standby_refused(struct life *l, msec arg, msec now)
 {
 	(void)arg;
@@ -219,6 +286,17 @@ static unsigned standby_refused(struct life *l, msec arg, msec now)
 	}
 	retry_later(l, now);
 	return 0;
+}
+
+/* The dead worker released it and had no time to say so, or its lease has ended. */
+static unsigned standby_freed(struct life *l, msec nothing_lost, msec now)
+{
+	if (!l->rescue)
+		return 0;
+	if (!nothing_lost)
+		return any_lost_now(l, 0, now);
+	l->dump = l->ran ? LIFE_DUMP_CLEAN : LIFE_DUMP_NONE;
+	return leave(l);
 }
 
 /* How a stop ends the wait, however urgent it is. */
@@ -498,6 +576,7 @@ static unsigned saving_saved(struct life *l, msec arg, msec now)
 		l->dump = l->clean ? LIFE_DUMP_CLEAN : LIFE_DUMP_UNCLEAN;
 		return release_alone(l);
 	}
+	l->abandon_at = MSEC_NEVER;
 	l->state = LIFE_BACKOFF;
 	return 0;
 }
@@ -511,10 +590,21 @@ static unsigned saving_failed(struct life *l, msec for_good, msec now)
 		l->placed = false;
 		l->clean = false;
 	}
+	if (l->stopping && l->abandoned)
+		return mark_and_release(l, now);
 	if (l->stopping)
 		return commit_and_release(l, now);
+	l->abandon_at = MSEC_NEVER;
 	l->state = LIFE_BACKOFF;
 	return 0;
+}
+
+static unsigned saving_tick(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	if (now >= l->leave_at)
+		return leave_behind(l);
+	return now >= l->abandon_at ? abandon(l, now) : 0;
 }
 
 /* BACKOFF */
@@ -601,34 +691,21 @@ static unsigned releasing_saved(struct life *l, msec arg, msec now)
 	return leave(l);
 }
 
-/* What the present step of the release is called among the actions. */
-static unsigned releasing_act(const struct life *l)
-{
-	static const unsigned acts[] = {
-		[LIFE_STEP_COMMIT] = LIFE_COMMIT_RELEASE,
-		[LIFE_STEP_MARK] = LIFE_MARK_RELEASE,
-		[LIFE_STEP_RELEASE] = LIFE_RELEASE,
-	};
-
-	return acts[l->step];
-}
-
 /* The state is tried again until the time is used up; marking the old one is tried once. */
 static unsigned releasing_save_failed(struct life *l, msec for_good, msec now)
 {
 	l->dump = LIFE_DUMP_UNCLEAN;
-	if (l->step == LIFE_STEP_COMMIT && !for_good && now < l->give_up_at) {
+	l->abandon_at = MSEC_NEVER;
+	if (l->step == LIFE_STEP_COMMIT && !for_good && !l->abandoned && now < l->give_up_at) {
 		retry_later(l, now);
 		l->retry_at = msec_min(l->retry_at, l->give_up_at);
 		return 0;
 	}
-	if (l->step == LIFE_STEP_COMMIT) {
-		l->step = LIFE_STEP_MARK;
-	} else {
-		l->step = LIFE_STEP_RELEASE;
-		l->done = false; /* no record says so: somebody will run it again */
-	}
-	return releasing_act(l);
+	if (l->step == LIFE_STEP_COMMIT)
+		return mark_and_release(l, now);
+	l->step = LIFE_STEP_RELEASE;
+	l->done = false; /* no record says so: somebody will run it again */
+	return LIFE_RELEASE;
 }
 
 static unsigned releasing_released(struct life *l, msec arg, msec now)
@@ -653,12 +730,16 @@ static unsigned releasing_release_failed(struct life *l, msec arg, msec now)
 static unsigned releasing_tick(struct life *l, msec arg, msec now)
 {
 	(void)arg;
+	if (now >= l->leave_at)
+		return leave_behind(l);
+	if (now >= l->abandon_at)
+		return abandon(l, now);
 	if (now < l->retry_at)
 		return 0;
 	l->retry_at = MSEC_NEVER;
-	if (l->step == LIFE_STEP_COMMIT && now >= l->give_up_at)
-		l->step = LIFE_STEP_MARK;
-	return releasing_act(l);
+	if (l->step == LIFE_STEP_RELEASE)
+		return LIFE_RELEASE;
+	return now < l->give_up_at ? try_commit(l, now) : mark_and_release(l, now);
 }
 
 /* A shorter deadline may have come: the wait for the next try must not outlive it. */
@@ -693,10 +774,11 @@ static transition *const transitions[][LIFE_EV_TICK + 1] = {
 	[LIFE_STANDBY] = {
 		[LIFE_EV_GRANTED] = standby_granted,
 		[LIFE_EV_REFUSED] = standby_refused,
+		[LIFE_EV_FREED] = standby_freed,
 		[LIFE_EV_STOP] = standby_stop,
 		[LIFE_EV_HURRY] = standby_hurry,
 		[LIFE_EV_KILL] = standby_kill,
-		[LIFE_EV_LOST] = standby_lost,
+		[LIFE_EV_LOST] = any_lost_now,
 		[LIFE_EV_TICK] = standby_tick,
 	},
 	[LIFE_RESTORING] = {
@@ -733,6 +815,7 @@ static transition *const transitions[][LIFE_EV_TICK + 1] = {
 		[LIFE_EV_HURRY] = any_hurry_later,
 		[LIFE_EV_KILL] = any_kill_later,
 		[LIFE_EV_LOST] = any_lost_now,
+		[LIFE_EV_TICK] = saving_tick,
 	},
 	[LIFE_BACKOFF] = {
 		[LIFE_EV_STOP] = backoff_stop,
@@ -765,12 +848,11 @@ static transition *const transitions[][LIFE_EV_TICK + 1] = {
 	[LIFE_GONE] = { NULL },
 };
 
-#define SAVES (LIFE_SAVE | LIFE_COMMIT_RELEASE | LIFE_MARK_RELEASE)
-
 /* Which actions an event may be the answer to. */
 static const unsigned answers[LIFE_EV_TICK + 1] = {
 	[LIFE_EV_GRANTED] = LIFE_ACQUIRE,
 	[LIFE_EV_REFUSED] = LIFE_ACQUIRE,
+	[LIFE_EV_FREED] = LIFE_ACQUIRE,
 	[LIFE_EV_RESTORED] = LIFE_RESTORE,
 	[LIFE_EV_RESTORE_FAILED] = LIFE_RESTORE,
 	[LIFE_EV_SPAWNED] = LIFE_SPAWN,
@@ -799,10 +881,13 @@ unsigned life_event(struct life *l, enum life_event ev, msec arg, msec now)
 
 msec life_deadline(const struct life *l)
 {
+	msec end = msec_min(l->abandon_at, l->leave_at);
+
 	/* A restart that falls due during the save waits for its end. */
 	if (l->state == LIFE_SAVING)
-		return MSEC_NEVER;
-	return msec_min(msec_min(l->term_at, l->kill_at), msec_min(l->watchdog_at, l->retry_at));
+		return end;
+	end = msec_min(end, msec_min(l->term_at, l->kill_at));
+	return msec_min(end, msec_min(l->watchdog_at, l->retry_at));
 }
 
 const char *life_state_shown(enum life_state s)

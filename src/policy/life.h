@@ -43,6 +43,7 @@ enum life_state {
 	X(BEGIN)    /* first event */                                                             \
 	X(GRANTED)  /* the lock is ours; arg 1: the record says that the job is done */           \
 	X(REFUSED)  /* the coordinator cannot be used now */                                      \
+	X(FREED)    /* a rescue finds its lock released; arg 1: nothing was lost, for certain */  \
 	X(RESTORED) /* the state is in place */                                                   \
 	X(RESTORE_FAILED)                                                                         \
 	X(SPAWNED) /* the job runs */                                                             \
@@ -69,7 +70,7 @@ enum life_event {
 
 /* What is to be done, a sum; in this order. */
 enum life_action {
-	LIFE_ACQUIRE = 1 << 0,        /* answered by GRANTED or REFUSED */
+	LIFE_ACQUIRE = 1 << 0,        /* answered by GRANTED or REFUSED, of a rescue also FREED */
 	LIFE_RESTORE = 1 << 1,        /* RESTORED or RESTORE_FAILED */
 	LIFE_SPAWN = 1 << 2,          /* SPAWNED or SPAWN_FAILED */
 	LIFE_SIGNAL_STOP = 1 << 3,    /* stop_signal to the job's main process */
@@ -81,7 +82,9 @@ enum life_action {
 	LIFE_COMMIT_RELEASE = 1 << 9, /* back up, then commit and release as one; likewise */
 	LIFE_MARK_RELEASE = 1 << 10,  /* mark the last good record unclean and release; likewise */
 	LIFE_RELEASE = 1 << 11,       /* release alone; RELEASED or RELEASE_FAILED */
-	LIFE_EXIT = 1 << 12,          /* all is done */
+	LIFE_ABANDON = 1 << 12,       /* SAVE or COMMIT_RELEASE takes too long: answer it with
+					 SAVE_FAILED now, unless the coordinator has it already */
+	LIFE_EXIT = 1 << 13,          /* all is done */
 };
 
 /* How far the release has come: each step is the way out when the one before cannot be done. */
@@ -100,8 +103,7 @@ struct life {
 	const struct life_conf *conf;
 	struct backoff *backoff;
 	enum life_state state;
-	bool rescue;  /* adopts a dead worker's lock: commits what is there, releases, goes */
-	bool settled; /* of a rescue */
+	bool rescue; /* adopts a dead worker's lock: commits what is there, releases, goes */
 	bool owner;
 	bool placed; /* the state is in place: a restart needs no restore */
 	bool stopping;
@@ -114,13 +116,17 @@ struct life {
 	bool done;        /* finished for ever */
 	bool failed;      /* gave up: max_failures */
 	bool left;        /* the lock could not be released */
+	bool abandoned;   /* the save that is awaited, or was awaited last */
 	unsigned awaited; /* the actions whose answers are still to come */
 	enum life_step step;
 	enum life_dump dump;
 	unsigned restarts;
 	msec retry_delay;
 	/* Absolute deadlines, MSEC_NEVER when not armed. */
-	msec term_at, kill_at, watchdog_at, retry_at, give_up_at;
+	msec term_at, kill_at, watchdog_at, retry_at;
+	msec give_up_at; /* no further try to save the state */
+	msec abandon_at; /* nor any more patience with the one under way */
+	msec leave_at;   /* nor with what that was abandoned for */
 };
 
 /* b and conf must outlive l. */
@@ -129,7 +135,7 @@ void life_init(struct life *l, const struct life_conf *conf, struct backoff *b);
 /* What is known of the dead worker's tenure. */
 struct life_rescue {
 	bool placed;  /* what it last said of life_is_placed() */
-	bool settled; /* likewise, of life_settles() */
+	bool settled; /* likewise, of life_is_settled() */
 	bool clean;   /* the job was seen to exit with status 0 */
 };
 void life_init_rescue(struct life *l, const struct life_conf *conf, struct backoff *b,
@@ -140,9 +146,9 @@ void life_init_rescue(struct life *l, const struct life_conf *conf, struct backo
  * committed. */
 bool life_is_placed(const struct life *l);
 
-/* Whether the lock goes together with all that is to be done: should it be found gone after this
- * worker's death, before it could end by itself, then nothing was lost. */
-bool life_settles(const struct life *l);
+/* Whether every run of the job that this tenure began was ended by a commit: then nothing is lost
+ * with the lock. */
+bool life_is_settled(const struct life *l);
 
 /* What happened -> what to do. Events that make no sense in a state (late answers) are ignored. */
 unsigned life_event(struct life *l, enum life_event ev, msec arg, msec now);

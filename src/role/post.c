@@ -108,7 +108,7 @@ pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
 		.rescue = rescue,
 		.left = {
 			.placed = p->held_placed,
-			.settled = p->held_settles,
+			.settled = p->held_settled,
 			.clean = p->orphan_clean || p->held_ended_well,
 		},
 		.rescue_lease = p->held_lease,
@@ -150,7 +150,7 @@ static void take_report(struct post *p, const struct report *r)
 		p->held_epoch = r->epoch;
 		p->held_lease = r->lease;
 		p->held_placed = r->placed;
-		p->held_settles = r->settles;
+		p->held_settled = r->settled;
 		p->held_ended_well = r->ended_well;
 	}
 	if (r->seq > p->known_seq)

@@ -32,7 +32,7 @@ struct post {
 	 * of a rescue worker that died before it had the lock. */
 	uint64_t held_epoch, held_lease;
 	bool held_placed;
-	bool held_settles;
+	bool held_settled;
 	bool held_ended_well;
 	bool orphan_clean; /* the job that a dead worker left was seen to exit with status 0 */
 };

@@ -57,8 +57,8 @@ static void put_private(json_t *o, const struct report *r, bool *ok)
 	if (r->ended_well)
 		put(o, "ended_well", json_true(), ok);
 	put(o, "placed", json_boolean(r->placed), ok);
-	if (r->settles)
-		put(o, "settles", json_true(), ok);
+	if (r->settled)
+		put(o, "settled", json_true(), ok);
 	if (r->lease != 0)
 		put_number(o, "lease", (int64_t)r->lease, ok);
 	if (r->dead_by != MSEC_NEVER)
@@ -170,8 +170,8 @@ int report_decode(const char *text, size_t len, struct report *r, struct err *e)
 	     r->state[0] != '\0' && take_text(o, "status", r->status, sizeof(r->status)) &&
 	     take_numbers(o, r) && need_bool(o, "owner", &r->owner) &&
 	     need_bool(o, "placed", &r->placed) && take_bool(o, "clean", &r->clean) &&
-	     take_bool(o, "ready", &r->ready) && take_bool(o, "ended_well", &r->ended_well) &&
-	     take_bool(o, "settles", &r->settles) && take_end(o, &r->end);
+	     take_bool(o, "settled", &r->settled) && take_bool(o, "ready", &r->ready) &&
+	     take_bool(o, "ended_well", &r->ended_well) && take_end(o, &r->end);
 	json_decref(o);
 	return ok ? 0 : err_set(e, "a worker's report has a field that is missing or wrong");
 }

@@ -28,7 +28,7 @@ struct report {
 	bool ended_well;  /* the job ran and exited with status 0: what it left is a clean dump */
 	bool owner;       /* the lock is this worker's: a rescue must follow if it dies now */
 	bool placed;      /* life_is_placed(): that rescue may commit the state file */
-	bool settles;     /* life_settles(): that rescue may find the lock released */
+	bool settled;     /* life_is_settled(): it need not */
 	pid_t job_pid;    /* 0: none runs */
 	uint64_t lease;   /* id, 0: none */
 	int64_t lease_ms; /* left, -1: no lease */

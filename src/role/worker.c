@@ -43,7 +43,7 @@ static void fill_report(struct worker *w)
 	r->owner = l->owner;
 	r->ended_well = l->owner && l->clean && (l->exited || l->rescue);
 	r->placed = life_is_placed(l);
-	r->settles = l->owner && life_settles(l);
+	r->settled = life_is_settled(l);
 	r->job_pid = w->job_pid;
 	r->lease = w->coord != NULL ? coord_lease(w->coord) : 0;
 	r->lease_ms = l->owner && until != MSEC_NEVER ? until - clock_now() : -1;
@@ -168,6 +168,7 @@ static void (*const deeds[])(struct worker *w) = {
 	save_release,
 	save_mark,
 	release,
+	worker_state_abandon,
 };
 
 static void carry_out(struct worker *w, unsigned actions)
@@ -318,6 +319,22 @@ static void on_granted(void *ctx, uint64_t epoch, const struct record *record)
 	worker_tell(w, LIFE_EV_GRANTED, record != NULL && record->done);
 }
 
+static void on_freed(void *ctx, const struct record *record)
+{
+	struct worker *w = ctx;
+	bool in_order = worker_freed_in_order(w, record);
+
+	if (in_order)
+		log_info("the worker that died had released the lock in order epoch=%" PRIu64,
+		    w->setup->rescue_epoch);
+	else
+		log_error(
+		    "the lock is free, but no record tells that the job's last state is in it "
+		    "epoch=%" PRIu64,
+		    w->setup->rescue_epoch);
+	worker_tell(w, LIFE_EV_FREED, in_order);
+}
+
 static void on_waiting(void *ctx, const char *holder)
 {
 	struct worker *w = ctx;
@@ -340,11 +357,8 @@ static void on_lost(void *ctx, msec until, const struct err *e)
 	struct worker *w = ctx;
 	msec left = until - clock_now();
 
-	if (w->setup->rescue && w->life.settled)
-		log_info("the dead worker had released the lock: %s", e->text);
-	else
-		log_error("the lock is lost, the job must be gone in %" PRId64 "ms: %s",
-		    left > 0 ? left : 0, e->text);
+	log_error("the lock is lost, the job must be gone in %" PRId64 "ms: %s",
+	    left > 0 ? left : 0, e->text);
 	worker_tell(w, LIFE_EV_LOST, left);
 	worker_state_announced(w);
 }
@@ -397,6 +411,7 @@ static void on_released(void *ctx, enum coord_result result, const struct err *e
 
 static const struct coord_hooks hooks = {
 	.granted = on_granted,
+	.freed = on_freed,
 	.announced = on_announced,
 	.waiting = on_waiting,
 	.failed = on_refused,

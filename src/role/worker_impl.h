@@ -1,9 +1,10 @@
 /*
- * worker_impl.h - the inside of the worker, shared by its four files:
+ * worker_impl.h - the inside of the worker, shared by its five files:
  *   worker.c        the process: loop, signals, coordinator, reports; does what the policies decide
  *   worker_job.c    the job's processes: start, signals, kin, output, notifications
  *   worker_state.c  the job's state: restore, backup, commit
  *   worker_left.c   the same, when the lock was lost before the commit
+ *   worker_freed.c  a rescue worker's, when the dead one had released the lock
  */
 #ifndef ROLE_WORKER_IMPL_H
 #define ROLE_WORKER_IMPL_H
@@ -58,6 +59,7 @@ struct worker {
 	struct coord *coord;
 	struct store *store;
 	uint64_t epoch;
+	struct record_trace began; /* the last record of the owner before us */
 	msec queued_at;
 	bool wavering; /* the lock is held, but the coordinator does not answer */
 
@@ -90,7 +92,8 @@ struct worker {
 	enum save_kind saving; /* under way */
 	enum save_kind save_next;
 	struct save *save;
-	char *stale_url; /* a blob to be removed after the last report */
+	unsigned abandoned; /* saves whose threads may still be at it */
+	char *stale_url;    /* a blob to be removed after the last report */
 
 	struct report report;
 	bool report_due; /* the pipe was full */
@@ -133,11 +136,20 @@ void worker_state_watch(struct worker *w);
 /* look_at has come: a file that cannot be watched is looked at. */
 void worker_state_look(struct worker *w);
 void worker_state_save(struct worker *w, enum save_kind kind);
+/* LIFE_ABANDON */
+void worker_state_abandon(struct worker *w);
 /* Removes what the last commit made garbage; blocks. */
 void worker_state_tidy(struct worker *w);
 void worker_state_committed(struct worker *w, enum coord_result result, const struct err *e);
 /* The lock was released without a commit, while a save asked for that. */
 void worker_state_released(struct worker *w, enum coord_result result, const struct err *e);
+
+/* worker_freed.c */
+/*
+ * The lock that was to be adopted is free. Whether it is certain that the dead worker lost nothing:
+ * that it committed what its job left, as a clean dump.
+ */
+bool worker_freed_in_order(const struct worker *w, const struct record *record);
 
 /* worker_left.c: the state of a job whose lock was lost */
 /* At the end: notes what could not be committed any more. */

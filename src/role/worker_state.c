@@ -163,6 +163,10 @@ void worker_state_granted(struct worker *w, const struct record *record)
 	w->have_record = record != NULL;
 	if (record == NULL)
 		return;
+	/* A rescue finds one of the tenure that it ends. */
+	w->began = record->epoch == w->epoch
+		       ? record->after
+		       : (struct record_trace){ record->epoch, record->seq, record->clean };
 	if (record_copy(&w->record, record, &e) == 0)
 		return;
 	/* Going on without it would start the job from nothing. The lock goes with the anchor;
@@ -291,6 +295,8 @@ struct save {
 	struct state_id id, known;
 	bool have_known;
 	bool unchanged; /* the file is the one of the last record */
+	bool at_work;   /* its thread has it */
+	bool abandoned; /* nobody waits for it any more */
 	struct err e;
 	int rc; /* as of transfer_backup() */
 };
@@ -359,9 +365,11 @@ static void label(struct worker *w, struct record *r)
 	bool final = w->saving != SAVE_PACED;
 
 	r->epoch = w->epoch;
-	r->seq = w->have_record ? w->record.seq + 1 : 1;
+	/* What was abandoned may still write under its number. */
+	r->seq = (w->have_record ? w->record.seq : 0) + 1 + w->abandoned;
 	r->clean = final && w->saving != SAVE_MARK && w->life.clean;
 	r->done = final && w->life.done;
+	r->after = w->began;
 	snprintf(r->instance, sizeof(r->instance), "%s", w->conf->instance);
 }
 
@@ -435,12 +443,28 @@ static bool is_passing(int code)
 	return false;
 }
 
+static void drop_blob(struct worker *w, char *url);
+
+/* Its blob has a name that no record will ever have. */
+static void forget_late(struct save *s)
+{
+	char *url = s->record.url;
+
+	log_warn("the state store has answered after all, too late");
+	s->record.url = NULL;
+	drop_blob(s->w, url);
+	save_free(s);
+}
+
 static void save_done(void *arg)
 {
 	struct save *s = arg;
 	struct worker *w = s->w;
 
-	if (s->rc < 0)
+	s->at_work = false;
+	if (s->abandoned)
+		forget_late(s);
+	else if (s->rc < 0)
 		fail(w, &s->e, !is_passing(s->e.code));
 	else if (s->rc == 0)
 		save_without_file(w);
@@ -462,9 +486,35 @@ static void begin(struct worker *w)
 		commit_again(w);
 	} else if (w->saving == SAVE_MARK) {
 		coord_release(w->coord);
-	} else if (task_start(w->loop, save_work, save_done, s, &e) == NULL) {
-		fail(w, &e, false);
+	} else {
+		s->at_work = task_start(w->loop, save_work, save_done, s, &e) != NULL;
+		if (!s->at_work)
+			fail(w, &e, false);
 	}
+}
+
+/*
+ * The thread cannot be ended, so its save is left to it, and the next one gets another number. What
+ * the coordinator has already is answered by the coordinator: a commit that was begun may still
+ * happen.
+ */
+void worker_state_abandon(struct worker *w)
+{
+	struct err e;
+
+	if (w->save == NULL || !w->save->at_work)
+		return;
+	w->save->abandoned = true;
+	w->save = NULL;
+	w->abandoned++;
+	if (w->saving == SAVE_PACED) {
+		/* It was in the way of the one that the life waits for. */
+		w->saving = w->save_next;
+		w->save_next = SAVE_NONE;
+		pacer_saved(&w->pacer, false, clock_now());
+	}
+	err_set(&e, "the state store does not answer; the dump stays in %s/" STATE_FILE, w->dir);
+	fail(w, &e, false);
 }
 
 void worker_state_save(struct worker *w, enum save_kind kind)

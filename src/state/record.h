@@ -1,7 +1,7 @@
 /*
  * record.h - the state record: what a coordinator keeps of a job's last committed state.
  *
- *   {"epoch","seq","size","sha256","clean","done","instance","time","url" or "data"}
+ *   {"epoch","seq","size","sha256","clean","done","after","instance","time","url" or "data"}
  *
  * A record names a state and proves it (size, SHA-256); the bytes are in it ("data", base64) or in
  * a blob in a store ("url"). Blob names are never used twice. Records come from outside - another
@@ -22,14 +22,22 @@
 #define RECORD_URL_MAX 1024
 #define RECORD_TEXT_MAX (8u << 20) /* a larger text is refused unread */
 
+/* A record, as one that came after it remembers it. */
+struct record_trace {
+	uint64_t epoch; /* 0: there was none, or it is not known */
+	uint64_t seq;
+	bool clean;
+};
+
 struct record {
 	uint64_t epoch; /* of the owner that committed it */
-	uint64_t seq;   /* rises by one with every commit of the job, over all owners */
+	uint64_t seq;   /* rises with every commit of the job, over all owners */
 	uint64_t size;  /* of the state, in bytes */
 	char sha256[RECORD_SHA_LEN + 1];
 	bool clean; /* dumped at a stop, not a periodic backup */
 	bool done;  /* "done": the job finished ("on_exit": "done"); left out when false */
 	bool empty; /* neither "url" nor "data": the job has no state (size 0, sha256 of nothing) */
+	struct record_trace after; /* the last one of the owner before: what this one began from */
 	char instance[CONF_INSTANCE_MAX + 1];
 	char time[CLOCK_STAMP_MAX];
 	char *url;           /* owned; NULL if inline or empty */

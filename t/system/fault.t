@@ -28,7 +28,7 @@ my %ways = (
 );
 
 # fault, the way to it, what the next run of the job is told ("restored count"), the exit status of the master; and for
-# whom: both coordinators, if not said.
+# whom: both coordinators, if not said; and what the first master's job is like.
 my @table = (
     ['worker.after_join=kill', 'start', 'none 0', 0, 'etcd'],
     ['worker.after_grant=kill', 'start', 'none 0', 0],
@@ -51,6 +51,8 @@ my @table = (
     ['worker.in_upload=kill', 'stop', 'clean 1', 0],
     ['worker.before_final_commit=kill', 'stop', 'clean 1', 0],
     ['worker.after_release_before_ack=kill', 'stop', 'clean 1', 0],
+    ['worker.after_release_before_ack=kill', 'stop', 'none 0', 0, undef, 'nodump'],
+    ['worker.after_release_before_ack=kill', 'stop', 'crash 1', 3, undef, 'exit=7'],
     ['worker.after_ack=kill', 'stop', 'clean 1', 0],
     ['rescue.before_adopt=kill', 'kill worker', 'clean 1', 0],
     ['rescue.after_grant=kill', 'kill worker', 'clean 1', 0],
@@ -72,9 +74,9 @@ sub worker_of { return $_[0]->job('orders')->{worker_pid} }
 
 # Its states are blobs, so that there is something to upload.
 sub conf_of {
-    my ($box, $actor, $instance, $coordinator) = @_;
+    my ($box, $actor, $instance, $coordinator, @words) = @_;
 
-    return $box->config($instance, { orders => { command => $actor->command, %limits } }, {
+    return $box->config($instance, { orders => { command => $actor->command(@words), %limits } }, {
         state => { url => 'file://' . $box->path('store'), inline_max => '0B' },
         namespace => '/graceful/' . basename($box->dir), $coordinator ? (coordinator => $coordinator) : (),
     });
@@ -100,11 +102,12 @@ sub account {
 }
 
 sub check_row {
-    my ($kind, $fault, $way, $told, $status) = @_;
+    my ($kind, $fault, $way, $told, $status, @words) = @_;
     my ($point, $action) = $fault =~ /(\w+)=(\w+)/;
     my $box = Graceful::Test->new;
     my $actor = Graceful::Actor->new($box, 'orders');
-    my $first = $box->start(conf_of($box, $actor, 'web-1', $coordinators{$kind}), sub { $ENV{GRACEFUL_FAULT} = $fault });
+    my $conf = conf_of($box, $actor, 'web-1', $coordinators{$kind}, @words);
+    my $first = $box->start($conf, sub { $ENV{GRACEFUL_FAULT} = $fault });
     my ($next, $before) = (undef, 0);
 
     if ($way eq 'start') {
@@ -132,14 +135,14 @@ sub check_row {
 
 # ONLY: a pattern for those to play.
 for my $row (@table) {
-    my ($fault, $way, $told, $status, $only) = @{$row};
+    my ($fault, $way, $told, $status, $only, @words) = @{$row};
 
     for my $kind (grep { !$only || $only eq $_ } qw(local etcd)) {
-        my $name = "$kind: $fault in: $way";
+        my $name = "$kind: $fault in: $way @words";
         next if $name !~ /$pattern/;
         subtest $name => sub {
             plan(skip_all => 'etcd is not installed') if $kind eq 'etcd' && !$etcd;
-            eval { check_row($kind, $fault, $way, $told, $status); 1 } or fail($@);
+            eval { check_row($kind, $fault, $way, $told, $status, @words); 1 } or fail($@);
         };
     }
 }

@@ -189,7 +189,7 @@ struct puppet {
 	bool close_in_hook; /* in the next one */
 	bool closed;
 
-	int granted, announced, kept, wavering, waiting, failed, lost, committed, released;
+	int granted, freed, announced, kept, wavering, waiting, failed, lost, committed, released;
 	uint64_t epoch, seq;
 	enum coord_result result;
 	msec until, told;
@@ -212,6 +212,15 @@ static void on_granted(void *ctx, uint64_t epoch, const struct record *record)
 
 	p->granted++;
 	p->epoch = epoch;
+	p->seq = record != NULL ? record->seq : NO_RECORD;
+	close_if_asked(p);
+}
+
+static void on_freed(void *ctx, const struct record *record)
+{
+	struct puppet *p = ctx;
+
+	p->freed++;
 	p->seq = record != NULL ? record->seq : NO_RECORD;
 	close_if_asked(p);
 }
@@ -297,6 +306,7 @@ static void on_released(void *ctx, enum coord_result result, const struct err *e
 
 static const struct coord_hooks hooks = {
 	.granted = on_granted,
+	.freed = on_freed,
 	.announced = on_announced,
 	.kept = on_kept,
 	.wavering = on_wavering,
@@ -880,18 +890,42 @@ static void adopted(void **state)
 	WAIT_FOR(b->granted == 1);
 	assert_true(b->seq == 2);
 	farewell(a);
-
+	/* The lease is gone, and the key with it. */
 	a = wake(0, 15000, direct);
 	coord_adopt(a->coord, lease, epoch);
-	WAIT_FOR(a->lost == 1);
+	WAIT_FOR(a->freed == 1);
+	assert_true(a->seq == 2);
 	dismiss(a);
 	/* A lease that lives does not make it the owner: the epoch must be its key's. */
 	a = wake(0, 15000, direct);
 	coord_adopt(a->coord, coord_lease(b->coord), epoch);
-	WAIT_FOR(a->lost == 1);
+	WAIT_FOR(a->failed == 1);
 	assert_non_null(strstr(a->text, "does not hold epoch"));
 	farewell(a);
 	commit(b, 3, true);
+	assert_int_equal(b->lost, 0);
+}
+
+/* The dead worker released its lock, and had no time to give its lease back. */
+static void freed_before_the_adoption(void **state)
+{
+	struct puppet *a = owner(0, 15000, direct);
+	struct puppet *b = waiter(1, 15000, direct);
+	uint64_t lease = coord_lease(a->coord);
+	uint64_t epoch = a->epoch;
+
+	(void)state;
+	ctl("del %s", own_key(a));
+	WAIT_FOR(a->lost == 1 && b->granted == 1);
+	commit(b, 1, false);
+	dismiss(a);
+	a = wake(0, 15000, direct);
+	coord_adopt(a->coord, lease, epoch);
+	WAIT_FOR(a->freed == 1);
+	assert_true(a->seq == 1);
+	farewell(a);
+	assert_int_equal(leases(), 1);
+	commit(b, 2, true);
 	assert_int_equal(b->lost, 0);
 }
 
@@ -1198,6 +1232,7 @@ int main(void)
 		TEST(own_key_is_deleted),
 		TEST(lease_is_revoked),
 		TEST(adopted),
+		TEST(freed_before_the_adoption),
 		TEST(answer_is_lost),
 		TEST(joins_when_the_answer_is_lost),
 		TEST(somebody_edits_the_record),

@@ -149,7 +149,7 @@ enum order_kind {
 	FORBID_THREADS,
 };
 
-enum report_kind { READY, GRANTED, WAITING, FAILED, COMMITTED, RELEASED, LOST, DONE };
+enum report_kind { READY, GRANTED, FREED, WAITING, FAILED, COMMITTED, RELEASED, LOST, DONE };
 
 struct order {
 	enum order_kind kind;
@@ -205,6 +205,12 @@ static void on_granted(void *ctx, uint64_t epoch, const struct record *record)
 		.kind = GRANTED, .epoch = epoch, .seq = record != NULL ? record->seq : NO_RECORD });
 }
 
+static void on_freed(void *ctx, const struct record *record)
+{
+	report(
+	    ctx, (struct report){ .kind = FREED, .seq = record != NULL ? record->seq : NO_RECORD });
+}
+
 static void on_waiting(void *ctx, const char *holder)
 {
 	report_text(ctx, WAITING, holder);
@@ -244,6 +250,7 @@ static void on_released(void *ctx, enum coord_result result, const struct err *e
 
 static const struct coord_hooks puppet_hooks = {
 	.granted = on_granted,
+	.freed = on_freed,
 	.waiting = on_waiting,
 	.failed = on_failed,
 	.lost = on_lost,
@@ -759,28 +766,62 @@ static void rescue_adopts_commits_and_hands_over(void **state)
 	leave(&b);
 }
 
-static void adopt_says(enum report_kind kind, int anchor, uint64_t epoch, const char *why)
+static void adopt_is_refused(int anchor, uint64_t epoch, const char *why)
 {
 	struct actor r = rescue(anchor);
 
 	order(&r, ADOPT, epoch);
-	assert_contains(expect(&r, kind).text, why);
+	assert_contains(expect(&r, FAILED).text, why);
 	reap(&r, false);
 }
 
-static void adopt_refuses_a_lock_that_is_not_held(void **state)
+static void adopt_finds_it_freed(int anchor, uint64_t epoch, uint64_t seq)
+{
+	struct actor r = rescue(anchor);
+
+	order(&r, ADOPT, epoch);
+	assert_int_equal(expect(&r, FREED).seq, seq);
+	reap(&r, false);
+}
+
+static void adopt_tells_of_a_lock_that_was_released(void **state)
+{
+	struct actor a = enter_anchored("a");
+	struct actor b;
+
+	(void)state;
+	own(&a, 1);
+	release(&a);
+	murder(&a);
+	adopt_finds_it_freed(a.anchor, 1, NO_RECORD);
+	assert_false(place_is_taken(1));
+	close(a.anchor);
+	a = enter_anchored("a");
+	own(&a, 2);
+	commit(&a, 5, true, COORD_OK);
+	murder(&a);
+	adopt_finds_it_freed(a.anchor, 2, 5);
+	/* Whoever is the owner now is not concerned, and its record is the one that counts. */
+	b = enter("b");
+	own(&b, 3);
+	commit(&b, 6, false, COORD_OK);
+	adopt_finds_it_freed(a.anchor, 2, 6);
+	commit(&b, 7, true, COORD_OK);
+	leave(&b);
+	put_file("state", "{");
+	adopt_is_refused(a.anchor, 2, "put a good copy back");
+	close(a.anchor);
+}
+
+static void adopt_refuses_what_is_no_epoch(void **state)
 {
 	struct actor a = enter_anchored("a");
 
 	(void)state;
 	own(&a, 1);
-	release(&a);
-	reap(&a, false);
-	adopt_says(LOST, a.anchor, 1, "does not hold epoch 1 any more");
-	assert_false(place_is_taken(1));
-	adopt_says(LOST, a.anchor, 0, "does not hold");
-	adopt_says(LOST, a.anchor, UINT64_MAX, "does not hold");
-	close(a.anchor);
+	adopt_is_refused(a.anchor, 0, "there is no epoch 0");
+	adopt_is_refused(a.anchor, UINT64_MAX, "there is no epoch");
+	leave(&a);
 }
 
 static void adopt_refuses_the_lock_of_another_master(void **state)
@@ -792,9 +833,10 @@ static void adopt_refuses_the_lock_of_another_master(void **state)
 	own(&a, 1);
 	queue_up(&b);
 	murder(&b);
-	adopt_says(LOST, b.anchor, 1, "does not hold epoch 1 any more");
+	/* Not by us, so nobody of ours is to release it. */
+	adopt_finds_it_freed(b.anchor, 1, NO_RECORD);
 	/* b's own place is held, but it is not the first. */
-	adopt_says(LOST, b.anchor, 2, "does not hold epoch 2 any more");
+	adopt_is_refused(b.anchor, 2, "epoch 1 owns the job before epoch 2");
 	close(b.anchor);
 	commit(&a, 1, true, COORD_OK);
 	leave(&a);
@@ -809,10 +851,10 @@ static void failed_adopt_keeps_the_lock(void **state)
 	own(&a, 1);
 	murder(&a);
 	put_record(2, 1);
-	adopt_says(FAILED, a.anchor, 1, "newer owner");
+	adopt_is_refused(a.anchor, 1, "newer owner");
 	assert_true(place_is_taken(1));
 	put_file("state", "{");
-	adopt_says(FAILED, a.anchor, 1, "put a good copy back");
+	adopt_is_refused(a.anchor, 1, "put a good copy back");
 	assert_true(place_is_taken(1));
 	close(a.anchor);
 }
@@ -1661,7 +1703,8 @@ int main(void)
 		IN_DIR(dead_waiter_is_passed_over),
 		IN_DIR(anchor_keeps_the_place_of_a_dead_waiter),
 		IN_DIR(rescue_adopts_commits_and_hands_over),
-		IN_DIR(adopt_refuses_a_lock_that_is_not_held),
+		IN_DIR(adopt_tells_of_a_lock_that_was_released),
+		IN_DIR(adopt_refuses_what_is_no_epoch),
 		IN_DIR(adopt_refuses_the_lock_of_another_master),
 		IN_DIR(failed_adopt_keeps_the_lock),
 		IN_DIR(commit_yields_to_a_newer_epoch),

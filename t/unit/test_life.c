@@ -37,6 +37,7 @@ enum {
 	COMMIT_RELEASE = LIFE_COMMIT_RELEASE,
 	MARK_RELEASE = LIFE_MARK_RELEASE,
 	RELEASE = LIFE_RELEASE,
+	ABANDON = LIFE_ABANDON,
 	EXIT = LIFE_EXIT,
 };
 
@@ -261,27 +262,28 @@ static const struct reaction reactions[] = {
 	ON(clearing, KILL, 0, KILL, CLEARING, NEVER),
 	ON(clearing, LOST, 500, NOTHING, CLEARING, 600),
 	ON(clearing, LOST, 0, KILL, CLEARING, NEVER),
-	/* The restart that was planned for 8 is none of its deadlines. */
-	ON(saving, STOP, 0, NOTHING, SAVING, NEVER),
-	ON(saving, HURRY, 0, NOTHING, SAVING, NEVER),
-	ON(saving, KILL, 0, NOTHING, SAVING, NEVER),
+	/* The restart that was planned for 8 is none of its deadlines. A save that hangs is given
+	 * up with the stop that waits for it. */
+	ON(saving, STOP, 0, NOTHING, SAVING, 60006),
+	ON(saving, HURRY, 0, NOTHING, SAVING, 10100),
+	ON(saving, KILL, 0, NOTHING, SAVING, 1100),
 	ON(saving, LOST, 500, EXIT, GONE, NEVER),
 	ON(backoff, STOP, 0, RELEASE, RELEASING, NEVER),
 	ON(backoff, HURRY, 0, RELEASE, RELEASING, NEVER),
 	ON(backoff, KILL, 0, RELEASE, RELEASING, NEVER),
 	ON(backoff, LOST, 500, EXIT, GONE, NEVER),
-	ON(unsaved, STOP, 0, COMMIT_RELEASE, RELEASING, NEVER),
-	ON(unsaved, HURRY, 0, COMMIT_RELEASE, RELEASING, NEVER),
-	ON(unsaved, KILL, 0, COMMIT_RELEASE, RELEASING, NEVER),
+	ON(unsaved, STOP, 0, COMMIT_RELEASE, RELEASING, 60100),
+	ON(unsaved, HURRY, 0, COMMIT_RELEASE, RELEASING, 10100),
+	ON(unsaved, KILL, 0, COMMIT_RELEASE, RELEASING, 1100),
 	ON(unsaved, LOST, 500, EXIT, GONE, NEVER),
 	ON(dumping, STOP, 0, NOTHING, DUMPING, 50005),
 	ON(dumping, HURRY, 0, SIGNAL_TERM, DUMPING, 10100),
 	ON(dumping, KILL, 0, KILL, DUMPING, NEVER),
 	ON(dumping, LOST, 500, NOTHING, DUMPING, 600),
 	ON(dumping, LOST, 0, KILL, DUMPING, NEVER),
-	ON(committing, STOP, 0, NOTHING, RELEASING, NEVER),
-	ON(committing, HURRY, 0, NOTHING, RELEASING, NEVER),
-	ON(committing, KILL, 0, NOTHING, RELEASING, NEVER),
+	ON(committing, STOP, 0, NOTHING, RELEASING, 60005),
+	ON(committing, HURRY, 0, NOTHING, RELEASING, 10100),
+	ON(committing, KILL, 0, NOTHING, RELEASING, 1100),
 	ON(committing, LOST, 500, EXIT, GONE, NEVER),
 	ON(retrying, STOP, 0, NOTHING, RELEASING, 206),
 	ON(retrying, HURRY, 0, NOTHING, RELEASING, 206),
@@ -802,7 +804,7 @@ static void a_slow_save_does_not_delay_the_restart_further(void **state)
 	(void)state;
 	open_script(&s, &usual);
 	PLAY(&s, TO_SAVING);
-	assert_int_equal(life_deadline(&s.life), MSEC_NEVER);
+	assert_int_equal(life_deadline(&s.life), 60006);
 	PLAY(&s, AT(5000, SAVED, 0, NOTHING, BACKOFF));
 	assert_int_equal(life_deadline(&s.life), 8);
 }
@@ -905,6 +907,105 @@ static void a_release_is_tried_until_the_lock_is_gone(void **state)
 	    AT(205, TICK, 0, RELEASE, RELEASING), AT(206, RELEASE_FAILED, 0, NOTHING, RELEASING),
 	    AT(606, TICK, 0, RELEASE, RELEASING), AT(15000, LOST, 0, EXIT, GONE));
 	assert_gone(&s, LIFE_DUMP_NONE);
+	assert_true(s.life.left);
+}
+
+/* A store that never answers */
+
+static void a_last_commit_that_hangs_is_abandoned(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_COMMITTING, AT(60005, TICK, 0, ABANDON, RELEASING),
+	    AT(60005, SAVE_FAILED, 0, MARK_RELEASE, RELEASING), AT(60006, SAVED, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+	assert_false(s.life.left);
+	/* One that hangs after others have failed. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_RETRYING, AT(206, TICK, 0, COMMIT_RELEASE, RELEASING),
+	    AT(60005, TICK, 0, ABANDON, RELEASING),
+	    AT(60005, SAVE_FAILED, 0, MARK_RELEASE, RELEASING));
+	/* A try that begins right before the end gets its time, too. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_COMMITTING, AT(59000, SAVE_FAILED, 0, NOTHING, RELEASING),
+	    AT(59200, TICK, 0, COMMIT_RELEASE, RELEASING), AT(60200, TICK, 0, ABANDON, RELEASING));
+}
+
+static void a_hurry_and_a_kill_shorten_the_wait_for_a_hung_commit(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &endless);
+	PLAY(&s, TO_COMMITTING);
+	assert_int_equal(life_deadline(&s.life), MSEC_NEVER);
+	PLAY(&s, AT(100, HURRY, 0, NOTHING, RELEASING), AT(10100, TICK, 0, ABANDON, RELEASING),
+	    AT(10100, SAVE_FAILED, 0, MARK_RELEASE, RELEASING));
+	open_script(&s, &endless);
+	PLAY(&s, TO_COMMITTING, AT(100, KILL, 0, NOTHING, RELEASING),
+	    AT(1100, TICK, 0, ABANDON, RELEASING),
+	    AT(1100, SAVE_FAILED, 0, MARK_RELEASE, RELEASING));
+	/* One that is killed first has as long to commit what is there. */
+	open_script(&s, &endless);
+	PLAY(&s, TO_DUMPING, AT(100, KILL, 0, KILL, DUMPING), AT(200, EXITED, 0, KILL, DUMPING),
+	    AT(300, CLEARED, 0, COMMIT_RELEASE, RELEASING), AT(1300, TICK, 0, ABANDON, RELEASING));
+}
+
+/* The coordinator has the commit, and hangs as well: only this process's end frees the lock. */
+static void what_cannot_be_abandoned_is_left_behind(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_COMMITTING, AT(60005, TICK, 0, ABANDON, RELEASING),
+	    AT(70005, TICK, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+	assert_true(s.life.left);
+	open_script(&s, &usual);
+	PLAY(&s, TO_COMMITTING, AT(60005, TICK, 0, ABANDON, RELEASING),
+	    AT(60006, KILL, 0, NOTHING, RELEASING), AT(61006, TICK, 0, EXIT, GONE));
+	/* It answers after all, and so well that nothing is lost. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_COMMITTING, AT(60005, TICK, 0, ABANDON, RELEASING),
+	    AT(60100, SAVED, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_CLEAN);
+	/* The mark hangs. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_COMMITTING, AT(60005, TICK, 0, ABANDON, RELEASING),
+	    AT(60005, SAVE_FAILED, 0, MARK_RELEASE, RELEASING), AT(70005, TICK, 0, EXIT, GONE));
+	assert_true(s.life.left);
+}
+
+static void a_save_that_hangs_does_not_keep_the_job_from_its_restart(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_SAVING, AT(60006, TICK, 0, ABANDON, SAVING),
+	    AT(60006, SAVE_FAILED, 0, NOTHING, BACKOFF));
+	assert_true(life_deadline(&s.life) <= 60006);
+	assert_int_equal(life_event(&s.life, LIFE_EV_TICK, 0, 60006), LIFE_SPAWN);
+	/* What it left is still to be saved. */
+	PLAY(&s, AT(60007, SPAWN_FAILED, 0, SAVE, SAVING));
+}
+
+static void a_stop_does_not_try_again_what_hung(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_SAVING, AT(100, HURRY, 0, NOTHING, SAVING), AT(10100, TICK, 0, ABANDON, SAVING),
+	    AT(10100, SAVE_FAILED, 0, MARK_RELEASE, RELEASING), AT(10101, SAVED, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+	open_script(&s, &usual);
+	PLAY(&s, TO_SAVING, AT(100, KILL, 0, NOTHING, SAVING), AT(1100, TICK, 0, ABANDON, SAVING),
+	    AT(2100, TICK, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_UNCLEAN);
 	assert_true(s.life.left);
 }
 
@@ -1062,6 +1163,26 @@ static void a_state_is_placed_from_its_restore_on(void **state)
 	assert_true(life_is_placed(&s.life)); /* before the job runs: the master must know then */
 }
 
+/* Then a rescue that finds the lock released knows that nothing was lost. */
+static void a_tenure_is_settled_from_its_commit_to_its_next_start(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_STANDBY, AT(2, GRANTED, 0, RESTORE, RESTORING));
+	assert_true(life_is_settled(&s.life));
+	PLAY(&s, AT(3, RESTORED, 0, SPAWN, RESTORING));
+	assert_false(life_is_settled(&s.life)); /* there may be a job before anybody says so */
+	PLAY(&s, AT(4, SPAWNED, 0, NOTHING, RUNNING), AT(5, EXITED, 1, CLEAR, CLEARING),
+	    AT(6, CLEARED, 0, SAVE, SAVING));
+	assert_false(life_is_settled(&s.life));
+	PLAY(&s, AT(6, SAVED, 0, NOTHING, BACKOFF));
+	assert_true(life_is_settled(&s.life));
+	PLAY(&s, AT(8, TICK, 0, SPAWN, RESTORING));
+	assert_false(life_is_settled(&s.life));
+}
+
 static void a_stop_does_not_keep_a_rescue_from_its_work(void **state)
 {
 	struct script s;
@@ -1089,27 +1210,28 @@ static void a_rescue_that_comes_too_late_says_so(void **state)
 	assert_gone(&s, LIFE_DUMP_UNCLEAN);
 }
 
-/* The dead worker's last step was the one that releases the lock: gone means done. */
-static void a_rescue_believes_in_a_release_under_way(void **state)
+/* The dead worker released it before it died, and did not come to say so. */
+static void a_rescue_that_finds_the_lock_released_has_nothing_left_to_do(void **state)
 {
-	const struct life_rescue left = { .placed = true, .clean = true, .settled = true };
 	struct script s;
 
 	(void)state;
-	open_script(&s, &usual);
-	PLAY(&s, TO_RUNNING, AT(10, STOP, 0, SIGNAL_STOP, DUMPING),
-	    AT(11, EXITED, 1, CLEAR, DUMPING));
-	assert_false(life_settles(&s.life));
-	PLAY(&s, AT(12, CLEARED, 0, COMMIT_RELEASE, RELEASING));
-	assert_true(life_settles(&s.life));
-	PLAY(&s, AT(13, SAVE_FAILED, 1, MARK_RELEASE, RELEASING));
-	assert_false(life_settles(&s.life));
-
-	open_script(&s, &usual);
-	life_init_rescue(&s.life, &s.conf, &s.backoff, &left);
-	PLAY(&s, TO_STANDBY, AT(2, LOST, 0, EXIT, GONE));
+	open_rescue(&s, &usual, true, true);
+	PLAY(&s, TO_STANDBY, AT(2, FREED, 1, EXIT, GONE));
 	assert_gone(&s, LIFE_DUMP_CLEAN);
 	assert_false(s.life.left);
+	/* The record does not prove that the last dump is in it. */
+	open_rescue(&s, &usual, true, true);
+	PLAY(&s, TO_STANDBY, AT(2, FREED, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+	assert_false(s.life.left);
+	/* No job ran. */
+	open_rescue(&s, &usual, false, false);
+	PLAY(&s, TO_STANDBY, AT(2, FREED, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_NONE);
+	/* For any other worker this is no answer. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_STANDBY, AT(2, FREED, 1, NOTHING, STANDBY));
 }
 
 /* The coordinator cannot be used */
@@ -1190,6 +1312,11 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_hurry_shortens_the_last_commit),
 	cmocka_unit_test(the_release_is_the_last_way_out),
 	cmocka_unit_test(a_release_is_tried_until_the_lock_is_gone),
+	cmocka_unit_test(a_last_commit_that_hangs_is_abandoned),
+	cmocka_unit_test(a_hurry_and_a_kill_shorten_the_wait_for_a_hung_commit),
+	cmocka_unit_test(what_cannot_be_abandoned_is_left_behind),
+	cmocka_unit_test(a_save_that_hangs_does_not_keep_the_job_from_its_restart),
+	cmocka_unit_test(a_stop_does_not_try_again_what_hung),
 	cmocka_unit_test(an_endless_stop_never_gives_the_last_commit_up),
 	cmocka_unit_test(a_lost_lock_gives_the_job_what_time_is_left),
 	cmocka_unit_test(a_lost_lock_cuts_every_other_deadline),
@@ -1201,9 +1328,10 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_rescue_commits_and_releases),
 	cmocka_unit_test(a_rescue_leaves_a_state_alone_that_was_not_placed),
 	cmocka_unit_test(a_state_is_placed_from_its_restore_on),
+	cmocka_unit_test(a_tenure_is_settled_from_its_commit_to_its_next_start),
 	cmocka_unit_test(a_stop_does_not_keep_a_rescue_from_its_work),
 	cmocka_unit_test(a_rescue_that_comes_too_late_says_so),
-	cmocka_unit_test(a_rescue_believes_in_a_release_under_way),
+	cmocka_unit_test(a_rescue_that_finds_the_lock_released_has_nothing_left_to_do),
 	cmocka_unit_test(asks_a_refusing_coordinator_again_and_again),
 	cmocka_unit_test(names_its_states),
 };

@@ -54,6 +54,8 @@ struct world {
 	unsigned asked; /* actions without an answer */
 	int failures;   /* of the coordinator, in a row */
 	msec dead_by;   /* told with the loss of the lock */
+	bool hung;      /* the save under way: nobody will answer it */
+	bool stuck;     /* nor can it be abandoned, as the coordinator has it */
 
 	bool told_stop;
 	bool hurried;
@@ -214,12 +216,25 @@ static void do_save(struct world *w, unsigned action)
 	demand(w, w->lock && !w->lost, "a commit needs the lock");
 	demand(w, !job_lives(w), "a commit at the end waits for the job's last process");
 	demand(w, !(w->asked & ~(unsigned)LIFE_ACQUIRE), "one question at a time");
-	if (dice_chance(&w->dice, 3))
+	w->hung = dice_chance(&w->dice, 8);
+	w->stuck = w->hung && dice_chance(&w->dice, 25);
+	if (w->hung)
+		w->asked |= action;
+	else if (dice_chance(&w->dice, 3))
 		answer(w, action, LIFE_EV_LOST, 0);
 	else if (fails(w, 30))
 		answer(w, action, LIFE_EV_SAVE_FAILED, dice_chance(&w->dice, 20));
 	else
 		answer(w, action, LIFE_EV_SAVED, 0);
+}
+
+static void do_abandon(struct world *w)
+{
+	demand(w, (w->asked & (LIFE_SAVE | LIFE_COMMIT_RELEASE)) != 0,
+	    "what is abandoned is under way");
+	if (w->hung && !w->stuck)
+		plan(w, 0, LIFE_EV_SAVE_FAILED, 0, false);
+	w->hung = false;
 }
 
 static void do_release(struct world *w)
@@ -266,6 +281,8 @@ static void carry_out(struct world *w, unsigned acts)
 		do_save(w, acts & (LIFE_SAVE | LIFE_COMMIT_RELEASE | LIFE_MARK_RELEASE));
 	if (acts & LIFE_RELEASE)
 		do_release(w);
+	if (acts & LIFE_ABANDON)
+		do_abandon(w);
 	if (acts & LIFE_EXIT)
 		do_exit(w);
 }
@@ -329,6 +346,7 @@ static void become(struct world *w, const struct happening *h)
 	case LIFE_EV_EXTEND: become_stopped(w, h->ev, h->arg); break;
 	case LIFE_EV_BEGIN:
 	case LIFE_EV_REFUSED:
+	case LIFE_EV_FREED:
 	case LIFE_EV_RESTORED:
 	case LIFE_EV_RESTORE_FAILED:
 	case LIFE_EV_SPAWN_FAILED:
@@ -345,7 +363,7 @@ static unsigned answered(const struct world *w, enum life_event ev)
 {
 	unsigned saves = LIFE_SAVE | LIFE_COMMIT_RELEASE | LIFE_MARK_RELEASE;
 
-	if (ev == LIFE_EV_GRANTED || ev == LIFE_EV_REFUSED)
+	if (ev == LIFE_EV_GRANTED || ev == LIFE_EV_REFUSED || ev == LIFE_EV_FREED)
 		return LIFE_ACQUIRE;
 	if (ev == LIFE_EV_RESTORED || ev == LIFE_EV_RESTORE_FAILED)
 		return LIFE_RESTORE;

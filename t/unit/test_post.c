@@ -42,9 +42,12 @@ static void say(struct post *p, int fd, const struct report *r)
 /* Before it has the lock a rescue worker reports no epoch, and may die right then. */
 static void what_was_held_outlives_a_rescue(void **state)
 {
-	struct report owner = {
-		.state = "running", .owner = true, .placed = true, .epoch = 7, .lease_ms = -1
-	};
+	struct report owner = { .state = "backoff",
+		.owner = true,
+		.placed = true,
+		.settled = true,
+		.epoch = 7,
+		.lease_ms = -1 };
 	struct report rescue = { .state = "standby", .lease_ms = -1 };
 	struct post p;
 	int fd = open_post(&p);
@@ -55,6 +58,7 @@ static void what_was_held_outlives_a_rescue(void **state)
 	assert_int_equal(p.report.epoch, 0);
 	assert_int_equal(p.held_epoch, 7);
 	assert_true(p.held_placed);
+	assert_true(p.held_settled);
 	close(fd);
 	close(p.reports.fd);
 }

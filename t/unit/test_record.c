@@ -62,6 +62,9 @@ static void assert_same(const struct record *a, const struct record *b)
 	assert_int_equal(a->clean, b->clean);
 	assert_int_equal(a->done, b->done);
 	assert_int_equal(a->empty, b->empty);
+	assert_int_equal(a->after.epoch, b->after.epoch);
+	assert_int_equal(a->after.seq, b->after.seq);
+	assert_int_equal(a->after.clean, b->after.clean);
 	assert_string_equal(a->sha256, b->sha256);
 	assert_string_equal(a->instance, b->instance);
 	assert_string_equal(a->time, b->time);
@@ -127,6 +130,7 @@ static void test_round_trip_of_url_and_empty(void **state)
 	r.epoch = INT64_MAX;
 	r.clean = false;
 	r.done = true;
+	r.after = (struct record_trace){ 5, 2, true };
 	round_trip(&r);
 	r = make();
 	r.empty = true;
@@ -206,6 +210,10 @@ static void test_bad_records_are_refused(void **state)
 		    "\"clean\"" },
 		{ "{" EPOCH "," SEQ "," SIZE "," SHA "," NAMES "," DATA "}", "\"clean\"" },
 		{ "{" GOOD ",\"done\":\"yes\"," DATA "}", "\"done\"" },
+		{ "{" GOOD ",\"after\":7," DATA "}", "\"after\"" },
+		{ "{" GOOD ",\"after\":{\"epoch\":-1,\"seq\":1,\"clean\":true}," DATA "}",
+		    "\"after\"" },
+		{ "{" GOOD ",\"after\":{\"epoch\":1,\"seq\":1}," DATA "}", "\"clean\"" },
 		{ "{" EPOCH "," SEQ "," SIZE "," SHA "," CLEAN
 		  ",\"instance\":\"a\\u001b[2J\",\"time\":\"\"," DATA "}",
 		    "\"instance\"" },

@@ -56,6 +56,7 @@ static void assert_round_trip(const struct report *r)
 	assert_string_equal(got.status, r->status);
 	assert_int_equal(got.owner, r->owner);
 	assert_int_equal(got.placed, r->placed);
+	assert_int_equal(got.settled, r->settled);
 	assert_int_equal(got.ended_well, r->ended_well);
 	assert_int_equal(got.job_pid, r->job_pid);
 	assert_int_equal(got.lease, r->lease);
@@ -78,6 +79,7 @@ static struct report a_report(void)
 		.state = "running",
 		.owner = true,
 		.placed = true,
+		.settled = true,
 		.job_pid = 4711,
 		.lease = 0x694d7e2b5f1a2c03,
 		.lease_ms = 14900,
@@ -273,8 +275,9 @@ static void test_a_field_of_a_wrong_type(void **state)
 {
 	static const char *const numbers[] = { "since", "restarts", "epoch", "job_pid", "lease_ms",
 		"dead_by", "seq", "size", "saved", "lease" };
-	static const char *const bools[] = { "owner", "ended_well", "placed", "ready", "clean",
-		"end.released", "end.left", "end.unclean", "end.failed", "end.asked", "end.done" };
+	static const char *const bools[] = { "owner", "ended_well", "placed", "settled", "ready",
+		"clean", "end.released", "end.left", "end.unclean", "end.failed", "end.asked",
+		"end.done" };
 	static const char *const wrong[] = { "\"1\"", "1.5", "1.0", "null", "[]", "{}" };
 
 	(void)state;
@@ -374,6 +377,7 @@ static void test_what_the_world_may_see(void **state)
 	assert_null(json_object_get(o, "lease"));
 	assert_null(json_object_get(o, "owner"));
 	assert_null(json_object_get(o, "placed"));
+	assert_null(json_object_get(o, "settled"));
 	assert_null(json_object_get(o, "end"));
 	json_decref(o);
 	r = (struct report){ .state = "standby", .lease_ms = -1, .since = 5 };

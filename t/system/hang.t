@@ -1,0 +1,98 @@
+#!/usr/bin/perl
+# A state store that never answers: a stop does not wait for it beyond its time, nor does the job's restart; the dump stays where the
+# job put it, and what the store does late passes for nothing.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+
+use Graceful::Actor;
+use Graceful::Test qw(slurp spew wait_for);
+
+plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
+
+# A box, and the configuration of a master whose states are all blobs.
+sub open_box {
+    my ($limits, @words) = @_;
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my %job = (command => $actor->command(@words), checkpoint => '100ms', restart_min => '10ms', %{$limits});
+    my %confs = map { $_ => $box->config($_, { orders => \%job },
+        { state => { url => 'file://' . $box->path('store'), inline_max => '0B' } }) } qw(web-1 web-2);
+
+    return ($box, $actor, \%confs);
+}
+
+# A master whose first upload hangs until the file "go" is there.
+sub start_hanging {
+    my ($box, $conf) = @_;
+    my $master = $box->start($conf, sub {
+        $ENV{GRACEFUL_FAULT} = 'worker.in_upload=block';
+        $ENV{GRACEFUL_FAULT_GO} = $box->path('go');
+    });
+
+    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    return $master;
+}
+
+sub blobs { return map { s{.*/}{}r } glob($_[0]->path('store/graceful/jobs/orders/*')) }
+
+# What was there before the master whose store hangs.
+sub leave_a_state {
+    my ($box, $conf) = @_;
+    my $master = $box->start($conf);
+
+    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    $master->signal('INT');
+    return $master->wait_exit;
+}
+
+subtest 'a final backup that hangs is given up with the stop' => sub {
+    my ($box, $actor, $confs) = open_box({ stop_timeout => '2s', hurry_timeout => '1s', checkpoint => '1h' });
+
+    is(leave_a_state($box, $confs->{'web-2'}), 0, 'the tenure before');
+    my $master = start_hanging($box, $confs->{'web-1'});
+    $master->signal('INT');
+    is($master->wait_exit, 3, 'exit status');
+    $master->wait_log(qr/the state store does not answer/);
+    is(slurp($box->path('work-web-1/jobs/orders/state')), "2\n", 'the dump is kept');
+    my $next = $box->start($confs->{'web-2'});
+    my $start = $actor->wait_start(3);
+    is("$start->{restored} $start->{count}", 'crash 1', 'the next owner starts from the last good state');
+    $next->signal('INT');
+    is($next->wait_exit, 0, 'and stops in order');
+};
+
+subtest 'QUIT does not wait for it' => sub {
+    my ($box, $actor, $confs) = open_box({ stop_timeout => 'infinity', checkpoint => '1h' });
+    my $master = start_hanging($box, $confs->{'web-1'});
+
+    $master->signal('INT');
+    $master->wait_log(qr/^fault: in_upload/m);
+    $master->signal('QUIT');
+    is($master->wait_exit, 3, 'exit status');
+    is(slurp($box->path('work-web-1/jobs/orders/state')), "1\n", 'the dump is kept');
+    is_deeply([ $actor->survivors ], [], 'nothing of the job is left');
+};
+
+subtest 'a backup that hangs does not keep the job from its restart' => sub {
+    my ($box, $actor, $confs) = open_box({ stop_timeout => '300ms', hurry_timeout => '100ms' }, 'early');
+    my $master = start_hanging($box, $confs->{'web-1'});
+
+    $master->wait_log(qr/^fault: in_upload/m);
+    kill('KILL', $actor->wait_start->{pid});
+    $actor->wait_start(2);
+    wait_for('the next backup', sub { $master->job('orders')->{seq} });
+    spew($box->path('go'), '');
+    $master->wait_log(qr/answered after all, too late/);
+    wait_for('its blob is gone', sub { (() = blobs($box)) == 1 });
+    my $record = slurp($box->path('local/graceful/jobs/orders/state'));
+    my ($blob) = blobs($box);
+    like($record, qr/\Q$blob\E/, 'the one that is left is the one that counts');
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'exit status');
+};
+
+done_testing;
