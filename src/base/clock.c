@@ -36,6 +36,24 @@ const char *clock_stamp(char buf[CLOCK_STAMP_MAX])
 	return buf;
 }
 
+static int64_t usec_of(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+int64_t clock_usec(void)
+{
+	return usec_of(CLOCK_BOOTTIME);
+}
+
+int64_t clock_wall_usec(void)
+{
+	return usec_of(CLOCK_REALTIME);
+}
+
 int64_t clock_wall(void)
 {
 	struct timespec ts;

@@ -3,7 +3,7 @@
  *
  * Every deadline is a `msec`: milliseconds of CLOCK_BOOTTIME, which runs on while the machine is
  * suspended (a lease does, too) and never jumps with the wall clock. Wall-clock time is only for
- * people: log lines and the "time" of a state record.
+ * people: log lines, the "time" of a state record, the stamps of a hand-over.
  */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
@@ -25,6 +25,10 @@ msec msec_min(msec a, msec b);
 
 /* Wall-clock now as "2026-11-22T23:50:19.123Z" (UTC) in buf; returns buf. */
 const char *clock_stamp(char buf[CLOCK_STAMP_MAX]);
+
+/* Microseconds of CLOCK_BOOTTIME, and of the wall clock since the epoch. */
+int64_t clock_usec(void);
+int64_t clock_wall_usec(void);
 
 /* The wall clock in whole seconds since the epoch, for "since" fields. */
 int64_t clock_wall(void);

@@ -18,6 +18,7 @@
 struct cli_args {
 	const char *conf_file; /* -c; CONF_DEFAULT_FILE unless said */
 	const char *run_dir;   /* --run-dir; NULL: ask the configuration */
+	const char *last;      /* -n; NULL: not said */
 	bool json;
 	bool watch;
 	bool no_wait;
@@ -47,6 +48,7 @@ enum cli_option {
 	OPT_NO_WAIT = 1 << 4,
 	OPT_HURRY = 1 << 5,
 	OPT_KILL = 1 << 6,
+	OPT_LAST = 1 << 7,
 };
 
 struct cli_option_def {
@@ -80,6 +82,7 @@ void cli_report(const struct conf_errors *errors);
 int cmd_run(const struct cli_command *cmd, const struct cli_args *args);
 int cmd_check(const struct cli_command *cmd, const struct cli_args *args);
 int cmd_status(const struct cli_command *cmd, const struct cli_args *args);
+int cmd_history(const struct cli_command *cmd, const struct cli_args *args);
 int cmd_stop(const struct cli_command *cmd, const struct cli_args *args);
 /* Sends cmd->signal, a HUP, and tells what came of it. */
 int cmd_reload(const struct cli_command *cmd, const struct cli_args *args);

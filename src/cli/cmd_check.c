@@ -67,12 +67,15 @@ static void check_dir(struct check *c, const char *key, const char *path)
 static void check_machine(struct check *c)
 {
 	const struct conf *conf = c->conf;
+	struct err e;
 
 	check_dir(c, "run_dir", conf->run_dir);
 	check_dir(c, "work_dir", conf->work_dir);
 	check_dir(c, "state.url", conf->state_dir);
 	if (conf->coord == CONF_COORD_LOCAL)
 		check_dir(c, "coordinator.path", conf->local_path);
+	if (conf->metrics_file != NULL && probe_file(conf->metrics_file, &e) != 0)
+		complain(c, "metrics_file: %s", e.text);
 	for (size_t i = 0; i < conf->n_jobs; i++)
 		check_job(c, conf->jobs[i]);
 }

@@ -86,6 +86,18 @@ static const char log_reopen_text[] =
     "\n"
     "Exit status: 0 asked; 1 no master runs.\n";
 
+static const char history_text[] =
+    "Shows the last hand-overs of this machine and how long their steps took:\n"
+    "signal, dump, upload and commit where the job was given up; acquire, restore\n"
+    "and start where it was taken. Who takes a job knows from its state record\n"
+    "when the other machine did its part; if the two clocks disagree, acquire (it\n"
+    "holds the commit then, too) may come out too short, or negative.\n"
+    "\n"
+    "A table on a terminal, else a line for each, with times in seconds. Reads a\n"
+    "file in work_dir; no master needs to run.\n"
+    "\n"
+    "Exit status: 0 shown; 1 it cannot be read; 78 configuration.\n";
+
 const struct cli_command cli_commands[] = {
 	{
 	    .name = "run",
@@ -111,6 +123,15 @@ const struct cli_command cli_commands[] = {
 	    .run = cmd_status,
 	    .brief = "show what the jobs do",
 	    .text = status_text,
+	},
+	{
+	    .name = "history",
+	    .operands = "[JOB]",
+	    .max_operands = 1,
+	    .options = OPT_CONF | OPT_JSON | OPT_LAST,
+	    .run = cmd_history,
+	    .brief = "show the last hand-overs and how long their steps took",
+	    .text = history_text,
 	},
 	{
 	    .name = "stop",
@@ -184,7 +205,9 @@ const struct cli_option_def cli_options[] = {
 	{ OPT_RUN_DIR, 0, "run-dir", "DIR", offsetof(struct cli_args, run_dir),
 	    "the master's run_dir, instead of asking the configuration" },
 	{ OPT_JSON, 0, "json", NULL, offsetof(struct cli_args, json),
-	    "print the status file; indented and in ASCII on a terminal, else as it is" },
+	    "print JSON; a status file indented and in ASCII on a terminal, else as it is" },
+	{ OPT_LAST, 'n', "last", "N", offsetof(struct cli_args, last),
+	    "show the last N (default 20)" },
 	{ OPT_WATCH, 0, "watch", NULL, offsetof(struct cli_args, watch),
 	    "show it again at every change, until Ctrl-C" },
 	{ OPT_NO_WAIT, 0, "no-wait", NULL, offsetof(struct cli_args, no_wait),

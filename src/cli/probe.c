@@ -123,3 +123,17 @@ int probe_dir(const char *path, struct err *e)
 	free(at);
 	return rc;
 }
+
+int probe_file(const char *path, struct err *e)
+{
+	char *at = strdup(path);
+	struct stat st;
+	int rc;
+
+	if (at == NULL)
+		return err_set(e, "out of memory");
+	go_up(at);
+	rc = stat(at, &st) != 0 ? err_sys(e, "cannot look at %s", at) : probe_existing(at, &st, e);
+	free(at);
+	return rc;
+}

@@ -20,6 +20,8 @@ struct probe_job {
 /* Tries all of it in a child process that becomes the job's user. -1: there is no such child. */
 int probe_job(const struct job_conf *job, struct probe_job *result, struct err *e);
 
+/* Whether a file can be made at path: its directory has to be there. */
+int probe_file(const char *path, struct err *e);
 /* Whether path is a directory that we can write, or can be made. */
 int probe_dir(const char *path, struct err *e);
 

@@ -92,8 +92,9 @@ struct conf {
 	char *password_file;
 	char *state_dir;     /* of state.url "file://DIR": absolute; NULL without a store */
 	uint64_t inline_max; /* states up to this size travel in the record */
-	char *run_dir;  /* absolute, as all paths here without "..", "//" or a "/" at the end */
-	char *work_dir; /* the jobs' own directories are <work_dir>/<CONF_JOBS_DIR>/<job> */
+	char *run_dir;      /* absolute, as all paths here without "..", "//" or a "/" at the end */
+	char *work_dir;     /* the jobs' own directories are <work_dir>/<CONF_JOBS_DIR>/<job> */
+	char *metrics_file; /* absolute; NULL: none is written */
 	bool log_syslog;
 	enum log_level log_level;
 	int max_jobs;           /* held at a time; CONF_ALL_JOBS */

@@ -133,8 +133,11 @@ static void check_directories(struct reader *rd, const struct node *root, const 
 		place_of(root, node_get(coordinator, "path"), "coordinator.path", local_path),
 		place_of(root, node_get(state, "url"), "state.url", conf->state_dir),
 	};
+	const struct place metrics =
+	    place_of(root, node_get(root, "metrics_file"), "metrics_file", conf->metrics_file);
 
 	check_places_differ(rd, places, sizeof(places) / sizeof(places[0]));
+	check_not_in_jobs(rd, conf, &metrics);
 	check_not_in_jobs(rd, conf, &places[0]);
 	check_not_in_jobs(rd, conf, &places[2]);
 	check_not_in_jobs(rd, conf, &places[3]);
@@ -190,6 +193,20 @@ static void check_state_fits(struct reader *rd, const struct node *root, const s
 	}
 }
 
+static bool ends_in(const char *text, const char *end)
+{
+	size_t len = strlen(text), n = strlen(end);
+
+	return len > n && strcmp(text + len - n, end) == 0;
+}
+
+static void check_metrics(struct reader *rd, const struct node *root, const struct conf *conf)
+{
+	if (conf->metrics_file != NULL && !ends_in(conf->metrics_file, ".prom"))
+		report_warning(rd->report, node_get(root, "metrics_file"),
+		    "does not end in \".prom\": node_exporter will not read it");
+}
+
 static bool is_text(const struct node *n, const char *text)
 {
 	return json_is_string(n->value) && strcmp(json_string_value(n->value), text) == 0;
@@ -228,6 +245,7 @@ void check_all(struct reader *rd, const struct node *root, const struct conf *co
 	check_directories(rd, root, conf);
 	check_socket_path(rd, root, conf);
 	check_state_fits(rd, root, conf);
+	check_metrics(rd, root, conf);
 	for (size_t i = 0; i < conf->n_jobs; i++)
 		check_job(rd, node_get(jobs, conf->jobs[i]->name), defaults, conf->jobs[i]);
 }

@@ -31,6 +31,7 @@ static const struct key top_keys[] = {
 	{ .name = "state", .kind = KIND_SECTION },
 	{ "run_dir",     KIND_DIR,       CONF(run_dir), .text = "/run/graceful" },
 	{ "work_dir",    KIND_DIR,       CONF(work_dir), .text = "/var/lib/graceful" },
+	{ "metrics_file", KIND_PATH,     CONF(metrics_file) },
 	{ .name = "log", .kind = KIND_SECTION },
 	{ "max_jobs",    KIND_INT,       CONF(max_jobs), .fallback = CONF_ALL_JOBS, .min = 0,
 	    .max = 1000000 },

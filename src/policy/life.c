@@ -143,6 +143,7 @@ static unsigned after_failure(struct life *l, msec now)
 {
 	msec delay = backoff_failed(l->backoff, now);
 
+	l->failures++;
 	if (delay == BACKOFF_GIVE_UP) {
 		l->failed = true;
 		return hand_over(l, now);

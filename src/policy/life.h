@@ -121,6 +121,7 @@ struct life {
 	enum life_step step;
 	enum life_dump dump;
 	unsigned restarts;
+	unsigned failures; /* of the job, or of a start */
 	msec retry_delay;
 	/* Absolute deadlines, MSEC_NEVER when not armed. */
 	msec term_at, kill_at, watchdog_at, retry_at;

@@ -19,14 +19,12 @@
 #include "base/sig.h"
 #include "job/kin.h"
 #include "job/spawn.h"
+#include "role/board.h"
 #include "role/home.h"
 #include "role/reload.h"
 #include "role/roster.h"
-#include "role/status.h"
 #include "role/worker.h"
 
-/* Onlookers need no more than ten pictures a second, however many jobs change. */
-#define STATUS_PAUSE_MS 100
 #define CLEAR_AGAIN_MS 50
 #define REPORT_GRACE_MS 500 /* for a report that found no room in its pipe */
 
@@ -40,37 +38,12 @@ struct master {
 	int lifeline; /* write end: closed by the kernel when this process dies, however it dies */
 	struct roster roster;
 	unsigned reloads;
-	struct status status;
-	bool status_changed;
-	msec status_at; /* the next picture may be drawn */
-	bool status_failed;
+	struct board board;
 	msec clear_at; /* the next round against what dead workers left */
 	bool settling;
 	msec stop_began;
 	bool at_end;
 };
-
-/* The status file */
-
-static void write_status(struct master *m)
-{
-	struct err e;
-	bool failed = status_write(&m->status, &e) != 0;
-
-	/* Once per outage: a full disk must not fill the log, too. */
-	if (failed && !m->status_failed)
-		log_error("cannot tell the status, the jobs go on: %s", e.text);
-	else if (!failed && m->status_failed)
-		log_info("the status file is written again");
-	m->status_failed = failed;
-	m->status_changed = failed;
-	m->status_at = msec_add(clock_now(), failed ? 1000 : STATUS_PAUSE_MS);
-}
-
-static void touch_status(struct master *m)
-{
-	m->status_changed = true;
-}
 
 /* Orphans: what is left of the jobs of workers that died. They became our children */
 
@@ -187,8 +160,9 @@ static void term_orphans(struct master *m, struct post *p)
 
 static void settle(struct master *m);
 
-static void take_report(struct post *p)
+static void take_report(struct master *m, struct post *p)
 {
+	board_reported(&m->board, p);
 	fleet_reported(&p->seat, p->report.owner, &p->report.end);
 	fleet_covered(&p->seat, p->report.dead_by);
 }
@@ -204,8 +178,8 @@ static bool read_reports(struct master *m, struct post *p)
 		if (e.text[0] != '\0')
 			log_error("%s: %s", p->job->name, e.text);
 		else
-			take_report(p);
-		touch_status(m);
+			take_report(m, p);
+		board_touch(&m->board);
 		any = true;
 	}
 	if (got == POST_EOF)
@@ -248,7 +222,7 @@ static void fork_worker(struct master *m, struct post *p, bool rescue)
 	FAULT(rescue ? "before_rescue" : "before_fork");
 	pid = post_fork(p, &m->shared, rescue, on_report, &e);
 
-	touch_status(m);
+	board_touch(&m->board);
 	if (pid < 0) {
 		log_error("%s: %s; trying again soon", p->job->name, e.text);
 		fleet_fork_failed(&p->seat, clock_now());
@@ -280,7 +254,7 @@ static void forget(struct master *m, struct post *p)
 {
 	log_info("%s: the job was removed, nothing of it is held here any more", p->job->name);
 	roster_free(&m->roster, p);
-	touch_status(m);
+	board_touch(&m->board);
 }
 
 static void act(struct master *m, const struct fleet_action *a)
@@ -312,7 +286,7 @@ static msec next_deadline(const struct master *m)
 {
 	msec at = msec_min(fleet_deadline(&m->roster.fleet), m->clear_at);
 
-	return m->status_changed ? msec_min(at, m->status_at) : at;
+	return msec_min(at, board_deadline(&m->board));
 }
 
 /* After anything happened: until there is nothing left to do now. */
@@ -325,8 +299,7 @@ static void settle(struct master *m)
 		while ((a = fleet_next(&m->roster.fleet, clock_now())).verb != FLEET_NOTHING)
 			act(m, &a);
 	} while (m->clear_at <= clock_now());
-	if (m->status_changed && clock_now() >= m->status_at)
-		write_status(m);
+	board_draw(&m->board);
 	alarm_set(&m->alarm, next_deadline(m));
 }
 
@@ -351,9 +324,10 @@ static void obituary(const struct post *p, int status)
 static void bury_worker(struct master *m, struct post *p, int status)
 {
 	obituary(p, status);
+	p->counts.worker_deaths += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
 	FAULT("after_worker_end");
 	fleet_reaped(&m->roster.fleet, &p->seat, clock_now());
-	touch_status(m);
+	board_touch(&m->board);
 }
 
 /*
@@ -415,9 +389,9 @@ static void begin_stop(struct master *m, enum stop_level at_least, int signo, in
 	if (m->roster.fleet.level == STOP_NOT)
 		m->stop_began = clock_now();
 	fleet_stop(&m->roster.fleet, at_least, clock_now());
-	m->status.stopping = true;
-	m->status.hurry = m->roster.fleet.level >= STOP_HURRY;
-	touch_status(m);
+	m->board.status.stopping = true;
+	m->board.status.hurry = m->roster.fleet.level >= STOP_HURRY;
+	board_touch(&m->board);
 	log_info(
 	    "stopping on %s from pid %d: %s", sig_name(signo), from, how[m->roster.fleet.level]);
 }
@@ -463,23 +437,23 @@ static void reload(struct master *m, int from)
 		return;
 	}
 	log_info("reloading on SIGHUP from pid %d", from);
-	json_decref(m->status.reload);
-	m->status.reload = reload_run(&m->roster, m->conf_file, ++m->reloads, &applied);
-	m->status.conf = m->roster.conf;
+	json_decref(m->board.status.reload);
+	m->board.status.reload = reload_run(&m->roster, m->conf_file, ++m->reloads, &applied);
+	m->board.status.conf = m->roster.conf;
 	if (applied && m->roster.fleet.draining) {
 		log_info("the drain has ended: this master takes jobs again");
 		fleet_drain(&m->roster.fleet, false);
 	}
 	/* Also when nothing else changed: it is how logs are rotated. */
 	open_logs(m);
-	touch_status(m);
+	board_touch(&m->board);
 }
 
 static void drain(struct master *m, int from)
 {
 	log_info("draining on SIGWINCH from pid %d: every job is handed over, none is taken", from);
 	fleet_drain(&m->roster.fleet, true);
-	touch_status(m);
+	board_touch(&m->board);
 }
 
 static void hold_fewer_or_more(struct master *m, int signo, int from)
@@ -492,7 +466,7 @@ static void hold_fewer_or_more(struct master *m, int signo, int from)
 	else
 		log_info("%s from pid %d: at most %zu jobs are held here", sig_name(signo), from,
 		    f->places);
-	touch_status(m);
+	board_touch(&m->board);
 }
 
 /* What the kernel sends by these names comes from a terminal - it was resized, or read by somebody
@@ -602,14 +576,14 @@ static int run(struct master *m)
 	setproctitle("master");
 	log_info("graceful %s is up: instance=%s jobs=%zu", PACKAGE_VERSION,
 	    m->roster.conf->instance, m->roster.fleet.n);
-	touch_status(m);
+	board_touch(&m->board);
 	settle(m);
 	if (!m->at_end)
 		ev_run(m->loop, 0);
 	FAULT("before_exit");
 	status = fleet_exit_status(&m->roster.fleet);
-	m->status.exit = status;
-	write_status(m);
+	m->board.status.exit = status;
+	board_end(&m->board);
 	closing_line(m, status);
 	return status;
 }
@@ -657,7 +631,7 @@ int master_run(struct conf *conf, const struct master_options *options)
 	log_who("master", NULL);
 	fault_open();
 	fault_who("master", NULL);
-	m.status = (struct status){
+	m.board.status = (struct status){
 		.conf = conf, .since = clock_wall(), .exit = -1, .fleet = &m.roster.fleet
 	};
 	if (roster_open(&m.roster, conf, &m, clock_now(), &e) == 0)
@@ -667,6 +641,6 @@ int master_run(struct conf *conf, const struct master_options *options)
 		status = EXIT_CANNOT;
 	}
 	roster_close(&m.roster);
-	json_decref(m.status.reload);
+	json_decref(m.board.status.reload);
 	return status;
 }

@@ -139,6 +139,7 @@ pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
 	}
 	setpgid(pid,
 	    pid); /* here, too: whoever is first, it is out of our group before either goes on */
+	metrics_job_forked(&p->counts);
 	start_reading(p, shared->loop, report[0], on_report);
 	return pid;
 }
@@ -146,6 +147,7 @@ pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
 static void take_report(struct post *p, const struct report *r)
 {
 	p->report = *r;
+	metrics_job_reported(&p->counts, r);
 	if (r->owner) {
 		p->held_epoch = r->epoch;
 		p->held_lease = r->lease;

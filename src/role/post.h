@@ -11,6 +11,7 @@
 
 #include "conf/conf.h"
 #include "policy/fleet.h"
+#include "role/metrics.h"
 #include "role/report.h"
 
 struct post {
@@ -34,6 +35,9 @@ struct post {
 	bool held_placed;
 	bool held_settled;
 	bool held_ended_well;
+	struct metrics_job counts;
+	/* The epochs of the hand-overs that were noted last: each report tells of them anew. */
+	uint64_t noted_took, noted_gave;
 	bool orphan_clean; /* the job that a dead worker left was seen to exit with status 0 */
 };
 

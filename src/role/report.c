@@ -53,6 +53,13 @@ static void put_private(json_t *o, const struct report *r, bool *ok)
 	    "done", r->end.done);
 
 	put(o, "end", end, ok);
+	put_number(o, "failures", r->failures, ok);
+	put_number(o, "backups", r->backups, ok);
+	put_number(o, "backup_failures", r->backup_failures, ok);
+	if (r->took.epoch != 0)
+		put(o, "took", handover_encode(&r->took), ok);
+	if (r->gave.epoch != 0)
+		put(o, "gave", handover_encode(&r->gave), ok);
 	put(o, "owner", json_boolean(r->owner), ok);
 	if (r->ended_well)
 		put(o, "ended_well", json_true(), ok);
@@ -121,9 +128,25 @@ static bool take_text(json_t *o, const char *key, char *value, size_t room)
 	return true;
 }
 
+static bool take_count(json_t *o, const char *key, unsigned *value)
+{
+	int64_t n = 0;
+	bool ok = take_number(o, key, 0, UINT32_MAX, &n);
+
+	*value = (unsigned)n;
+	return ok;
+}
+
+static bool take_handover(json_t *o, const char *key, struct handover *h)
+{
+	json_t *v = json_object_get(o, key);
+
+	return v == NULL || handover_decode(v, h);
+}
+
 static bool take_numbers(json_t *o, struct report *r)
 {
-	int64_t pid = 0, lease = 0, epoch = 0, seq = 0, size = 0, restarts = 0;
+	int64_t pid = 0, lease = 0, epoch = 0, seq = 0, size = 0;
 	bool ok;
 
 	r->lease_ms = -1;
@@ -133,7 +156,9 @@ static bool take_numbers(json_t *o, struct report *r)
 	     take_number(o, "epoch", 1, INT64_MAX, &epoch) &&
 	     take_number(o, "seq", 1, INT64_MAX, &seq) &&
 	     take_number(o, "size", 0, INT64_MAX, &size) &&
-	     take_number(o, "restarts", 0, UINT32_MAX, &restarts) &&
+	     take_count(o, "restarts", &r->restarts) && take_count(o, "failures", &r->failures) &&
+	     take_count(o, "backups", &r->backups) &&
+	     take_count(o, "backup_failures", &r->backup_failures) &&
 	     take_number(o, "lease_ms", 0, INT64_MAX, &r->lease_ms) &&
 	     take_number(o, "dead_by", 0, INT64_MAX, &r->dead_by) &&
 	     take_number(o, "saved", 0, INT64_MAX, &r->saved) &&
@@ -143,7 +168,6 @@ static bool take_numbers(json_t *o, struct report *r)
 	r->epoch = (uint64_t)epoch;
 	r->seq = (uint64_t)seq;
 	r->size = (uint64_t)size;
-	r->restarts = (unsigned)restarts;
 	return ok;
 }
 
@@ -171,7 +195,8 @@ int report_decode(const char *text, size_t len, struct report *r, struct err *e)
 	     take_numbers(o, r) && need_bool(o, "owner", &r->owner) &&
 	     need_bool(o, "placed", &r->placed) && take_bool(o, "clean", &r->clean) &&
 	     take_bool(o, "settled", &r->settled) && take_bool(o, "ready", &r->ready) &&
-	     take_bool(o, "ended_well", &r->ended_well) && take_end(o, &r->end);
+	     take_bool(o, "ended_well", &r->ended_well) && take_handover(o, "took", &r->took) &&
+	     take_handover(o, "gave", &r->gave) && take_end(o, &r->end);
 	json_decref(o);
 	return ok ? 0 : err_set(e, "a worker's report has a field that is missing or wrong");
 }

@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "job/notify.h"
 #include "policy/fleet.h"
+#include "state/handover.h"
 
 #define REPORT_MAX PIPE_BUF
 #define REPORT_STATE_MAX 15
@@ -40,9 +41,14 @@ struct report {
 	bool clean;
 	int64_t saved; /* when this worker committed last, wall clock; 0: not yet */
 	bool ready;
-	unsigned restarts;
+	unsigned restarts; /* these four count from the worker's start */
+	unsigned failures; /* ends of the job, or attempts to start it, that were none in order */
+	unsigned backups;  /* states committed */
+	unsigned backup_failures;
 	int64_t since;                      /* when `state` was entered, wall clock */
 	char status[NOTIFY_STATUS_MAX + 1]; /* the job's own words */
+	struct handover took;               /* how it got the job, once that runs */
+	struct handover gave;               /* how it gave the job up */
 	struct seat_end end;                /* all false while it lives */
 };
 

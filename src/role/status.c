@@ -10,7 +10,7 @@
 #include "base/fs.h"
 
 /* A job's state when no worker of its own speaks for it. */
-static const char *state_of_seat(const struct post *p)
+const char *status_of_job(const struct post *p)
 {
 	switch (p->seat.state) {
 	case SEAT_VACANT: return "stopped";
@@ -31,7 +31,7 @@ static json_t *describe_job(const struct post *p)
 
 	if (o == NULL)
 		return NULL;
-	json_object_set_new(o, "state", json_string(state_of_seat(p)));
+	json_object_set_new(o, "state", json_string(status_of_job(p)));
 	if (p->seat.pid != 0)
 		json_object_set_new(o, "worker_pid", json_integer(p->seat.pid));
 	return o;

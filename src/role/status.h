@@ -21,6 +21,9 @@ struct status {
 	json_t *reload;            /* "config": what the last reload did; NULL: there was none */
 };
 
+/* A job's state as status.json has it. */
+const char *status_of_job(const struct post *p);
+
 /* Replaces the file atomically. Failing harms nobody but the onlookers. */
 int status_write(const struct status *s, struct err *e);
 

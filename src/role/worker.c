@@ -53,7 +53,9 @@ static void fill_report(struct worker *w)
 	r->size = w->have_record ? w->record.size : 0;
 	r->clean = w->have_record && w->record.clean;
 	r->restarts = l->restarts;
+	r->failures = l->failures;
 	r->since = w->state_since;
+	worker_stamps_report(w);
 	fill_end(l, &r->end);
 }
 
@@ -186,6 +188,8 @@ static void note_state(struct worker *w)
 	/* Also when a stop came so early that the state was never shown as running. */
 	if (s != LIFE_RUNNING)
 		pacer_stop(&w->pacer);
+	if (w->life.stopping && w->gave.stamps.at[STAMP_TOLD] == 0)
+		worker_stamp(w, STAMP_TOLD);
 	if (s == w->shown)
 		return;
 	log_debug("state %s -> %s", life_state_name(w->shown), life_state_name(s));
@@ -313,6 +317,7 @@ static void on_granted(void *ctx, uint64_t epoch, const struct record *record)
 
 	FAULT("after_grant");
 	w->epoch = epoch;
+	worker_stamps_granted(w, record);
 	worker_state_granted(w, record);
 	log_info("took the lock epoch=%" PRIu64 " waited=%" PRId64 "ms", epoch,
 	    clock_now() - w->queued_at);
@@ -405,6 +410,8 @@ static void on_released(void *ctx, enum coord_result result, const struct err *e
 		log_error("cannot release the lock: %s", e->text);
 	else if (w->epoch != 0)
 		log_info("released the lock epoch=%" PRIu64, w->epoch);
+	if (result == COORD_OK)
+		worker_stamp(w, STAMP_RELEASED);
 	FAULT("after_release_before_ack");
 	worker_tell(w, result == COORD_FAILED ? LIFE_EV_RELEASE_FAILED : LIFE_EV_RELEASED, 0);
 }

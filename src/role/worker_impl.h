@@ -1,10 +1,11 @@
 /*
- * worker_impl.h - the inside of the worker, shared by its five files:
+ * worker_impl.h - the inside of the worker, shared by its files:
  *   worker.c        the process: loop, signals, coordinator, reports; does what the policies decide
  *   worker_job.c    the job's processes: start, signals, kin, output, notifications
  *   worker_state.c  the job's state: restore, backup, commit
  *   worker_left.c   the same, when the lock was lost before the commit
  *   worker_freed.c  a rescue worker's, when the dead one had released the lock
+ *   worker_stamps.c when what was done, for the history of hand-overs
  */
 #ifndef ROLE_WORKER_IMPL_H
 #define ROLE_WORKER_IMPL_H
@@ -95,6 +96,7 @@ struct worker {
 	unsigned abandoned; /* saves whose threads may still be at it */
 	char *stale_url;    /* a blob to be removed after the last report */
 
+	struct handover took, gave; /* as far as they have come */
 	struct report report;
 	bool report_due; /* the pipe was full */
 	int64_t state_since;
@@ -150,6 +152,13 @@ void worker_state_released(struct worker *w, enum coord_result result, const str
  * that it committed what its job left, as a clean dump.
  */
 bool worker_freed_in_order(const struct worker *w, const struct record *record);
+
+/* worker_stamps.c: a step of a hand-over is done */
+void worker_stamp(struct worker *w, enum stamp which);
+/* The lock is ours: what the record tells of the other end. */
+void worker_stamps_granted(struct worker *w, const struct record *record);
+/* Into the report, as far as there is a whole end to tell of. */
+void worker_stamps_report(struct worker *w);
 
 /* worker_left.c: the state of a job whose lock was lost */
 /* At the end: notes what could not be committed any more. */

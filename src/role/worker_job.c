@@ -177,6 +177,7 @@ void worker_job_spawn(struct worker *w)
 	w->spawned_at = clock_now();
 	w->stop_again_at = MSEC_NEVER;
 	w->kin = true;
+	worker_stamp(w, STAMP_STARTED);
 	worker_tell(w, LIFE_EV_SPAWNED, 0);
 	worker_state_watch(w);
 }
@@ -217,6 +218,7 @@ void worker_job_stop(struct worker *w)
 	}
 	log_info("stopping: sent %s to the job pid=%d", sig_name(signo), (int)w->job_pid);
 	worker_job_wake(w, signo);
+	worker_stamp(w, STAMP_SIGNALLED);
 	FAULT("after_stop_signal");
 }
 
@@ -328,5 +330,6 @@ void worker_job_reap(struct worker *w)
 	w->kill_again_at = MSEC_NEVER;
 	read_last_words(w);
 	lines_flush(&w->lines, on_line, w);
+	worker_stamp(w, STAMP_DUMPED);
 	worker_tell(w, LIFE_EV_CLEARED, 0);
 }

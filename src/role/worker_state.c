@@ -227,6 +227,7 @@ static void restore_done(void *arg)
 		note_left(w, r);
 	else
 		note_restored(w, r);
+	worker_stamp(w, STAMP_RESTORED);
 	w->restore_done = true;
 	w->restore_ev = r->rc == 0 ? LIFE_EV_RESTORED : LIFE_EV_RESTORE_FAILED;
 	free(r);
@@ -351,6 +352,7 @@ static void fail(struct worker *w, const struct err *e, bool for_good)
 		    w->record.seq, w->record.clean, e->text);
 	else
 		log_error("cannot save the state, and there is no older one: %s", e->text);
+	w->report.backup_failures++;
 	finish(w, LIFE_EV_SAVE_FAILED, for_good);
 }
 
@@ -375,6 +377,10 @@ static void label(struct worker *w, struct record *r)
 
 static void commit(struct worker *w)
 {
+	if (releases(w->saving)) {
+		worker_stamp(w, STAMP_UPLOADED);
+		w->save->record.stamps = w->gave.stamps;
+	}
 	FAULT(releases(w->saving) ? "before_final_commit" : "before_commit");
 	coord_commit(w->coord, &w->save->record, releases(w->saving));
 }
@@ -390,6 +396,7 @@ static void commit_again(struct worker *w)
 		fail(w, &e, false);
 		return;
 	}
+	memset(&r->stamps, 0, sizeof(r->stamps));
 	label(w, r);
 	clock_stamp(r->time);
 	commit(w);
@@ -631,6 +638,7 @@ static void adopt_record(struct worker *w)
 		w->have_saved_id = true;
 	}
 	w->report.saved = clock_wall();
+	w->report.backups++;
 	worker_left_committed(w);
 }
 
@@ -647,6 +655,8 @@ void worker_state_committed(struct worker *w, enum coord_result result, const st
 		finish(w, LIFE_EV_LOST, 0);
 		return;
 	}
+	if (release)
+		worker_stamp(w, STAMP_RELEASED);
 	FAULT(release ? "after_release_before_ack" : "after_commit");
 	adopt_record(w);
 	log_info("committed the state%s epoch=%" PRIu64 " seq=%" PRIu64 " size=%" PRIu64
@@ -663,6 +673,8 @@ void worker_state_released(struct worker *w, enum coord_result result, const str
 		return;
 	}
 	log_info("released the lock epoch=%" PRIu64 ", there is no state to commit", w->epoch);
+	if (result == COORD_OK)
+		worker_stamp(w, STAMP_RELEASED);
 	FAULT("after_release_before_ack");
 	finish(w, result == COORD_OK ? LIFE_EV_SAVED : LIFE_EV_LOST, 0);
 }

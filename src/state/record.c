@@ -68,6 +68,16 @@ static json_t *encode_trace(const struct record_trace *t)
 	    (json_int_t)t->seq, "clean", (int)t->clean);
 }
 
+static int add_stamps(json_t *json, const struct stamps *stamps)
+{
+	json_t *o = stamps_encode(stamps);
+
+	if (o != NULL && json_object_size(o) > 0)
+		return json_object_set_new(json, "stamps", o);
+	json_decref(o);
+	return o != NULL ? 0 : -1;
+}
+
 static json_t *encode_fields(const struct record *r)
 {
 	json_t *json = json_pack("{s:I, s:I, s:I, s:s, s:b, s:s, s:s}", "epoch",
@@ -79,6 +89,8 @@ static json_t *encode_fields(const struct record *r)
 		rc |= json_object_set_new(json, "done", json_true());
 	if (json != NULL && r->after.epoch != 0)
 		rc |= json_object_set_new(json, "after", encode_trace(&r->after));
+	if (json != NULL)
+		rc |= add_stamps(json, &r->stamps);
 	if (json != NULL && r->url != NULL)
 		rc |= json_object_set_new(json, "url", json_string(r->url));
 	if (json != NULL && r->data != NULL)
@@ -268,6 +280,8 @@ static int decode_fields(const json_t *json, struct record *r, struct err *e)
 	    decode_text(json, "instance", r->instance, sizeof(r->instance), e) < 0 ||
 	    decode_text(json, "time", r->time, sizeof(r->time), e) < 0)
 		return -1;
+	/* For people: no state is refused because of them. */
+	stamps_decode(json_object_get(json, "stamps"), &r->stamps);
 	return decode_state(json, r, e);
 }
 

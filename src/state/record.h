@@ -1,7 +1,8 @@
 /*
  * record.h - the state record: what a coordinator keeps of a job's last committed state.
  *
- *   {"epoch","seq","size","sha256","clean","done","after","instance","time","url" or "data"}
+ *   {"epoch","seq","size","sha256","clean","done","after","instance","time","stamps","url" or
+ *    "data"}
  *
  * A record names a state and proves it (size, SHA-256); the bytes are in it ("data", base64) or in
  * a blob in a store ("url"). Blob names are never used twice. Records come from outside - another
@@ -17,6 +18,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "conf/conf.h"
+#include "state/handover.h"
 
 #define RECORD_SHA_LEN 64 /* lower-case hex */
 #define RECORD_URL_MAX 1024
@@ -40,8 +42,9 @@ struct record {
 	struct record_trace after; /* the last one of the owner before: what this one began from */
 	char instance[CONF_INSTANCE_MAX + 1];
 	char time[CLOCK_STAMP_MAX];
-	char *url;           /* owned; NULL if inline or empty */
-	unsigned char *data; /* owned, size bytes, not NULL for 0 of them; NULL if in a store */
+	struct stamps stamps; /* of the hand-over that it ends, for people; none in others */
+	char *url;            /* owned; NULL if inline or empty */
+	unsigned char *data;  /* owned, size bytes, not NULL for 0 of them; NULL if in a store */
 };
 
 /* Frees what r owns and leaves it zeroed. A zeroed record is valid to clear. */
@@ -53,7 +56,8 @@ char *record_encode(const struct record *r, struct err *e);
 /*
  * Takes text apart and checks every field: types, ranges, hex, base64, length of data against size,
  * and that exactly one of url and data is there unless size is 0. Unknown fields are ignored (a
- * newer version may have written it). On failure *r is cleared.
+ * newer version may have written it), and so are "stamps" that make no sense. On failure *r is
+ * cleared.
  */
 int record_decode(const char *text, size_t len, struct record *r, struct err *e);
 

@@ -244,10 +244,10 @@ subtest 'run_dir: full while it runs' => sub {
 
     fill($disk);
     put_state($master, full => 'b');
-    $master->wait_log(qr{ error .*cannot tell the status, the jobs go on: .*\Q$disk\E/status\.json.*No space left});
+    $master->wait_log(qr{ error .*cannot write the status file, the jobs go on: .*\Q$disk\E/status\.json.*No space left});
     wait_saved($box->path('local'), full => 'b');
     pass('backups go on');
-    is(scalar(() = $master->log_text =~ /cannot tell the status/g), 1, 'said once');
+    is(scalar(() = $master->log_text =~ /cannot write the status file/g), 1, 'said once');
     make_room($disk);
     $master->wait_log(qr/the status file is written again/);
     wait_for('the status is up to date', sub { ($master->job('full')->{seq} // 0) == record($box->path('local'), 'full')->{seq} });
@@ -260,7 +260,7 @@ subtest 'run_dir: removed while it runs' => sub {
 
     remove_tree($master->{run_dir});
     put_state($master, gone => 'b');
-    $master->wait_log(qr/cannot tell the status, the jobs go on: .*No such file/);
+    $master->wait_log(qr/cannot write the status file, the jobs go on: .*No such file/);
     wait_saved($box->path('local'), gone => 'b');
     my ($status, undef, $err) = $box->run($box->graceful, 'status', '-c', $master->{conf});
     is($status, 1, 'graceful status');

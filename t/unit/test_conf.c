@@ -106,6 +106,7 @@ static void defaults_are_filled_in(void **state)
 	assert_int_equal(conf->inline_max, 262144);
 	assert_string_equal(conf->run_dir, "/run/graceful");
 	assert_string_equal(conf->work_dir, "/var/lib/graceful");
+	assert_null(conf->metrics_file);
 	assert_false(conf->log_syslog);
 	assert_int_equal(conf->log_level, LOG_LEVEL_INFO);
 	assert_int_equal(conf->max_jobs, CONF_ALL_JOBS);
@@ -141,6 +142,7 @@ static void top_keys_are_read(void **state)
 {
 	struct conf *conf = parse_good(
 	    "{ 'instance': 'web-1', 'namespace': '/a/b', 'run_dir': '/r//x/./y/', 'work_dir': '/w',"
+	    "  'metrics_file': '/m//a.prom',"
 	    "  'coordinator': { 'type': 'local', 'path': '/l' },"
 	    "  'state': { 'url': 'file:///s/t', 'inline_max': '1KiB' },"
 	    "  'log': { 'to': 'syslog', 'level': 'debug' },"
@@ -155,6 +157,7 @@ static void top_keys_are_read(void **state)
 	assert_string_equal(conf->local_path, "/l");
 	assert_string_equal(conf->state_dir, "/s/t");
 	assert_int_equal(conf->inline_max, 1024);
+	assert_string_equal(conf->metrics_file, "/m/a.prom");
 	assert_true(conf->log_syslog);
 	assert_int_equal(conf->log_level, LOG_LEVEL_DEBUG);
 	assert_int_equal(conf->n_jobs, 3);
@@ -742,6 +745,7 @@ static const struct difference {
 	{ NULL, "run_dir", "'/other'", FIXED },
 	{ NULL, "work_dir", "'/other'", FIXED },
 	{ NULL, "max_jobs", "3", NO_JOB },
+	{ NULL, "metrics_file", "'/x/y.prom'", NO_JOB },
 	{ "coordinator", "type", "'local'", FIXED },
 	{ "coordinator", "endpoints", "['https://b:2379']", ALL_JOBS },
 	{ "coordinator", "ttl", "'20s'", ALL_JOBS },

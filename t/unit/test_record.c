@@ -105,6 +105,28 @@ static void test_text_is_as_documented(void **state)
 	record_clear(&r);
 }
 
+/* Stamps are for people: an old record has none, a bad one counts as none. */
+static void test_stamps(void **state)
+{
+	struct record r = make();
+	struct record back;
+	char *text;
+
+	(void)state;
+	r.empty = true;
+	r.stamps.at[STAMP_TOLD] = 1795392459000000;
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): record_clear() frees it */
+	text = record_encode(&r, &err);
+	assert_non_null(strstr(text, ",\"stamps\":{\"told\":1795392459000000}"));
+	assert_int_equal(decode(text, &back), 0);
+	assert_int_equal(back.stamps.at[STAMP_TOLD], 1795392459000000);
+	free(text);
+	record_clear(&back);
+	assert_int_equal(decode("{" GOOD "," DATA ",\"stamps\":[1,2]}", &back), 0);
+	assert_int_equal(back.stamps.at[STAMP_TOLD], 0);
+	record_clear(&back);
+}
+
 static void test_round_trip_of_every_length(void **state)
 {
 	unsigned char bytes[200];
@@ -358,6 +380,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text_is_as_documented),
+		cmocka_unit_test(test_stamps),
 		cmocka_unit_test(test_round_trip_of_every_length),
 		cmocka_unit_test(test_round_trip_of_url_and_empty),
 		cmocka_unit_test(test_an_empty_state_is_not_no_state),

@@ -53,6 +53,13 @@ static void assert_round_trip(const struct report *r)
 	memset(&got, 0xa5, sizeof(got));
 	assert_int_equal(report_decode(buf, (size_t)len - 1, &got, &err), 0);
 	assert_string_equal(got.state, r->state);
+	assert_int_equal(got.failures, r->failures);
+	assert_int_equal(got.backups, r->backups);
+	assert_int_equal(got.backup_failures, r->backup_failures);
+	assert_int_equal(got.took.epoch, r->took.epoch);
+	assert_int_equal(got.gave.epoch, r->gave.epoch);
+	assert_string_equal(got.took.peer, r->took.peer);
+	assert_memory_equal(got.gave.stamps.at, r->gave.stamps.at, sizeof(r->gave.stamps.at));
 	assert_string_equal(got.status, r->status);
 	assert_int_equal(got.owner, r->owner);
 	assert_int_equal(got.placed, r->placed);
@@ -154,6 +161,12 @@ static struct report the_largest(void)
 		.end = { .released = true },
 	};
 
+	r.failures = r.backups = r.backup_failures = UINT32_MAX;
+	r.took = (struct handover){ .epoch = INT64_MAX, .size = INT64_MAX };
+	memset(r.took.peer, 'p', CONF_INSTANCE_MAX);
+	for (int i = 0; i < STAMPS_N; i++)
+		r.took.stamps.at[i] = INT64_C(253402300799999999); /* the end of the year 9999 */
+	r.gave = r.took;
 	memset(r.state, 's', REPORT_STATE_MAX);
 	return r;
 }
