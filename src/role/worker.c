@@ -137,17 +137,17 @@ static void signal_abort(struct worker *w)
 
 static void save_keep(struct worker *w)
 {
-	worker_state_save(w, SAVE_KEEP);
+	worker_save_begin(w, SAVE_KEEP);
 }
 
 static void save_release(struct worker *w)
 {
-	worker_state_save(w, SAVE_RELEASE);
+	worker_save_begin(w, SAVE_RELEASE);
 }
 
 static void save_mark(struct worker *w)
 {
-	worker_state_save(w, SAVE_MARK);
+	worker_save_begin(w, SAVE_MARK);
 }
 
 static void release(struct worker *w)
@@ -159,7 +159,7 @@ static void release(struct worker *w)
 /* In the order of enum life_action. */
 static void (*const deeds[])(struct worker *w) = {
 	acquire,
-	worker_state_restore,
+	worker_restore_begin,
 	worker_job_spawn,
 	worker_job_stop,
 	signal_term,
@@ -170,7 +170,7 @@ static void (*const deeds[])(struct worker *w) = {
 	save_release,
 	save_mark,
 	release,
-	worker_state_abandon,
+	worker_save_abandon,
 };
 
 static void carry_out(struct worker *w, unsigned actions)
@@ -233,7 +233,7 @@ void worker_pace(struct worker *w, unsigned actions)
 	if (actions & PACER_SIGNAL)
 		worker_job_checkpoint(w);
 	if (actions & PACER_SAVE)
-		worker_state_save(w, SAVE_PACED);
+		worker_save_begin(w, SAVE_PACED);
 	worker_rearm(w);
 }
 
@@ -257,7 +257,7 @@ static void on_alarm(void *ctx)
 	if (now >= w->kill_again_at)
 		worker_job_kill(w);
 	if (now >= w->look_at)
-		worker_state_look(w);
+		worker_watch_look(w);
 	if (now >= pacer_deadline(&w->pacer))
 		worker_pace(w, pacer_tick(&w->pacer, now));
 	if (now >= life_deadline(&w->life))
@@ -365,7 +365,7 @@ static void on_lost(void *ctx, msec until, const struct err *e)
 	log_error("the lock is lost, the job must be gone in %" PRId64 "ms: %s",
 	    left > 0 ? left : 0, e->text);
 	worker_tell(w, LIFE_EV_LOST, left);
-	worker_state_announced(w);
+	worker_restore_announced(w);
 }
 
 static void on_kept(void *ctx)
@@ -390,12 +390,12 @@ static void on_wavering(void *ctx, const struct err *e)
 
 static void on_announced(void *ctx)
 {
-	worker_state_announced(ctx);
+	worker_restore_announced(ctx);
 }
 
 static void on_committed(void *ctx, enum coord_result result, const struct err *e)
 {
-	worker_state_committed(ctx, result, e);
+	worker_save_committed(ctx, result, e);
 }
 
 static void on_released(void *ctx, enum coord_result result, const struct err *e)
@@ -403,7 +403,7 @@ static void on_released(void *ctx, enum coord_result result, const struct err *e
 	struct worker *w = ctx;
 
 	if (w->saving != SAVE_NONE) {
-		worker_state_released(w, result, e);
+		worker_save_released(w, result, e);
 		return;
 	}
 	if (result == COORD_FAILED)
@@ -485,8 +485,6 @@ static void open_policies(struct worker *w)
 		life_init(&w->life, &w->life_conf, &w->backoff);
 	w->kill_again_at = MSEC_NEVER;
 	w->stop_again_at = MSEC_NEVER;
-	w->watched = -1;
-	w->look_at = MSEC_NEVER;
 	w->shown = w->life.state;
 	w->state_since = clock_wall();
 }
@@ -498,6 +496,7 @@ static int open_all(struct worker *w, struct err *e)
 		return -1;
 	if (worker_state_open(w, e) != 0)
 		return -1;
+	worker_watch_open(w);
 	worker_job_open(w);
 	w->coord = coord_open(w->loop, w->conf, w->job, w->setup->anchor, &hooks, w, e);
 	if (w->coord == NULL)
@@ -541,7 +540,7 @@ void worker_run(const struct worker_setup *setup)
 	/* The acknowledgement: after the release, and the last thing that this process says. */
 	worker_report_now(&w);
 	FAULT("after_ack");
-	worker_state_tidy(&w);
+	worker_garbage_tidy(&w);
 	worker_left_keep(&w);
 	coord_farewell(w.coord);
 	/* No clean-up: a task may still run, and everything else goes with the process. */

@@ -1,11 +1,15 @@
 /*
  * worker_impl.h - the inside of the worker, shared by its files:
- *   worker.c        the process: loop, signals, coordinator, reports; does what the policies decide
- *   worker_job.c    the job's processes: start, signals, kin, output, notifications
- *   worker_state.c  the job's state: restore, backup, commit
- *   worker_left.c   the same, when the lock was lost before the commit
- *   worker_freed.c  a rescue worker's, when the dead one had released the lock
- *   worker_stamps.c when what was done, for the history of hand-overs
+ *   worker.c          the process: loop, signals, coordinator, reports; does what policies decide
+ *   worker_job.c      the job's processes: start, signals, kin, output, notifications
+ *   worker_state.c    what is known of the job's state: its record, its file
+ *   worker_restore.c  from the record to the file, before the job starts
+ *   worker_watch.c    notices that the job replaced the file
+ *   worker_save.c     from the file to the record: backup, commit, release
+ *   worker_garbage.c  what no record names any more
+ *   worker_left.c     the state of a job whose lock was lost before the commit
+ *   worker_freed.c    a rescue worker's view of a lock that the dead one had released
+ *   worker_stamps.c   when what was done, for the history of hand-overs
  */
 #ifndef ROLE_WORKER_IMPL_H
 #define ROLE_WORKER_IMPL_H
@@ -77,10 +81,12 @@ struct worker {
 	msec kill_again_at;
 	struct lines lines;
 
-	/* worker_state.c */
+	/* worker_watch.c */
 	struct ev_io watch;
-	int watched;          /* inotify watch of dir, -1: none */
-	msec look_at;         /* the next look at a state file that cannot be watched */
+	int watched;  /* inotify watch of dir, -1: none */
+	msec look_at; /* the next look at a state file that cannot be watched */
+
+	/* worker_state.c, worker_restore.c */
 	struct record record; /* the last committed one */
 	bool have_record;
 	bool run_clean; /* the last run in this tenure ended well: what a restart is told */
@@ -90,6 +96,8 @@ struct worker {
 	enum life_event restore_ev;
 	struct state_id saved_id;
 	bool have_saved_id;
+
+	/* worker_save.c */
 	enum save_kind saving; /* under way */
 	enum save_kind save_next;
 	struct save *save;
@@ -124,27 +132,45 @@ void worker_job_kill(struct worker *w);
 void worker_job_reap(struct worker *w);
 
 /* worker_state.c */
+/* Whose the state is. */
+uid_t worker_job_uid(const struct worker *w);
+gid_t worker_job_gid(const struct worker *w);
 int worker_state_open(struct worker *w, struct err *e);
 void worker_state_granted(struct worker *w, const struct record *record);
-void worker_state_restore(struct worker *w);
-/* The owner is announced, or there will be none: see coord.h. */
-void worker_state_announced(struct worker *w);
 /* Whether there is a state file that is not in the last record; which one. Any thread. */
 bool worker_state_unsaved(const struct worker *w, struct state_id *id);
+/* The same; what is no proper file counts, too, so that the backup says why. */
+bool worker_state_changed(const struct worker *w);
 /* "none", "clean" or "crash", for the job that starts now. */
 const char *worker_state_restored(const struct worker *w);
+
+/* worker_restore.c */
+void worker_restore_begin(struct worker *w);
+/* The owner is announced, or there will be none: see coord.h. */
+void worker_restore_announced(struct worker *w);
+
+/* worker_watch.c */
+void worker_watch_open(struct worker *w);
 /* The job runs: from now on its state file is watched. */
-void worker_state_watch(struct worker *w);
+void worker_watch_begin(struct worker *w);
 /* look_at has come: a file that cannot be watched is looked at. */
-void worker_state_look(struct worker *w);
-void worker_state_save(struct worker *w, enum save_kind kind);
+void worker_watch_look(struct worker *w);
+
+/* worker_save.c */
+void worker_save_begin(struct worker *w, enum save_kind kind);
 /* LIFE_ABANDON */
-void worker_state_abandon(struct worker *w);
-/* Removes what the last commit made garbage; blocks. */
-void worker_state_tidy(struct worker *w);
-void worker_state_committed(struct worker *w, enum coord_result result, const struct err *e);
+void worker_save_abandon(struct worker *w);
+/* The coordinator's answers. */
+void worker_save_committed(struct worker *w, enum coord_result result, const struct err *e);
 /* The lock was released without a commit, while a save asked for that. */
-void worker_state_released(struct worker *w, enum coord_result result, const struct err *e);
+void worker_save_released(struct worker *w, enum coord_result result, const struct err *e);
+
+/* worker_garbage.c */
+/* Removes a blob that no record names any more, beside the loop; url may be NULL, and is taken
+ * over. */
+void worker_garbage_drop(struct worker *w, char *url);
+/* At the end: removes what the last commit made garbage; blocks. */
+void worker_garbage_tidy(struct worker *w);
 
 /* worker_freed.c */
 /*

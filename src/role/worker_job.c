@@ -23,11 +23,6 @@
 #define SETTLE_MS 1000
 #define SETTLE_LOOK_MS 10
 
-static uid_t job_uid(const struct worker *w)
-{
-	return w->job->switch_user ? w->job->uid : geteuid();
-}
-
 /* Output */
 
 static void on_line(void *ctx, const char *line, size_t len)
@@ -89,7 +84,7 @@ static void on_notify(struct ev_loop *loop, struct ev_io *io, int revents)
 
 	(void)loop;
 	(void)revents;
-	rc = notify_receive(io->fd, job_uid(w), &n, &e);
+	rc = notify_receive(io->fd, worker_job_uid(w), &n, &e);
 	if (rc < 0)
 		log_warn("%s", e.text);
 	else if (rc > 0 && w->job_pid != 0)
@@ -116,7 +111,7 @@ static const char *open_notify(struct worker *w)
 
 	if (ev_is_active(&w->notify))
 		return w->notify_path;
-	fd = notify_open(w->notify_path, job_uid(w), w->job->gid, &e);
+	fd = notify_open(w->notify_path, worker_job_uid(w), w->job->gid, &e);
 	if (fd < 0) {
 		log_error("the job runs without NOTIFY_SOCKET: %s", e.text);
 		return NULL;
@@ -179,7 +174,7 @@ void worker_job_spawn(struct worker *w)
 	w->kin = true;
 	worker_stamp(w, STAMP_STARTED);
 	worker_tell(w, LIFE_EV_SPAWNED, 0);
-	worker_state_watch(w);
+	worker_watch_begin(w);
 }
 
 /* Signals */

@@ -1,0 +1,118 @@
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/task.h"
+#include "role/worker_impl.h"
+
+struct restore {
+	struct worker *w;
+	uint64_t predecessor;
+	bool goes_on, clean; /* see worker_left_take() */
+	struct state_id id;
+	struct err e;
+	int rc;
+};
+
+static const struct record *state_to_restore(const struct worker *w)
+{
+	return w->have_record && !w->record.empty ? &w->record : NULL;
+}
+
+static void restore_work(void *arg)
+{
+	struct restore *r = arg;
+	const struct worker *w = r->w;
+
+	FAULT("in_restore");
+	r->rc = transfer_prepare(w->dir, worker_job_uid(w), worker_job_gid(w), &r->e);
+	r->goes_on = r->rc == 0 && worker_left_take(w, r->predecessor, &r->clean);
+	if (r->rc == 0 && !r->goes_on)
+		r->rc = transfer_restore(w->dir, worker_job_uid(w), worker_job_gid(w), w->store,
+		    state_to_restore(w), &r->id, &r->e);
+}
+
+static void note_restored(struct worker *w, const struct restore *r)
+{
+	w->have_saved_id = state_to_restore(w) != NULL;
+	w->saved_id = r->id;
+	w->run_clean = w->have_record && w->record.clean;
+	if (w->have_saved_id)
+		log_info("restored the state epoch=%" PRIu64 " seq=%" PRIu64 " size=%" PRIu64
+			 " clean=%d",
+		    w->record.epoch, w->record.seq, w->record.size, w->record.clean);
+}
+
+/* Newer than the record, and not in it: it is committed as soon as the job runs. */
+static void note_left(struct worker *w, const struct restore *r)
+{
+	w->have_saved_id = false;
+	w->goes_on = true;
+	w->run_clean = r->clean;
+	log_info("nobody owned the job since it lost its lock here under epoch %" PRIu64
+		 ": it goes on from the state that it left",
+	    r->predecessor);
+}
+
+static void restore_done(void *arg)
+{
+	struct restore *r = arg;
+	struct worker *w = r->w;
+
+	FAULT("after_restore");
+	if (r->rc != 0)
+		log_error("cannot restore the state, so the job is not started: %s", r->e.text);
+	else if (r->goes_on)
+		note_left(w, r);
+	else
+		note_restored(w, r);
+	worker_stamp(w, STAMP_RESTORED);
+	w->restore_done = true;
+	w->restore_ev = r->rc == 0 ? LIFE_EV_RESTORED : LIFE_EV_RESTORE_FAILED;
+	free(r);
+	worker_restore_announced(w);
+}
+
+/* A lock that is lost is not announced any more, and the life waits for its answer all the same. */
+void worker_restore_announced(struct worker *w)
+{
+	if (!w->restore_done || !(coord_is_announced(w->coord) || w->life.lost))
+		return;
+	w->restore_done = false;
+	worker_tell(w, w->restore_ev, 0);
+}
+
+/* The record went while this master was running: an empty directory must not pass for a job that
+ * never had a state. */
+static bool has_lost_record(const struct worker *w)
+{
+	return w->setup->known_seq > (w->have_record ? w->record.seq : 0);
+}
+
+void worker_restore_begin(struct worker *w)
+{
+	struct restore *r;
+	struct err e;
+
+	FAULT("before_restore");
+	if (has_lost_record(w)) {
+		log_error("the coordinator has lost the record of the state, so the job is not "
+			  "started: put it back (seq=%" PRIu64 "), or restart graceful to go on "
+			  "without it",
+		    w->setup->known_seq);
+		worker_tell(w, LIFE_EV_RESTORE_FAILED, 0);
+		return;
+	}
+	r = calloc(1, sizeof(*r));
+	err_set(&e, "out of memory");
+	if (r != NULL) {
+		r->w = w;
+		r->predecessor = coord_predecessor(w->coord);
+		if (task_start(w->loop, restore_work, restore_done, r, &e) != NULL)
+			return;
+		free(r);
+	}
+	log_error("cannot restore the state: %s", e.text);
+	worker_tell(w, LIFE_EV_RESTORE_FAILED, 0);
+}

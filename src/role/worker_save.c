@@ -1,0 +1,340 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/task.h"
+#include "role/worker_impl.h"
+
+/* Looks at the file, backs it up if it is new, commits, forgets the blob before it. */
+struct save {
+	struct worker *w;
+	struct backup backup;
+	struct record record;
+	struct state_id id, known;
+	bool have_known;
+	bool unchanged; /* the file is the one of the last record */
+	bool at_work;   /* its thread has it */
+	bool abandoned; /* nobody waits for it any more */
+	struct err e;
+	int rc; /* as of transfer_backup() */
+};
+
+static void save_free(struct save *s)
+{
+	if (s == NULL)
+		return;
+	record_clear(&s->record);
+	free(s);
+}
+
+static void save_work(void *arg)
+{
+	struct save *s = arg;
+
+	s->rc = transfer_peek(s->backup.dir, s->backup.owner, &s->id, &s->e);
+	s->unchanged = s->rc > 0 && s->have_known && state_id_equal(&s->id, &s->known);
+	if (s->rc > 0 && !s->unchanged)
+		s->rc = transfer_backup(&s->backup, &s->record, &s->id, &s->e);
+	FAULT("after_upload");
+}
+
+/* The one end of every save. */
+static void finish(struct worker *w, enum life_event ev, msec arg)
+{
+	enum save_kind kind = w->saving;
+	enum save_kind next = w->save_next;
+
+	save_free(w->save);
+	w->save = NULL;
+	w->saving = SAVE_NONE;
+	w->save_next = SAVE_NONE;
+	if (kind == SAVE_PACED)
+		worker_pace(w, pacer_saved(&w->pacer, ev == LIFE_EV_SAVED, clock_now()));
+	else
+		worker_tell(w, ev, arg);
+	/* A loss concerns the life whoever came upon it; a paced save's success is not the answer
+	 * that it may be waiting for. */
+	if (kind == SAVE_PACED && ev == LIFE_EV_LOST)
+		worker_tell(w, ev, arg);
+	else if (next != SAVE_NONE)
+		worker_save_begin(w, next);
+	worker_report(w);
+}
+
+static void fail(struct worker *w, const struct err *e, bool for_good)
+{
+	if (w->have_record)
+		log_error("cannot save the state, the last good one stays (seq=%" PRIu64
+			  " clean=%d): %s",
+		    w->record.seq, w->record.clean, e->text);
+	else
+		log_error("cannot save the state, and there is no older one: %s", e->text);
+	w->report.backup_failures++;
+	finish(w, LIFE_EV_SAVE_FAILED, for_good);
+}
+
+static bool releases(enum save_kind kind)
+{
+	return kind == SAVE_RELEASE || kind == SAVE_MARK;
+}
+
+/* What a record says besides the bytes. */
+static void label(struct worker *w, struct record *r)
+{
+	bool final = w->saving != SAVE_PACED;
+
+	r->epoch = w->epoch;
+	/* What was abandoned may still write under its number. */
+	r->seq = (w->have_record ? w->record.seq : 0) + 1 + w->abandoned;
+	r->clean = final && w->saving != SAVE_MARK && w->life.clean;
+	r->done = final && w->life.done;
+	r->after = w->began;
+	snprintf(r->instance, sizeof(r->instance), "%s", w->conf->instance);
+}
+
+static void commit(struct worker *w)
+{
+	if (releases(w->saving)) {
+		worker_stamp(w, STAMP_UPLOADED);
+		w->save->record.stamps = w->gave.stamps;
+	}
+	FAULT(releases(w->saving) ? "before_final_commit" : "before_commit");
+	coord_commit(w->coord, &w->save->record, releases(w->saving));
+}
+
+/* The same bytes as before under a new label. */
+static void commit_again(struct worker *w)
+{
+	struct record *r = &w->save->record;
+	struct err e;
+
+	record_clear(r);
+	if (record_copy(r, &w->record, &e) != 0) {
+		fail(w, &e, false);
+		return;
+	}
+	memset(&r->stamps, 0, sizeof(r->stamps));
+	label(w, r);
+	clock_stamp(r->time);
+	commit(w);
+}
+
+static void commit_without_state(struct worker *w)
+{
+	static const char sha256_of_nothing[] =
+	    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+	struct record *r = &w->save->record;
+
+	r->empty = true;
+	memcpy(r->sha256, sha256_of_nothing, sizeof(sha256_of_nothing));
+	clock_stamp(r->time);
+	commit(w);
+}
+
+/* The job has never had a state, or took it away. */
+static void save_without_file(struct worker *w)
+{
+	struct err e;
+
+	if (w->have_record && !w->record.empty) {
+		err_set(&e, "%s/" STATE_FILE " is gone: the job removed it", w->dir);
+		fail(w, &e, true);
+	} else if (w->save->record.done) {
+		commit_without_state(w);
+	} else if (releases(w->saving)) {
+		coord_release(w->coord);
+	} else {
+		finish(w, LIFE_EV_SAVED, 0);
+	}
+}
+
+/* Whether another try may do better once the job is gone: a full disk may, a FIFO in the place of
+ * the state will not. */
+static bool is_passing(int code)
+{
+	switch (code) {
+	case ENOSPC:
+	case EDQUOT:
+	case EIO:
+	case EROFS:
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+	case EAGAIN:
+	case ETIMEDOUT:
+	case ESTALE: return true;
+	}
+	return false;
+}
+
+/* Its blob has a name that no record will ever have. */
+static void forget_late(struct save *s)
+{
+	char *url = s->record.url;
+
+	log_warn("the state store has answered after all, too late");
+	s->record.url = NULL;
+	worker_garbage_drop(s->w, url);
+	save_free(s);
+}
+
+static void save_done(void *arg)
+{
+	struct save *s = arg;
+	struct worker *w = s->w;
+
+	s->at_work = false;
+	if (s->abandoned)
+		forget_late(s);
+	else if (s->rc < 0)
+		fail(w, &s->e, !is_passing(s->e.code));
+	else if (s->rc == 0)
+		save_without_file(w);
+	else if (!s->unchanged)
+		commit(w);
+	else if (!releases(w->saving) && w->record.clean == s->record.clean)
+		finish(w, LIFE_EV_SAVED, 0);
+	else
+		commit_again(w);
+}
+
+static void begin(struct worker *w)
+{
+	struct save *s = w->save;
+	struct err e;
+
+	label(w, &s->record);
+	if (w->saving == SAVE_MARK && w->have_record) {
+		commit_again(w);
+	} else if (w->saving == SAVE_MARK) {
+		coord_release(w->coord);
+	} else {
+		s->at_work = task_start(w->loop, save_work, save_done, s, &e) != NULL;
+		if (!s->at_work)
+			fail(w, &e, false);
+	}
+}
+
+/*
+ * The thread cannot be ended, so its save is left to it, and the next one gets another number. What
+ * the coordinator has already is answered by the coordinator: a commit that was begun may still
+ * happen.
+ */
+void worker_save_abandon(struct worker *w)
+{
+	struct err e;
+
+	if (w->save == NULL || !w->save->at_work)
+		return;
+	w->save->abandoned = true;
+	w->save = NULL;
+	w->abandoned++;
+	if (w->saving == SAVE_PACED) {
+		/* It was in the way of the one that the life waits for. */
+		w->saving = w->save_next;
+		w->save_next = SAVE_NONE;
+		pacer_saved(&w->pacer, false, clock_now());
+	}
+	err_set(&e, "the state store does not answer; the dump stays in %s/" STATE_FILE, w->dir);
+	fail(w, &e, false);
+}
+
+void worker_save_begin(struct worker *w, enum save_kind kind)
+{
+	struct err e;
+
+	if (w->saving != SAVE_NONE) {
+		w->save_next =
+		    kind; /* only the pacer's own can be under way, and it does not ask again */
+		return;
+	}
+	if (releases(kind))
+		FAULT("before_dump_backup");
+	w->saving = kind;
+	w->save = calloc(1, sizeof(*w->save));
+	if (w->save == NULL) {
+		err_set(&e, "out of memory");
+		fail(w, &e, false);
+		return;
+	}
+	w->save->w = w;
+	w->save->known = w->saved_id;
+	w->save->have_known = w->have_saved_id && w->have_record;
+	w->save->backup = (struct backup){
+		.dir = w->dir,
+		.owner = worker_job_uid(w),
+		.max_size = w->job->state_max,
+		.inline_max = w->conf->inline_max,
+		.store = w->store,
+		.job = w->job->name,
+	};
+	begin(w);
+}
+
+/* The new record counts. The blob of the one before goes - later, if the lock was just released and
+ * the process is about to. */
+static void adopt_record(struct worker *w)
+{
+	struct record *r = &w->save->record;
+	char *old = w->have_record ? w->record.url : NULL;
+
+	if (old != NULL && r->url != NULL && strcmp(old, r->url) == 0)
+		free(old);
+	else if (releases(w->saving))
+		w->stale_url = old;
+	else
+		worker_garbage_drop(w, old);
+	w->record.url = NULL;
+	record_clear(&w->record);
+	w->record = *r;
+	memset(r, 0, sizeof(*r));
+	w->have_record = true;
+	if (w->saving != SAVE_MARK && !w->record.empty) {
+		w->saved_id = w->save->id;
+		w->have_saved_id = true;
+	}
+	w->report.saved = clock_wall();
+	w->report.backups++;
+	worker_left_committed(w);
+}
+
+void worker_save_committed(struct worker *w, enum coord_result result, const struct err *e)
+{
+	bool release = releases(w->saving);
+
+	if (result == COORD_FAILED) {
+		fail(w, e, false);
+		return;
+	}
+	if (result == COORD_LOST) {
+		log_error("the state was not committed, the lock is lost: %s", e->text);
+		finish(w, LIFE_EV_LOST, 0);
+		return;
+	}
+	if (release)
+		worker_stamp(w, STAMP_RELEASED);
+	FAULT(release ? "after_release_before_ack" : "after_commit");
+	adopt_record(w);
+	log_info("committed the state%s epoch=%" PRIu64 " seq=%" PRIu64 " size=%" PRIu64
+		 " clean=%d",
+	    release ? " and released the lock" : "", w->record.epoch, w->record.seq, w->record.size,
+	    w->record.clean);
+	finish(w, LIFE_EV_SAVED, 0);
+}
+
+void worker_save_released(struct worker *w, enum coord_result result, const struct err *e)
+{
+	if (result == COORD_FAILED) {
+		fail(w, e, false);
+		return;
+	}
+	log_info("released the lock epoch=%" PRIu64 ", there is no state to commit", w->epoch);
+	if (result == COORD_OK)
+		worker_stamp(w, STAMP_RELEASED);
+	FAULT("after_release_before_ack");
+	finish(w, result == COORD_OK ? LIFE_EV_SAVED : LIFE_EV_LOST, 0);
+}

@@ -1,0 +1,95 @@
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "role/worker_impl.h"
+
+#define LOOK_MS 1000 /* between two looks at a state file that cannot be watched */
+
+static bool names_state(const struct inotify_event *ev)
+{
+	return (ev->mask & IN_Q_OVERFLOW) != 0 ||
+	       (ev->len > 0 && strcmp(ev->name, STATE_FILE) == 0);
+}
+
+static void on_watch(struct ev_loop *loop, struct ev_io *io, int revents)
+{
+	struct worker *w = io->data;
+	char buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	bool changed = false;
+	ssize_t n;
+
+	(void)loop;
+	(void)revents;
+	n = read(io->fd, buf, sizeof(buf));
+	for (char *p = buf; n > 0 && p < buf + n;) {
+		const struct inotify_event *ev = (const struct inotify_event *)(const void *)p;
+
+		changed |= names_state(ev);
+		p += sizeof(*ev) + ev->len;
+	}
+	if (changed)
+		worker_pace(w, pacer_changed(&w->pacer, clock_now()));
+}
+
+void worker_watch_open(struct worker *w)
+{
+	ev_io_init(&w->watch, on_watch, -1, EV_READ);
+	w->watch.data = w;
+	w->watched = -1;
+	w->look_at = MSEC_NEVER;
+}
+
+/*
+ * Begins when the job runs, so that a standby takes nothing: the kernel grants all processes of a
+ * user together a few instances of inotify, by default 128.
+ */
+static int open_watch(struct worker *w, struct err *e)
+{
+	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(e,
+		    "cannot watch %s by inotify (see sysctl fs.inotify.max_user_instances)",
+		    w->dir);
+	w->watched = inotify_add_watch(fd, w->dir, IN_MOVED_TO | IN_CLOSE_WRITE | IN_ONLYDIR);
+	if (w->watched < 0) {
+		err_sys(e, "cannot watch %s (see sysctl fs.inotify.max_user_watches)", w->dir);
+		close(fd);
+		return -1;
+	}
+	ev_io_set(&w->watch, fd, EV_READ);
+	ev_io_start(w->loop, &w->watch);
+	return 0;
+}
+
+void worker_watch_look(struct worker *w)
+{
+	w->look_at = MSEC_NEVER;
+	if (!w->pacer.on)
+		return;
+	w->look_at = msec_add(clock_now(), LOOK_MS);
+	if (worker_state_changed(w))
+		worker_pace(w, pacer_changed(&w->pacer, clock_now()));
+}
+
+/* The watch first, then a look: a file that came between the two is seen by the look. */
+void worker_watch_begin(struct worker *w)
+{
+	struct err e;
+
+	if (w->watched < 0 && open_watch(w, &e) != 0) {
+		log_warn("a new state is noticed late, by looking: %s", e.text);
+		w->look_at = msec_add(clock_now(), LOOK_MS);
+	} else {
+		w->look_at = MSEC_NEVER;
+	}
+	pacer_start(&w->pacer, clock_now());
+	/* "clean" says that nothing happened since the dump. The job runs now, so should the whole
+	 * machine go down, the next owner must find "crash", also if no checkpoint came before. */
+	if ((w->have_record && w->record.clean) || w->goes_on)
+		worker_pace(w, pacer_stale(&w->pacer, clock_now()));
+	else if (worker_state_changed(w))
+		worker_pace(w, pacer_changed(&w->pacer, clock_now()));
+}
