@@ -37,16 +37,9 @@ static int conclude(struct progress *p)
 	return EXIT_OK;
 }
 
-static int wait_drained(struct progress *p)
+/* Why the wait was for nothing. */
+static int tell_end(const struct progress *p, enum progress_end end)
 {
-	msec soon = msec_add(clock_now(), CONFIRM);
-	enum progress_end end = progress_wait(p, has_begun, 0, soon);
-
-	if (end == PROGRESS_DONE)
-		end = progress_wait(p, is_over, 0, MSEC_NEVER);
-	if (end == PROGRESS_DONE)
-		return conclude(p);
-	progress_end_show(p, (char[UNITS_MAX]){ 0 });
 	if (end == PROGRESS_GONE)
 		return cli_fail(
 		    EXIT_CANNOT, "the master (pid %d) ended meanwhile; see its log", p->master.pid);
@@ -55,14 +48,25 @@ static int wait_drained(struct progress *p)
 	    p->master.pid);
 }
 
+/*
+ * It is always waited for that the master has heard of it: a resume right after this could be
+ * heard before it.
+ */
 static int drain(struct progress *p, const struct cli_args *args)
 {
+	enum progress_end end;
 	struct err e;
 
 	if (find_signal_master(&p->master, SIGWINCH, &e) != 0)
 		return cli_fail(EXIT_CANNOT, "%s", e.text);
-	if (!args->no_wait)
-		return wait_drained(p);
+	end = progress_wait(p, has_begun, 0, msec_add(clock_now(), CONFIRM));
+	if (end == PROGRESS_DONE && !args->no_wait)
+		end = progress_wait(p, is_over, 0, MSEC_NEVER);
+	if (end == PROGRESS_DONE && !args->no_wait)
+		return conclude(p);
+	progress_end_show(p, (char[UNITS_MAX]){ 0 });
+	if (end != PROGRESS_DONE)
+		return tell_end(p, end);
 	printf("asked the master (pid %d) to drain\n", p->master.pid);
 	return EXIT_OK;
 }
@@ -70,7 +74,7 @@ static int drain(struct progress *p, const struct cli_args *args)
 int cmd_drain(const struct cli_command *cmd, const struct cli_args *args)
 {
 	struct progress p;
-	int status = progress_open(&p, args, "draining");
+	int status = progress_open(&p, args, args->no_wait ? NULL : "draining");
 
 	(void)cmd;
 	if (status != EXIT_OK)

@@ -24,17 +24,25 @@ static const char *progress_text(const struct statusview_job *job)
 	return NULL;
 }
 
+static bool is_news(const struct statusview_job *before, const struct statusview_job *now)
+{
+	const char *text = progress_text(now), *old;
+
+	if (text == NULL)
+		return false;
+	if (before == NULL)
+		return statusview_job_held(now); /* what was over before we looked is none */
+	old = progress_text(before);
+	return old == NULL || strcmp(old, text) != 0;
+}
+
 static void tell_changes(const struct statusview *before, const struct statusview *now)
 {
 	for (size_t i = 0; i < now->n_jobs; i++) {
 		const struct statusview_job *job = &now->jobs[i];
-		const struct statusview_job *old = statusview_job(before, job->name);
-		const char *text = progress_text(job);
 
-		/* What was over before we looked is no news. */
-		if (text != NULL &&
-		    (old == NULL ? statusview_job_held(job) : strcmp(old->state, job->state) != 0))
-			printf("%s: %s\n", job->name, text);
+		if (is_news(statusview_job(before, job->name), job))
+			printf("%s: %s\n", job->name, progress_text(job));
 	}
 	fflush(stdout);
 }

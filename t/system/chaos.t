@@ -70,13 +70,41 @@ sub is_running {
     });
 }
 
-# Every way in which a master or a worker may be told to go, or may go.
+# Sends a signal and waits until the master says $key in its status, or has other worries. Another signal at once could be
+# heard before it; and before the master is up it would be lost, or stop the process.
+sub ask {
+    my ($master, $signal, $key) = @_;
+
+    wait_for("$master->{instance} is up", sub { $master->ended || ($master->status->{pid} // 0) == $master->pid });
+    $master->signal($signal);
+    return wait_for("$master->{instance} heard of $signal", sub {
+        return $master->ended || $master->status->{stopping} || exists $master->status->{$key};
+    });
+}
+
+# Every way in which a master or a worker may be told to go, or may go. $_[2] writes another configuration for it.
 my %blows = (
     'hand over' => sub { kill('INT', $_[1]) if $_[1] },
     'kill the job' => sub { kill('QUIT', $_[1]) if $_[1] },
     'kill the worker' => sub { kill('KILL', $_[1]) if $_[1] },
     'kill the master' => sub { $_[0]->signal('KILL') },
     'kill both' => sub { kill('KILL', $_[0]->pid, $_[1] // ()) },
+    'change' => sub { $_[2]->(nice => int(rand(3))); $_[0]->signal('HUP') },
+    'change and kill the worker' => sub {
+        $_[2]->(nice => int(rand(3)));
+        $_[0]->signal('HUP');
+        pause(0.02);
+        kill('KILL', $_[1]) if $_[1];
+    },
+    'remove and add' => sub {
+        $_[2]->();
+        $_[0]->signal('HUP');
+        pause(0.05);
+        $_[2]->(nice => 0);
+        $_[0]->signal('HUP');
+    },
+    'drain and resume' => sub { ask($_[0], 'WINCH', 'draining'); pause(0.05); $_[0]->signal('HUP') },
+    'one fewer, one more' => sub { ask($_[0], 'TTOU', 'max_jobs'); pause(0.05); $_[0]->signal('TTIN') },
     'stop' => sub { $_[0]->signal('INT') },
     'stop in a hurry' => sub { $_[0]->signal('INT'); pause(0.01); $_[0]->signal('INT') },
 );
@@ -84,7 +112,8 @@ my %blows = (
 subtest 'three masters, and blows at random' => sub {
     my $box = Graceful::Test->new;
     my $actor = Graceful::Actor->new($box, 'orders');
-    my %confs = map { $_ => conf_of($box, $actor, $_, 'early', /2/ ? 'family' : ()) } qw(web-1 web-2 web-3);
+    my %words = map { $_ => ['early', /2/ ? 'family' : ()] } qw(web-1 web-2 web-3);
+    my %confs = map { $_ => conf_of($box, $actor, $_, @{ $words{$_} }) } keys %words;
     my %masters = map { $_ => $box->start($confs{$_}) } sort keys %confs;
     my @history;
 
@@ -93,7 +122,11 @@ subtest 'three masters, and blows at random' => sub {
         my $blow = (sort keys %blows)[rand(keys %blows)];
 
         push @history, "$name: $blow";
-        $blows{$blow}->($masters{$name}, $masters{$name}->job('orders')->{worker_pid});
+        $blows{$blow}->($masters{$name}, $masters{$name}->job('orders')->{worker_pid}, sub {
+            my (%keys) = @_;
+            my %orders = (command => $actor->command(@{ $words{$name} }), %limits, %keys);
+            return $box->config($name, { %keys ? (orders => \%orders) : () });
+        });
         pause(0.1);
         is_running(values %masters) if rand(1) < 0.5;
         for my $ended (grep { $masters{$_}->ended } sort keys %masters) {
