@@ -422,8 +422,8 @@ static bool may_start(const struct fleet *f, const struct seat *s)
 {
 	size_t before = 0;
 
-	if (f->free == FLEET_ALL)
-		return true;
+	if (f->free == FLEET_ALL || f->free == 0)
+		return f->free != 0;
 	for (size_t i = 0; i < f->n; i++)
 		before += f->seats[i]->state == SEAT_PARKED && f->seats[i]->ticket < s->ticket;
 	return before < f->free;

@@ -449,6 +449,15 @@ static void reload(struct master *m, int from)
 	board_touch(&m->board);
 }
 
+/* The kernel's tells that our terminal is gone, which is no reason to read anything. */
+static void on_hangup(struct master *m, const struct sig_from *from)
+{
+	if (from->kernel)
+		log_info("the terminal is gone, the jobs run on");
+	else
+		reload(m, from->pid);
+}
+
 static void drain(struct master *m, int from)
 {
 	log_info("draining on SIGWINCH from pid %d: every job is handed over, none is taken", from);
@@ -505,7 +514,7 @@ static void on_signal(struct ev_loop *loop, struct ev_io *io, int revents)
 		else if (signo == SIGUSR1)
 			checkpoint_all(m);
 		else if (signo == SIGHUP)
-			reload(m, from.pid);
+			on_hangup(m, &from);
 		else if (signo == MASTER_LOG_REOPEN)
 			reopen_logs(m, from.pid);
 		else

@@ -8,6 +8,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use Graceful::Actor;
+use Graceful::Etcd;
 use Graceful::Test qw(slurp spew wait_for);
 
 # A master with these jobs; %$more: top-level keys. Returns it and the configuration, to be edited.
@@ -206,6 +207,24 @@ subtest 'the log follows, also in workers that run' => sub {
     unlike($master->log_text, qr/debug +worker/, 'it was quieter');
     is(stop($master), 0, 'stopped, all is well');
     like($master->log_text, qr/debug +worker\[$before->{worker_pid}\]/, 'the worker tells more now');
+};
+
+subtest 'how etcd is spoken to may change; another coordinator may not' => sub {
+    plan(skip_all => 'etcd is not installed') unless Graceful::Etcd->installed;
+    my $box = Graceful::Test->new;
+    my $etcd = Graceful::Etcd->start;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my %jobs = (orders => { command => $actor->command });
+    my $master = start($box, \%jobs, { coordinator => $etcd->coordinator(ttl => '5s') });
+
+    $box->config('web-1', \%jobs, { coordinator => $etcd->coordinator(ttl => '8s') });
+    is_deeply(reload($master)->{changed}, ['orders'], 'another ttl changes the job');
+    my $start = $actor->wait_start(2);
+    is("$start->{count} $start->{restored}", '1 clean', 'which went on from its state');
+    $box->config('web-1', \%jobs);
+    like(reload($master)->{errors}[0], qr/coordinator\.type: cannot be changed/, 'another coordinator is refused');
+    is(stop($master), 0, 'stopped, all is well');
+    is($actor->count(qr/^overlap/), 0, 'never two');
 };
 
 subtest 'graceful reload' => sub {

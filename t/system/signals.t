@@ -101,6 +101,18 @@ subtest 'a terminal whose size changes' => sub {
     told_once($actor, $master);
 };
 
+subtest 'a terminal that goes away' => sub {
+    my ($terminal, $name) = open_terminal();
+
+    plan(skip_all => 'no pseudo-terminals here') if !defined $name || !-e $name;
+    my ($box, $actor, $master) = running_in($name);
+    close($terminal);
+    $master->wait_log(qr/the terminal is gone, the jobs run on/);
+    ok(!exists $master->status->{config}, 'and nothing is reloaded');
+    $master->signal('INT');
+    told_once($actor, $master);
+};
+
 subtest 'a shell that started it with "&" has SIGINT ignored' => sub {
     my ($box, $actor, $master) = running([], sub { $SIG{$_} = 'IGNORE' for qw(INT QUIT CHLD) });
 
