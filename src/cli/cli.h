@@ -24,6 +24,8 @@ struct cli_args {
 	bool no_wait;
 	bool hurry;
 	bool kill;
+	const char *ready;        /* --ready; NULL: not said */
+	const char *kill_timeout; /* --kill-timeout; NULL: not said */
 	char **operands; /* NULL-terminated */
 	int n_operands;
 };
@@ -49,6 +51,8 @@ enum cli_option {
 	OPT_HURRY = 1 << 5,
 	OPT_KILL = 1 << 6,
 	OPT_LAST = 1 << 7,
+	OPT_READY = 1 << 8,
+	OPT_KILL_TIMEOUT = 1 << 9,
 };
 
 struct cli_option_def {

@@ -1,5 +1,7 @@
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -80,6 +82,39 @@ static void check_machine(struct check *c)
 		check_job(c, conf->jobs[i]);
 }
 
+/* One that is not bounded at all is one more reason to be told. */
+static void check_budget(struct check *c, const struct job_conf *job, msec limit)
+{
+	char took[UNITS_MAX], given[UNITS_MAX], over[UNITS_MAX];
+	msec budget = conf_stop_budget(c->conf, job);
+
+	if (budget == MSEC_NEVER)
+		complain(c,
+		    "jobs.%s.stop_timeout: is infinite: no kill timeout is long enough for it, "
+		    "given are %s",
+		    job->name, units_show_duration(limit, given));
+	else if (budget >= limit)
+		complain(c,
+		    "jobs.%s: a stop may take %s, which is %s more than the %s given: raise the "
+		    "kill timeout above that, or lower stop_timeout",
+		    job->name, units_show_duration(budget, took),
+		    units_show_duration(budget - limit, over), units_show_duration(limit, given));
+}
+
+static int check_kill_timeout(const struct conf *conf, msec limit)
+{
+	struct check c = { .conf = conf };
+
+	for (size_t i = 0; i < conf->n_jobs; i++)
+		check_budget(&c, conf->jobs[i], limit);
+	if (c.mistakes == 0)
+		return EXIT_OK;
+	return cli_fail(EXIT_BAD_CONF,
+	    "%zu job%s could be killed in the middle of a stop, and then lose what was not yet "
+	    "saved",
+	    c.mistakes, c.mistakes == 1 ? "" : "s");
+}
+
 static void add_command(struct table *t, char **argv)
 {
 	char text[COMMAND_MAX] = "";
@@ -127,7 +162,8 @@ static int show_jobs(const struct conf *conf)
 	return rc;
 }
 
-static int check_conf(const struct conf *conf)
+/* limit: of the init system, MSEC_NEVER: not said. */
+static int check_conf(const struct conf *conf, msec limit)
 {
 	struct check c = { .conf = conf };
 
@@ -140,19 +176,36 @@ static int check_conf(const struct conf *conf)
 		return cli_fail(EXIT_CANNOT, "out of memory");
 	printf("%sconfiguration is fine: %zu job%s\n", conf->n_jobs > 0 ? "\n" : "", conf->n_jobs,
 	    conf->n_jobs == 1 ? "" : "s");
-	return EXIT_OK;
+	return limit == MSEC_NEVER ? EXIT_OK : check_kill_timeout(conf, limit);
+}
+
+static bool seconds_parse(const char *text, msec *value)
+{
+	char *end;
+	long n;
+
+	if (text[0] < '0' || text[0] > '9')
+		return false;
+	errno = 0;
+	n = strtol(text, &end, 10);
+	*value = (msec)n * 1000;
+	return errno == 0 && *end == '\0' && n > 0 && n <= INT32_MAX;
 }
 
 int cmd_check(const struct cli_command *cmd, const struct cli_args *args)
 {
 	struct conf_errors errors;
-	struct conf *conf = conf_load(args->conf_file, &errors);
+	struct conf *conf;
+	msec limit = MSEC_NEVER;
 	int status = EXIT_BAD_CONF;
 
-	(void)cmd;
+	if (args->kill_timeout != NULL && !seconds_parse(args->kill_timeout, &limit))
+		return cli_misuse(cmd, "--kill-timeout: \"%s\" is no number of seconds above 0",
+		    args->kill_timeout);
+	conf = conf_load(args->conf_file, &errors);
 	cli_report(&errors);
 	if (conf != NULL)
-		status = check_conf(conf);
+		status = check_conf(conf, limit);
 	else
 		cli_fail(EXIT_BAD_CONF, "%s cannot be used", args->conf_file);
 	conf_errors_free(&errors);

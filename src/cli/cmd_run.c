@@ -1,14 +1,28 @@
+#include <string.h>
+
 #include "cli/cli.h"
 #include "conf/conf.h"
 #include "role/master.h"
+
+static bool ready_parse(const char *text, enum init_ready *how)
+{
+	*how = INIT_READY_AUTO;
+	if (text == NULL)
+		return true;
+	*how = strcmp(text, "notify") == 0 ? INIT_READY_NOTIFY : INIT_READY_SIGSTOP;
+	return *how == INIT_READY_NOTIFY || strcmp(text, "sigstop") == 0;
+}
 
 int cmd_run(const struct cli_command *cmd, const struct cli_args *args)
 {
 	struct master_options options = { .conf_file = args->conf_file };
 	struct conf_errors errors;
-	struct conf *conf = conf_load(args->conf_file, &errors);
+	struct conf *conf;
 
-	(void)cmd;
+	if (!ready_parse(args->ready, &options.ready))
+		return cli_misuse(
+		    cmd, "--ready is \"notify\" or \"sigstop\", not \"%s\"", args->ready);
+	conf = conf_load(args->conf_file, &errors);
 	cli_report(&errors);
 	conf_errors_free(&errors);
 	if (conf == NULL)

@@ -11,6 +11,12 @@ static const char run_text[] =
     "stop gracefully: every job dumps its state, every lock is released, then it\n"
     "exits.\n"
     "\n"
+    "It is ready when its directories are its own and a worker was started for\n"
+    "each job, whoever holds the locks. systemd hears of that, and of what goes\n"
+    "on later, by NOTIFY_SOCKET. --ready=sigstop is for Upstart's \"expect stop\":\n"
+    "the master stops itself by SIGSTOP, once, and goes on at SIGCONT. With\n"
+    "--ready=notify a master that NOTIFY_SOCKET is not set for does not start.\n"
+    "\n"
     "Exit status: 0 every state dumped and every lock released; 1 cannot run; 3 a\n"
     "state was not dumped cleanly (its last good one was kept); 4 a lock could\n"
     "not be released and was left to its TTL; 64 usage; 78 configuration.\n";
@@ -21,7 +27,12 @@ static const char check_text[] =
     "directories exist, the master's directories can be written. Changes nothing\n"
     "and starts no job.\n"
     "\n"
-    "Exit status: 0 fine; 78 something is wrong.\n";
+    "With --kill-timeout it says, too, which jobs may take longer to stop than an\n"
+    "init system waits before it kills (Upstart's \"kill timeout\", systemd's\n"
+    "TimeoutStopSec, docker stop -t, terminationGracePeriodSeconds), and by how\n"
+    "much.\n"
+    "\n"
+    "Exit status: 0 fine; 78 something is wrong, or the time is too short.\n";
 
 static const char status_text[] =
     "Shows the master and a line for each job: its state, the epoch of its lock,\n"
@@ -102,7 +113,7 @@ const struct cli_command cli_commands[] = {
 	{
 	    .name = "run",
 	    .operands = "",
-	    .options = OPT_CONF,
+	    .options = OPT_CONF | OPT_READY,
 	    .run = cmd_run,
 	    .brief = "run the jobs of a configuration, in the foreground",
 	    .text = run_text,
@@ -110,7 +121,7 @@ const struct cli_command cli_commands[] = {
 	{
 	    .name = "check",
 	    .operands = "",
-	    .options = OPT_CONF,
+	    .options = OPT_CONF | OPT_KILL_TIMEOUT,
 	    .run = cmd_check,
 	    .brief = "check a configuration, and whether this machine can fulfil it",
 	    .text = check_text,
@@ -216,5 +227,9 @@ const struct cli_option_def cli_options[] = {
 	    "jobs get TERM now and KILL after hurry_timeout; a dump in time still counts" },
 	{ OPT_KILL, 0, "kill", NULL, offsetof(struct cli_args, kill),
 	    "kill the jobs without a dump; the last good states are kept" },
+	{ OPT_READY, 0, "ready", "HOW", offsetof(struct cli_args, ready),
+	    "notify or sigstop: how the init system learns that it is up" },
+	{ OPT_KILL_TIMEOUT, 0, "kill-timeout", "SECONDS", offsetof(struct cli_args, kill_timeout),
+	    "compare the longest stop with this" },
 	{ 0 },
 };

@@ -129,6 +129,10 @@ const struct job_conf *conf_job(const struct conf *conf, const char *name);
 /* Whether two definitions mean the same running job: reload restarts a job only if not. */
 bool job_conf_equal(const struct job_conf *a, const struct job_conf *b);
 
+/* How long a stop may take until nothing of the job is held, each step using up its time: dump,
+ * commit, release. */
+msec conf_stop_budget(const struct conf *conf, const struct job_conf *job);
+
 /* [A-Za-z0-9][A-Za-z0-9._-]{0,62} */
 bool conf_job_name_ok(const char *name);
 

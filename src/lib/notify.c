@@ -1,75 +1,30 @@
-/* The sender's half of the sd_notify protocol: one datagram of KEY=value lines for each message. */
+/* What a job tells its worker, by the sd_notify protocol. */
 #include "lib/lib.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <unistd.h>
+
+#include "base/sdnotify.h"
+
+/* A receiver that does not read may hold the job up, but not stop it. */
+#define PATIENCE_MS 1000
 
 static struct {
 	bool wanted;
-	socklen_t len; /* 0: a kind of address that this library does not know */
-	struct sockaddr_un addr;
+	struct sdnotify to;
 } peer;
 
 void lib_notify_setup(const char *name)
 {
-	size_t len = name == NULL ? 0 : strlen(name);
-
-	memset(&peer, 0, sizeof(peer));
-	peer.wanted = len > 0;
-	if (len < 2 || len >= sizeof(peer.addr.sun_path) || (name[0] != '/' && name[0] != '@'))
-		return;
-	peer.addr.sun_family = AF_UNIX;
-	memcpy(peer.addr.sun_path, name, len);
-	/* An abstract name begins with a NUL and ends where the address ends; a path ends with a
-	 * NUL. */
-	if (name[0] == '@')
-		peer.addr.sun_path[0] = '\0';
-	else
-		len++;
-	peer.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+	peer.wanted = name != NULL && *name != '\0';
+	/* What it cannot send to each message will say. */
+	(void)sdnotify_address(peer.wanted ? name : "", &peer.to);
 }
 
-static int open_socket(void)
-{
-	/* A receiver that does not read may hold the job up, but not stop it. */
-	struct timeval limit = { .tv_sec = 1 };
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	if (fd >= 0)
-		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	return fd;
-}
-
-/* A socket for each message: nothing to share between threads, nothing left open. */
 static int notify(const char *text)
 {
-	const struct sockaddr *addr = (const struct sockaddr *)&peer.addr;
-	int fd, saved;
-	ssize_t n;
-
-	if (!peer.wanted)
-		return 0;
-	if (peer.len == 0) {
-		errno = EAFNOSUPPORT;
-		return -1;
-	}
-	fd = open_socket();
-	if (fd < 0)
-		return -1;
-	do
-		n = sendto(fd, text, strlen(text), MSG_NOSIGNAL, addr, peer.len);
-	while (n < 0 && errno == EINTR);
-	saved = errno;
-	close(fd);
-	errno = saved;
-	return n < 0 ? -1 : 0;
+	return peer.wanted ? sdnotify_send(&peer.to, text, PATIENCE_MS) : 0;
 }
 
 int graceful_ready(void)

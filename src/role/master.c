@@ -21,6 +21,7 @@
 #include "job/spawn.h"
 #include "role/board.h"
 #include "role/home.h"
+#include "role/init.h"
 #include "role/reload.h"
 #include "role/roster.h"
 #include "role/worker.h"
@@ -35,6 +36,7 @@ struct master {
 	struct alarm alarm;
 	struct ev_io signals;
 	struct home home;
+	struct init init;
 	int lifeline; /* write end: closed by the kernel when this process dies, however it dies */
 	struct roster roster;
 	unsigned reloads;
@@ -286,6 +288,7 @@ static msec next_deadline(const struct master *m)
 {
 	msec at = msec_min(fleet_deadline(&m->roster.fleet), m->clear_at);
 
+	at = msec_min(at, init_deadline(&m->init));
 	return msec_min(at, board_deadline(&m->board));
 }
 
@@ -300,6 +303,7 @@ static void settle(struct master *m)
 			act(m, &a);
 	} while (m->clear_at <= clock_now());
 	board_draw(&m->board);
+	init_tell(&m->init, &m->roster.fleet, m->stop_began);
 	alarm_set(&m->alarm, next_deadline(m));
 }
 
@@ -437,6 +441,7 @@ static void reload(struct master *m, int from)
 		return;
 	}
 	log_info("reloading on SIGHUP from pid %d", from);
+	init_reloading(&m->init);
 	json_decref(m->board.status.reload);
 	m->board.status.reload = reload_run(&m->roster, m->conf_file, ++m->reloads, &applied);
 	m->board.status.conf = m->roster.conf;
@@ -587,6 +592,8 @@ static int run(struct master *m)
 	    m->roster.conf->instance, m->roster.fleet.n);
 	board_touch(&m->board);
 	settle(m);
+	init_up(&m->init);
+	settle(m);
 	if (!m->at_end)
 		ev_run(m->loop, 0);
 	FAULT("before_exit");
@@ -643,7 +650,8 @@ int master_run(struct conf *conf, const struct master_options *options)
 	m.board.status = (struct status){
 		.conf = conf, .since = clock_wall(), .exit = -1, .fleet = &m.roster.fleet
 	};
-	if (roster_open(&m.roster, conf, &m, clock_now(), &e) == 0)
+	if (roster_open(&m.roster, conf, &m, clock_now(), &e) == 0 &&
+	    init_open(&m.init, options->ready, &e) == 0)
 		status = open_and_serve(&m, &e);
 	if (status < 0) {
 		log_error("cannot run with %s: %s", options->conf_file, e.text);

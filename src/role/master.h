@@ -10,9 +10,11 @@
 #include <signal.h>
 
 #include "conf/conf.h"
+#include "role/init.h"
 
 struct master_options {
 	const char *conf_file;
+	enum init_ready ready;
 };
 
 /* Opens the logs anew, the workers' too. */

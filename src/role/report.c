@@ -70,6 +70,8 @@ static void put_private(json_t *o, const struct report *r, bool *ok)
 		put_number(o, "lease", (int64_t)r->lease, ok);
 	if (r->dead_by != MSEC_NEVER)
 		put_number(o, "dead_by", r->dead_by, ok);
+	if (r->stop_by != 0)
+		put_number(o, "stop_by", r->stop_by, ok);
 }
 
 int report_encode(const struct report *r, char buf[REPORT_MAX], struct err *e)
@@ -161,6 +163,7 @@ static bool take_numbers(json_t *o, struct report *r)
 	     take_count(o, "backup_failures", &r->backup_failures) &&
 	     take_number(o, "lease_ms", 0, INT64_MAX, &r->lease_ms) &&
 	     take_number(o, "dead_by", 0, INT64_MAX, &r->dead_by) &&
+	     take_number(o, "stop_by", 0, INT64_MAX, &r->stop_by) &&
 	     take_number(o, "saved", 0, INT64_MAX, &r->saved) &&
 	     take_number(o, "since", 0, INT64_MAX, &r->since);
 	r->job_pid = (pid_t)pid;

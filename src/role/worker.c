@@ -48,6 +48,7 @@ static void fill_report(struct worker *w)
 	r->lease = w->coord != NULL ? coord_lease(w->coord) : 0;
 	r->lease_ms = l->owner && until != MSEC_NEVER ? until - clock_now() : -1;
 	r->dead_by = until;
+	r->stop_by = l->stopping && l->give_up_at != MSEC_NEVER ? l->give_up_at : 0;
 	r->epoch = l->owner ? w->epoch : 0;
 	r->seq = w->have_record ? w->record.seq : 0;
 	r->size = w->have_record ? w->record.size : 0;

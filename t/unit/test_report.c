@@ -69,6 +69,7 @@ static void assert_round_trip(const struct report *r)
 	assert_int_equal(got.lease, r->lease);
 	assert_int_equal(got.lease_ms, r->lease_ms);
 	assert_int_equal(got.dead_by, r->dead_by);
+	assert_int_equal(got.stop_by, r->stop_by);
 	assert_int_equal(got.epoch, r->epoch);
 	assert_int_equal(got.seq, r->seq);
 	assert_int_equal(got.size, r->size);
@@ -91,6 +92,7 @@ static struct report a_report(void)
 		.lease = 0x694d7e2b5f1a2c03,
 		.lease_ms = 14900,
 		.dead_by = 86400000,
+		.stop_by = 86300000,
 		.epoch = 7,
 		.seq = 12,
 		.size = 4096,
@@ -287,7 +289,7 @@ static void assert_field(const char *key, const char *value, bool good)
 static void test_a_field_of_a_wrong_type(void **state)
 {
 	static const char *const numbers[] = { "since", "restarts", "epoch", "job_pid", "lease_ms",
-		"dead_by", "seq", "size", "saved", "lease" };
+		"dead_by", "stop_by", "seq", "size", "saved", "lease" };
 	static const char *const bools[] = { "owner", "ended_well", "placed", "settled", "ready",
 		"clean", "end.released", "end.left", "end.unclean", "end.failed", "end.asked",
 		"end.done" };
@@ -315,8 +317,8 @@ static void test_a_field_of_a_wrong_type(void **state)
 
 static void test_a_number_out_of_range(void **state)
 {
-	static const char *const natural[] = { "since", "restarts", "lease_ms", "dead_by", "size",
-		"saved" };
+	static const char *const natural[] = { "since", "restarts", "lease_ms", "dead_by",
+		"stop_by", "size", "saved" };
 	static const char *const positive[] = { "epoch", "job_pid", "seq" };
 
 	(void)state;

@@ -142,9 +142,10 @@ sub config {
     return spew($self->path("$instance.json"), JSON::PP->new->canonical->pretty->encode(\%conf));
 }
 
-# Starts `graceful run` and returns at once. $prepare, if given, runs in the child before the exec.
+# Starts `graceful run`, with further words if there are any, and returns at once. $prepare, if given, runs in the child before
+# the exec.
 sub start {
-    my ($self, $conf, $prepare) = @_;
+    my ($self, $conf, $prepare, @words) = @_;
     my $text = decode_json(slurp($conf));
     my $log = $self->path("$text->{instance}.log");
     my $pid = fork() // die "cannot fork: $!\n";
@@ -154,7 +155,7 @@ sub start {
         open(STDOUT, '>>', $log);
         open(STDERR, '>>', $log);
         $prepare->() if $prepare;
-        exec($self->graceful, 'run', '-c', $conf) or POSIX::_exit(127);
+        exec($self->graceful, 'run', '-c', $conf, @words) or POSIX::_exit(127);
     }
     my $master = bless({
         pid => $pid, log => $log, conf => $conf, run_dir => $text->{run_dir}, work_dir => $text->{work_dir},
