@@ -99,3 +99,8 @@ msec coord_safe_until(const struct coord *c)
 {
 	return c->ops->safe_until(c);
 }
+
+msec coord_mute_by(const struct coord *c)
+{
+	return c->ops->mute_by(c);
+}

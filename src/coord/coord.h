@@ -134,5 +134,7 @@ uint64_t coord_predecessor(const struct coord *c);
  * lock is kept(), with time to be killed; MSEC_NEVER for the local one. */
 uint64_t coord_lease(const struct coord *c);
 msec coord_safe_until(const struct coord *c);
+/* When a worker that lives will have told that it is kept() or lost(); MSEC_NEVER likewise. */
+msec coord_mute_by(const struct coord *c);
 
 #endif

@@ -33,6 +33,7 @@ struct coord_ops {
 	uint64_t (*predecessor)(const struct coord *c);
 	uint64_t (*lease)(const struct coord *c);
 	msec (*safe_until)(const struct coord *c);
+	msec (*mute_by)(const struct coord *c);
 };
 
 struct coord {

@@ -391,6 +391,13 @@ static msec safe_until(const struct coord *c)
 	return k->held ? lease_kill_by(&k->lease) : MSEC_NEVER;
 }
 
+static msec mute_by(const struct coord *c)
+{
+	const struct keeper *k = &etcd_of_const(c)->keeper;
+
+	return k->held ? lease_mute_by(&k->lease) : MSEC_NEVER;
+}
+
 const struct coord_ops coord_etcd_ops = {
 	.anchor = anchor,
 	.open = open_etcd,
@@ -406,4 +413,5 @@ const struct coord_ops coord_etcd_ops = {
 	.predecessor = predecessor,
 	.lease = lease,
 	.safe_until = safe_until,
+	.mute_by = mute_by,
 };

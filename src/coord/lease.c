@@ -125,6 +125,11 @@ msec lease_kill_by(const struct lease *l)
 	return l->end > 0 ? l->end - margin(l) / 4 : 0;
 }
 
+msec lease_mute_by(const struct lease *l)
+{
+	return l->end > 0 ? l->end - margin(l) + margin(l) / 4 : 0;
+}
+
 bool lease_is_fresh(const struct lease *l, msec now)
 {
 	return !l->lost && l->end - now > l->ttl / 2;

@@ -55,6 +55,8 @@ msec lease_attempt_until(const struct lease *l);
 msec lease_end(const struct lease *l);
 /* When the job must be killed, so that all of it is dead by lease_end(); 0 when gone. */
 msec lease_kill_by(const struct lease *l);
+/* By then whoever keeps the lease has renewed it or called it lost; 0 when gone. */
+msec lease_mute_by(const struct lease *l);
 /*
  * Whether a renewal that was sent not long ago succeeded, and there is time enough to begin
  * something: what is asked for after the queue, before a job is started.

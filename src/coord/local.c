@@ -452,6 +452,12 @@ static msec local_safe_until(const struct coord *c)
 	return MSEC_NEVER;
 }
 
+static msec local_mute_by(const struct coord *c)
+{
+	(void)c;
+	return MSEC_NEVER;
+}
+
 const struct coord_ops coord_local_ops = {
 	.anchor = local_anchor,
 	.open = local_open,
@@ -467,4 +473,5 @@ const struct coord_ops coord_local_ops = {
 	.predecessor = local_predecessor,
 	.lease = local_lease,
 	.safe_until = local_safe_until,
+	.mute_by = local_mute_by,
 };

@@ -48,6 +48,7 @@ void seat_init(struct seat *s, const struct seat_limits *limits, msec now)
 	s->term_at = MSEC_NEVER;
 	s->kill_at = MSEC_NEVER;
 	s->dead_by = MSEC_NEVER;
+	s->mute_by = MSEC_NEVER;
 }
 
 static bool was_quiet(const struct seat *s, msec now)
@@ -69,18 +70,29 @@ static void delay_fork(struct seat *s, msec now)
 
 void fleet_forked(struct seat *s, pid_t pid, msec now)
 {
-	assert(s->state == SEAT_DUE || s->state == SEAT_STRANDED);
-	s->state = s->state == SEAT_DUE ? SEAT_WORKING : SEAT_RESCUED;
+	assert(s->state == SEAT_DUE || s->state == SEAT_ORPHANED || s->state == SEAT_STRANDED);
+	assert(s->pid == 0);
+	if (s->state == SEAT_DUE) {
+		s->state = SEAT_WORKING;
+		s->dead_by = MSEC_NEVER;
+		s->mute_by = MSEC_NEVER;
+		s->main_ended = false;
+	} else {
+		/* The sign of life that the dead one owed, if there is time for it still. */
+		if (s->mute_by <= now || s->mute_by == MSEC_NEVER)
+			s->mute_by = msec_add(now, s->limits.adopt_timeout);
+		if (s->state == SEAT_STRANDED)
+			s->state = SEAT_RESCUED;
+	}
 	s->pid = pid;
 	s->forked_at = now;
 	s->yields = false;
 	s->eof = false;
 	s->reaped = false;
-	s->holds = s->state == SEAT_RESCUED;
-	s->dead_by = MSEC_NEVER;
+	s->holds = false;
 	s->hung = false;
 	s->anchored = true;
-	s->main_ended = false;
+	s->cleared_due = false;
 	memset(&s->end, 0, sizeof(s->end));
 	s->told = STOP_NOT;
 }
@@ -90,9 +102,16 @@ void fleet_fork_failed(struct seat *s, msec now)
 	delay_fork(s, now);
 }
 
-void fleet_covered(struct seat *s, msec until)
+void fleet_covered(struct seat *s, msec until, msec mute_by)
 {
+	/* Before it has adopted the lock, or after it has lost it, that cannot have become longer.
+	 */
+	if (s->state != SEAT_WORKING && !s->holds) {
+		s->dead_by = msec_min(s->dead_by, until);
+		return;
+	}
 	s->dead_by = until;
+	s->mute_by = mute_by;
 	s->hung = false;
 }
 
@@ -152,11 +171,11 @@ static void orphaned(struct fleet *f, struct seat *s, msec now)
 	if (f->level >= STOP_HURRY)
 		limit = msec_min(limit, s->limits.hurry_timeout);
 	delay_fork(s, now); /* of the next worker; its rescue comes first, and at once */
+	s->due = now;
 	s->state = SEAT_ORPHANED;
-	s->told = STOP_NOT;
+	s->orphans_told = false;
 	s->killing = false;
 	s->kill_at = f->level == STOP_KILL ? now : msec_add(now, limit);
-	s->kill_at = msec_min(s->kill_at, s->dead_by); /* nobody renews the lease meanwhile */
 	s->term_at = s->kill_at == MSEC_NEVER ? MSEC_NEVER : s->kill_at - s->limits.hurry_timeout;
 	if (s->main_ended)
 		fleet_main_ended(s, now);
@@ -171,12 +190,33 @@ void fleet_main_ended(struct seat *s, msec now)
 	s->kill_at = msec_min(s->kill_at, msec_add(now, s->limits.hurry_timeout));
 }
 
+/* One that hung had its time, and there is not much left. */
+static void replace_rescue(struct seat *s, msec now)
+{
+	delay_fork(s, now);
+	if (s->hung)
+		s->due = now;
+}
+
+/* A rescue worker went while something of the job may live. Whatever it said: the lock is not kept
+ * any more, or another one is needed. */
+static void rescue_went_early(struct seat *s, msec now)
+{
+	if (s->end.released || s->end.left) {
+		s->due = MSEC_NEVER;
+		s->kill_at = now;
+	} else {
+		s->rescues++;
+		replace_rescue(s, now);
+	}
+}
+
 /* A rescue worker that dies is replaced a few times; then the lock is left to the anchor's end. */
 static void rescue_died(struct fleet *f, struct seat *s, msec now)
 {
 	if (++s->rescues < RESCUES_MAX) {
 		s->state = SEAT_STRANDED;
-		delay_fork(s, now);
+		replace_rescue(s, now);
 		return;
 	}
 	f->any_left |= f->level != STOP_NOT;
@@ -200,7 +240,9 @@ static void gone(struct fleet *f, struct seat *s, msec now)
 	if (!s->eof || !s->reaped)
 		return;
 	s->pid = 0;
-	if (s->end.released || s->end.left)
+	if (s->state == SEAT_ORPHANED)
+		rescue_went_early(s, now);
+	else if (s->end.released || s->end.left)
 		ended(f, s, now);
 	else if (rescue)
 		rescue_died(f, s, now);
@@ -222,13 +264,18 @@ void fleet_reaped(struct fleet *f, struct seat *s, msec now)
 	gone(f, s, now);
 }
 
-void fleet_cleared(struct seat *s, msec now)
+void fleet_cleared(struct fleet *f, struct seat *s, msec now)
 {
 	assert(s->state == SEAT_ORPHANED);
-	s->state = SEAT_STRANDED;
-	s->due = now;
 	s->term_at = MSEC_NEVER;
 	s->kill_at = MSEC_NEVER;
+	s->state = SEAT_RESCUED;
+	if (s->pid != 0)
+		s->cleared_due = true;
+	else if (s->end.released || s->end.left)
+		ended(f, s, now);
+	else
+		s->state = SEAT_STRANDED;
 }
 
 void fleet_stop(struct fleet *f, enum stop_level at_least, msec now)
@@ -433,9 +480,9 @@ static bool may_start(const struct fleet *f, const struct seat *s)
 
 static msec hangs_at(const struct seat *s)
 {
-	bool counts = s->state == SEAT_WORKING && s->holds && !s->reaped && !s->hung;
+	bool owes = s->pid != 0 && !s->reaped && !s->hung;
 
-	return counts ? s->dead_by : MSEC_NEVER;
+	return owes && (s->holds || s->state != SEAT_WORKING) ? s->mute_by : MSEC_NEVER;
 }
 
 /* It was stopped, or starved: its job must not outlive the lock because of that. */
@@ -462,27 +509,48 @@ static enum fleet_verb next_of_live(const struct fleet *f, struct seat *s, msec 
 		s->hung = true;
 		return FLEET_KILL_WORKER;
 	}
-	if (s->reaped || s->told >= level)
+	if (s->reaped)
 		return FLEET_NOTHING;
-	s->told = level;
-	return tell[level];
+	if (s->told < level) {
+		s->told = level;
+		return tell[level];
+	}
+	if (s->cleared_due) {
+		s->cleared_due = false;
+		return FLEET_TELL_CLEARED;
+	}
+	return FLEET_NOTHING;
 }
 
-static enum fleet_verb next_of_orphaned(struct seat *s, msec now)
+/* The rescue worker of a seat that has none. */
+static enum fleet_verb next_of_due(struct seat *s, msec now)
 {
-	if (s->told == STOP_NOT) {
-		s->told = STOP_GRACEFUL;
+	if (now < s->due)
+		return FLEET_NOTHING;
+	s->due = MSEC_NEVER; /* until the answer */
+	return FLEET_FORK_RESCUE;
+}
+
+static msec orphans_end(const struct seat *s)
+{
+	return msec_min(s->kill_at, s->dead_by);
+}
+
+static enum fleet_verb next_of_orphaned(const struct fleet *f, struct seat *s, msec now)
+{
+	if (!s->orphans_told) {
+		s->orphans_told = true;
 		return FLEET_ORPHANS_STOP;
 	}
 	if (now >= s->term_at) {
 		s->term_at = MSEC_NEVER;
 		return FLEET_ORPHANS_TERM;
 	}
-	if (now >= s->kill_at && !s->killing) {
+	if (now >= orphans_end(s) && !s->killing) {
 		s->killing = true;
 		return FLEET_ORPHANS_KILL;
 	}
-	return FLEET_NOTHING;
+	return s->pid != 0 ? next_of_live(f, s, now) : next_of_due(s, now);
 }
 
 /* Its time has come: it is served when its turn comes. */
@@ -535,12 +603,8 @@ static enum fleet_verb next_of(struct fleet *f, struct seat *s, msec now)
 	case SEAT_PARKED: return next_of_idle(f, s, now);
 	case SEAT_WORKING:
 	case SEAT_RESCUED: return next_of_live(f, s, now);
-	case SEAT_ORPHANED: return next_of_orphaned(s, now);
-	case SEAT_STRANDED:
-		if (now < s->due)
-			return FLEET_NOTHING;
-		s->due = MSEC_NEVER;
-		return FLEET_FORK_RESCUE;
+	case SEAT_ORPHANED: return next_of_orphaned(f, s, now);
+	case SEAT_STRANDED: return next_of_due(s, now);
 	}
 	return FLEET_NOTHING;
 }
@@ -602,7 +666,8 @@ msec fleet_deadline(const struct fleet *f)
 		at = msec_min(at, hangs_at(s));
 		if (s->state == SEAT_ORPHANED) {
 			at = msec_min(at, s->term_at);
-			at = msec_min(at, s->killing ? MSEC_NEVER : s->kill_at);
+			at = msec_min(at, s->killing ? MSEC_NEVER : orphans_end(s));
+			at = msec_min(at, s->pid == 0 ? s->due : MSEC_NEVER);
 		}
 	}
 	return at;

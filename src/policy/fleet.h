@@ -7,8 +7,8 @@
  * (t/unit/test_fleet_random.c plays random interleavings):
  *  - a worker is gone when its pipe is at EOF and it is reaped, in either order: most are reaped
  * before their last report is read;
- *  - a worker that went without saying RELEASED gets a rescue worker, after the last process of its
- * job is gone;
+ *  - a worker that went without saying RELEASED gets a rescue worker at once, which keeps the lock
+ * while what is left of the job ends, and is told when nothing of it is left;
  *  - the anchor of a seat is dropped only when its lock is released or nobody can release it any
  * more;
  *  - a signal is sent once per level: repeated ones change nothing;
@@ -30,14 +30,15 @@
 
 #include "base/clock.h"
 
-#define SEAT_STATES(X)                                                                             \
-	X(VACANT)   /* no worker, and none due */                                                  \
-	X(DUE)      /* a worker is to be forked at `due` */                                        \
-	X(PARKED)   /* likewise, as soon as this master may hold one job more */                   \
-	X(WORKING)  /* its worker lives */                                                         \
-	X(ORPHANED) /* its worker died holding the lock; what is left of the job is being ended */ \
-	X(STRANDED) /* nothing of the job is left; a rescue worker is to be forked at `due` */     \
-	X(RESCUED)  /* the rescue worker lives */                                                  \
+#define SEAT_STATES(X)                                                                           \
+	X(VACANT)   /* no worker, and none due */                                                \
+	X(DUE)      /* a worker is to be forked at `due` */                                      \
+	X(PARKED)   /* likewise, as soon as this master may hold one job more */                 \
+	X(WORKING)  /* its worker lives */                                                       \
+	X(ORPHANED) /* its worker died holding the lock; what is left of the job is being ended. \
+		       A rescue worker lives, or is to be forked at `due` */                     \
+	X(STRANDED) /* nothing of the job is left; a rescue worker is to be forked at `due` */   \
+	X(RESCUED)  /* likewise, and the rescue worker lives */                                  \
 	X(FINISHED) /* the job is done and wants no worker any more */
 
 enum seat_state {
@@ -58,7 +59,8 @@ enum stop_level { STOP_NOT, STOP_GRACEFUL, STOP_HURRY, STOP_KILL };
 
 struct seat_limits {
 	msec stop_timeout, hurry_timeout;
-	msec cool_down; /* before a job that gave up here is queued for again */
+	msec adopt_timeout; /* a rescue worker that has not adopted the lock by then hangs */
+	msec cool_down;     /* before a job that gave up here is queued for again */
 };
 
 /* What the last report of a worker said of its end. */
@@ -75,15 +77,16 @@ struct seat {
 	enum seat_state state;
 	enum seat_wish wish;
 	struct seat_limits limits;
-	pid_t pid; /* of the worker that lives */
+	pid_t pid; /* of the worker, or rescue worker, that lives */
 	msec forked_at, turn;
 	bool yields;     /* it has to give its place to another seat */
 	uint64_t ticket; /* PARKED: the smallest is served first */
 	bool eof, reaped;
-	bool holds; /* it reported that the lock is its: it does so before it starts the job */
-	/* Its lock covers the job until then. A worker that lives says so anew, or that it holds
-	 * the lock no more, before that time comes. */
-	msec dead_by;
+	bool holds;   /* it reported that the lock is its: it does so before it starts the job */
+	msec dead_by; /* its lock covers the job until then */
+	/* A worker that lives says anew until when, or that it holds the lock no more, before that
+	 * time comes. */
+	msec mute_by;
 	bool hung; /* it did not, and was killed */
 	struct seat_end end;
 	enum stop_level told;
@@ -93,9 +96,10 @@ struct seat {
 	msec ended; /* the last of these */
 	/* ORPHANED */
 	msec term_at, kill_at;
-	bool killing;
-	bool main_ended; /* the job's main process was seen to end after its worker */
-	int rescues;     /* rescue workers that died in a row */
+	bool orphans_told, killing;
+	bool cleared_due; /* RESCUED: the rescue worker has to hear that nothing is left */
+	bool main_ended;  /* the job's main process was seen to end after its worker */
+	int rescues;      /* rescue workers that died in a row */
 };
 
 enum fleet_verb {
@@ -105,6 +109,7 @@ enum fleet_verb {
 	FLEET_TELL_STOP,   /* SIGINT to the worker */
 	FLEET_TELL_HURRY,
 	FLEET_TELL_KILL,
+	FLEET_TELL_CLEARED, /* to the rescue worker: nothing is left of the job */
 	FLEET_KILL_WORKER,  /* SIGKILL to the worker: it hangs, and its lock is about to end */
 	FLEET_ORPHANS_STOP, /* stop_signal to the job's main process, unless the kernel has sent it:
 			       it does not to one that changed its credentials */
@@ -156,14 +161,15 @@ void seat_init(struct seat *s, const struct seat_limits *limits, msec now);
 void fleet_forked(struct seat *s, pid_t pid, msec now);
 void fleet_fork_failed(struct seat *s, msec now);
 void fleet_reported(struct seat *s, bool holds, const struct seat_end *end);
-/* Until when the lock covers the job, by the same report; MSEC_NEVER: it does not end by itself. */
-void fleet_covered(struct seat *s, msec until);
+/* Until when the lock covers the job, and when the next report is due, by the same report;
+ * MSEC_NEVER: it does not end by itself. A rescue worker's counts when it has the lock. */
+void fleet_covered(struct seat *s, msec until, msec mute_by);
 void fleet_eof(struct fleet *f, struct seat *s, msec now);
 void fleet_reaped(struct fleet *f, struct seat *s, msec now);
 /* The main process of a dead worker's job has ended; the rest gets no more than hurry_timeout. */
 void fleet_main_ended(struct seat *s, msec now);
 /* No process of an ORPHANED seat's job is left. */
-void fleet_cleared(struct seat *s, msec now);
+void fleet_cleared(struct fleet *f, struct seat *s, msec now);
 /* The definition of the seat's job changed, or it is no longer wanted. The newest wish counts. */
 void fleet_renew(struct seat *s);
 void fleet_retire(struct seat *s);

@@ -35,6 +35,8 @@ void life_init_rescue(struct life *l, const struct life_conf *conf, struct backo
 	l->rescue = true;
 	l->ran = rescue->placed;
 	l->clean = rescue->clean;
+	l->cleared = rescue->cleared;
+	l->exited = true; /* or it will have, when it is cleared */
 }
 
 bool life_is_placed(const struct life *l)
@@ -263,18 +265,48 @@ static unsigned starting_begin(struct life *l, msec arg, msec now)
 
 /* STANDBY */
 
+/* The lock is kept while the master sees what is left of the job to its end. */
+static unsigned rescue_waits(struct life *l, msec now)
+{
+	if (l->cleared)
+		return l->lost ? leave_lost(l) : hand_over(l, now);
+	l->state = LIFE_DUMPING;
+	return 0;
+}
+
+static void note_cleared(struct life *l, bool clean)
+{
+	l->cleared = true;
+	l->clean = l->clean || clean;
+}
+
+static unsigned standby_cleared(struct life *l, msec clean, msec now)
+{
+	(void)now;
+	note_cleared(l, clean != 0);
+	return 0;
+}
+
 static unsigned standby_granted(struct life *l, msec is_done, msec now)
 {
 	l->owner = true;
 	disarm(l);
 	if (l->rescue)
-		return hand_over(l, now);
+		return rescue_waits(l, now);
 	if (is_done) {
 		l->done = true;
 		return release_alone(l);
 	}
 	l->state = LIFE_RESTORING;
 	return LIFE_RESTORE;
+}
+
+/* Of a rescue, whose job may live on: what that dumps is noted down when it is whole. */
+static unsigned standby_lost(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	note_lost(l);
+	return l->rescue ? rescue_waits(l, now) : leave_lost(l);
 }
 
 static unsigned standby_refused(struct life *l, msec arg, msec now)
@@ -643,6 +675,15 @@ static unsigned backoff_kill(struct life *l, msec arg, msec now)
 
 /* DUMPING */
 
+static unsigned dumping_cleared(struct life *l, msec clean, msec now)
+{
+	if (!l->rescue)
+		return clearing_cleared(l, 0, now);
+	note_cleared(l, clean != 0);
+	disarm(l);
+	return rescue_waits(l, now);
+}
+
 static unsigned dumping_exited(struct life *l, msec with_zero, msec now)
 {
 	if (l->exited)
@@ -662,6 +703,8 @@ static unsigned dumping_hurry(struct life *l, msec arg, msec now)
 	if (l->hurried || l->killed)
 		return 0; /* a repeated one must not push the deadline out */
 	note_hurry(l, now);
+	if (l->rescue)
+		return 0; /* the job is the master's */
 	l->term_at = MSEC_NEVER;
 	l->kill_at = msec_min(l->kill_at, msec_add(now, l->conf->hurry_timeout));
 	return l->exited ? 0 : LIFE_SIGNAL_TERM;
@@ -779,7 +822,8 @@ static transition *const transitions[][LIFE_EV_TICK + 1] = {
 		[LIFE_EV_STOP] = standby_stop,
 		[LIFE_EV_HURRY] = standby_hurry,
 		[LIFE_EV_KILL] = standby_kill,
-		[LIFE_EV_LOST] = any_lost_now,
+		[LIFE_EV_LOST] = standby_lost,
+		[LIFE_EV_CLEARED] = standby_cleared,
 		[LIFE_EV_TICK] = standby_tick,
 	},
 	[LIFE_RESTORING] = {
@@ -827,7 +871,7 @@ static transition *const transitions[][LIFE_EV_TICK + 1] = {
 	},
 	[LIFE_DUMPING] = {
 		[LIFE_EV_EXITED] = dumping_exited,
-		[LIFE_EV_CLEARED] = clearing_cleared,
+		[LIFE_EV_CLEARED] = dumping_cleared,
 		[LIFE_EV_STOP] = any_stop_later,
 		[LIFE_EV_HURRY] = dumping_hurry,
 		[LIFE_EV_KILL] = clearing_kill,

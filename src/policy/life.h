@@ -49,7 +49,8 @@ enum life_state {
 	X(SPAWNED) /* the job runs */                                                             \
 	X(SPAWN_FAILED)                                                                           \
 	X(EXITED)  /* its main process ended; arg 1: with exit status 0 */                        \
-	X(CLEARED) /* no process of the job is left; after EXITED */                              \
+	X(CLEARED) /* no process of the job is left; after EXITED. To a rescue: of the dead       \
+		      worker's job, arg 1: it exited with status 0 */                             \
 	X(SAVED)   /* SAVE, or COMMIT_RELEASE or MARK_RELEASE (then the lock is released, too) */ \
 	X(SAVE_FAILED) /* it changed nothing; arg 1: trying again cannot help (no state file) */  \
 	X(RELEASED)                                                                               \
@@ -103,7 +104,8 @@ struct life {
 	const struct life_conf *conf;
 	struct backoff *backoff;
 	enum life_state state;
-	bool rescue; /* adopts a dead worker's lock: commits what is there, releases, goes */
+	bool rescue;  /* adopts a dead worker's lock: commits what is there, releases, goes */
+	bool cleared; /* of a rescue: no process of the job is left */
 	bool owner;
 	bool placed; /* the state is in place: a restart needs no restore */
 	bool stopping;
@@ -138,6 +140,7 @@ struct life_rescue {
 	bool placed;  /* what it last said of life_is_placed() */
 	bool settled; /* likewise, of life_is_settled() */
 	bool clean;   /* the job was seen to exit with status 0 */
+	bool cleared; /* no process of it is left; otherwise CLEARED comes later */
 };
 void life_init_rescue(struct life *l, const struct life_conf *conf, struct backoff *b,
     const struct life_rescue *rescue);

@@ -68,8 +68,8 @@ static struct post *post_of_orphan(struct master *m, pid_t pid)
 	for (size_t i = 0; i < m->roster.fleet.n; i++) {
 		struct post *p = roster_post(&m->roster, i);
 
-		if (p->seat.state == SEAT_ORPHANED && p->report.job_pid != 0 &&
-		    (p->report.job_pid == session || p->report.job_pid == pid))
+		if (p->seat.state == SEAT_ORPHANED && p->job_pid != 0 &&
+		    (p->job_pid == session || p->job_pid == pid))
 			return p;
 	}
 	return NULL;
@@ -97,7 +97,7 @@ static void visit_orphan(pid_t pid, void *ctx)
 	if (p != NULL && p != o->of)
 		return;
 	o->any = true;
-	o->main |= pid == o->of->report.job_pid;
+	o->main |= pid == o->of->job_pid;
 	if (o->signo != 0)
 		kill(pid, o->signo);
 }
@@ -130,7 +130,7 @@ static void clear_orphans(struct master *m)
 		if (!signal_orphans(m, p, p->seat.killing ? SIGKILL : 0)) {
 			log_info(
 			    "%s: nothing is left of the job of the worker that died", p->job->name);
-			fleet_cleared(&p->seat, clock_now());
+			fleet_cleared(&m->roster.fleet, &p->seat, clock_now());
 		} else if (p->seat.killing) {
 			m->clear_at = msec_add(clock_now(), CLEAR_AGAIN_MS);
 		}
@@ -140,13 +140,13 @@ static void clear_orphans(struct master *m)
 /* The main process of a dead worker's job is our child: the number is its own until we reap it. */
 static void signal_orphaned_job(const struct post *p, int signo)
 {
-	if (p->report.job_pid != 0 && !p->seat.main_ended)
-		kill(p->report.job_pid, signo);
+	if (p->job_pid != 0 && !p->seat.main_ended)
+		kill(p->job_pid, signo);
 }
 
 static void stop_orphaned_job(const struct post *p)
 {
-	if (!spawn_was_told(p->job, p->report.job_pid))
+	if (!spawn_was_told(p->job, p->job_pid))
 		signal_orphaned_job(p, p->job->stop_signal);
 }
 
@@ -166,7 +166,7 @@ static void take_report(struct master *m, struct post *p)
 {
 	board_reported(&m->board, p);
 	fleet_reported(&p->seat, p->report.owner, &p->report.end);
-	fleet_covered(&p->seat, p->report.dead_by);
+	fleet_covered(&p->seat, p->report.dead_by, p->report.mute_by);
 }
 
 /* Whether there was any. */
@@ -196,12 +196,12 @@ static bool read_reports(struct master *m, struct post *p)
 static void kill_hung(struct master *m, struct post *p)
 {
 	if (!p->seat.eof && read_reports(m, p)) {
-		if (p->seat.dead_by <= clock_now())
-			fleet_covered(&p->seat, msec_add(clock_now(), REPORT_GRACE_MS));
+		if (p->seat.mute_by <= clock_now())
+			fleet_covered(
+			    &p->seat, p->seat.dead_by, msec_add(clock_now(), REPORT_GRACE_MS));
 		return;
 	}
-	log_error(
-	    "%s: the worker hangs and its lock is about to end: killing it and its job pid=%d",
+	log_error("%s: the worker hangs and its lock is about to end: killing it pid=%d",
 	    p->job->name, (int)p->seat.pid);
 	kill(p->seat.pid, SIGKILL);
 }
@@ -270,6 +270,9 @@ static void act(struct master *m, const struct fleet_action *a)
 	case FLEET_TELL_STOP: tell(p, SIGINT); break;
 	case FLEET_TELL_HURRY: tell(p, WORKER_HURRY); break;
 	case FLEET_TELL_KILL: tell(p, SIGQUIT); break;
+	case FLEET_TELL_CLEARED:
+		tell(p, post_ended_well(p) ? WORKER_CLEARED_WELL : WORKER_CLEARED);
+		break;
 	case FLEET_KILL_WORKER: kill_hung(m, p); break;
 	case FLEET_ORPHANS_STOP: stop_orphaned_job(p); break;
 	case FLEET_ORPHANS_TERM: term_orphans(m, p); break;
@@ -354,7 +357,7 @@ static void bury_orphan(struct master *m, pid_t pid, int status)
 	for (size_t i = 0; i < m->roster.fleet.n; i++) {
 		struct post *p = roster_post(&m->roster, i);
 
-		if (p->report.job_pid != pid)
+		if (p->job_pid != pid)
 			continue;
 		p->orphan_clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 		log_info("%s: the job of the worker that died has ended, %s pid=%d", p->job->name,

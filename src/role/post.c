@@ -9,21 +9,26 @@
 #include "base/clock.h"
 #include "base/sig.h"
 #include "coord/coord.h"
+#include "coord/leftover.h"
 #include "role/worker.h"
 
-static struct seat_limits limits_of(const struct job_conf *job)
+#define ADOPT_GRACE_MS 30000
+
+static struct seat_limits limits_of(const struct conf *conf, const struct job_conf *job)
 {
 	return (struct seat_limits){
 		.stop_timeout = job->stop_timeout,
 		.hurry_timeout = job->hurry_timeout,
 		.cool_down = job->restart_max,
+		/* It tries for as long as a lease may live. */
+		.adopt_timeout = msec_add(conf->ttl, ADOPT_GRACE_MS),
 	};
 }
 
 void post_init(
     struct post *p, const struct conf *conf, const struct job_conf *job, void *master, msec now)
 {
-	struct seat_limits limits = limits_of(job);
+	struct seat_limits limits = limits_of(conf, job);
 
 	memset(p, 0, sizeof(*p));
 	seat_init(&p->seat, &limits, now);
@@ -34,6 +39,7 @@ void post_init(
 	p->output[0] = p->output[1] = -1;
 	p->report.lease_ms = -1;
 	p->report.dead_by = MSEC_NEVER;
+	p->report.mute_by = MSEC_NEVER;
 }
 
 void post_close(struct post *p)
@@ -59,7 +65,7 @@ void post_change(struct post *p, const struct conf *conf, const struct job_conf 
 
 void post_renew(struct post *p, msec now)
 {
-	struct seat_limits limits = limits_of(p->next_job);
+	struct seat_limits limits = limits_of(p->next_conf, p->next_job);
 
 	post_follow(p, p->next_conf, p->next_job);
 	p->next_conf = NULL;
@@ -109,8 +115,10 @@ pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
 		.left = {
 			.placed = p->held_placed,
 			.settled = p->held_settled,
-			.clean = p->orphan_clean || p->held_ended_well,
+			.clean = post_ended_well(p),
+			.cleared = p->seat.state == SEAT_STRANDED,
 		},
+		.rescue_job = p->seat.main_ended ? 0 : p->job_pid,
 		.rescue_lease = p->held_lease,
 		.rescue_epoch = p->held_epoch,
 	};
@@ -118,6 +126,9 @@ pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
 	int report[2];
 	pid_t pid;
 
+	/* While it is a child of ours that was not reaped, so that it cannot be another's. */
+	if (rescue && setup.rescue_job != 0)
+		setup.rescue_job_born = leftover_birth(setup.rescue_job);
 	if (open_lasting(p, e) != 0)
 		return -1;
 	if (pipe2(report, O_CLOEXEC | O_NONBLOCK) != 0)
@@ -141,6 +152,7 @@ pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
 	    pid); /* here, too: whoever is first, it is out of our group before either goes on */
 	metrics_job_forked(&p->counts);
 	start_reading(p, shared->loop, report[0], on_report);
+	p->rescuing = rescue;
 	return pid;
 }
 
@@ -148,6 +160,8 @@ static void take_report(struct post *p, const struct report *r)
 {
 	p->report = *r;
 	metrics_job_reported(&p->counts, r);
+	if (!p->rescuing)
+		p->job_pid = r->job_pid;
 	if (r->owner) {
 		p->held_epoch = r->epoch;
 		p->held_lease = r->lease;
@@ -197,6 +211,11 @@ enum post_read post_read(struct post *p, struct ev_loop *loop, struct err *e)
 	ev_io_stop(loop, &p->reports);
 	close(p->reports.fd);
 	return POST_EOF;
+}
+
+bool post_ended_well(const struct post *p)
+{
+	return p->orphan_clean || p->held_ended_well;
 }
 
 void post_drop_anchor(struct post *p)

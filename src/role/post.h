@@ -28,7 +28,11 @@ struct post {
 	size_t len;
 	char buf[REPORT_MAX];
 	struct report report; /* the newest; of the last worker after its end */
-	uint64_t known_seq;   /* the largest that any worker reported: there is a record */
+	/* The main process of the job of the newest worker, 0: none. A rescue worker has no job of
+	 * its own. */
+	pid_t job_pid;
+	bool rescuing;
+	uint64_t known_seq; /* the largest that any worker reported: there is a record */
 	/* What a rescue worker is to finish: by the newest report of an owner, as `report` may be
 	 * of a rescue worker that died before it had the lock. */
 	uint64_t held_epoch, held_lease;
@@ -76,6 +80,9 @@ enum post_read {
 };
 /* A report that makes no sense fills *e (its text is empty otherwise) and is skipped. */
 enum post_read post_read(struct post *p, struct ev_loop *loop, struct err *e);
+
+/* The job that a dead worker left was seen to exit with status 0, by the worker or by us. */
+bool post_ended_well(const struct post *p);
 
 /* Closes the anchor, which frees what the dead worker may still hold. */
 void post_drop_anchor(struct post *p);

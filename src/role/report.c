@@ -70,6 +70,8 @@ static void put_private(json_t *o, const struct report *r, bool *ok)
 		put_number(o, "lease", (int64_t)r->lease, ok);
 	if (r->dead_by != MSEC_NEVER)
 		put_number(o, "dead_by", r->dead_by, ok);
+	if (r->mute_by != MSEC_NEVER)
+		put_number(o, "mute_by", r->mute_by, ok);
 	if (r->stop_by != 0)
 		put_number(o, "stop_by", r->stop_by, ok);
 }
@@ -153,6 +155,7 @@ static bool take_numbers(json_t *o, struct report *r)
 
 	r->lease_ms = -1;
 	r->dead_by = MSEC_NEVER;
+	r->mute_by = MSEC_NEVER;
 	ok = take_number(o, "job_pid", 1, INT32_MAX, &pid) &&
 	     take_number(o, "lease", INT64_MIN, INT64_MAX, &lease) &&
 	     take_number(o, "epoch", 1, INT64_MAX, &epoch) &&
@@ -163,6 +166,7 @@ static bool take_numbers(json_t *o, struct report *r)
 	     take_count(o, "backup_failures", &r->backup_failures) &&
 	     take_number(o, "lease_ms", 0, INT64_MAX, &r->lease_ms) &&
 	     take_number(o, "dead_by", 0, INT64_MAX, &r->dead_by) &&
+	     take_number(o, "mute_by", 0, INT64_MAX, &r->mute_by) &&
 	     take_number(o, "stop_by", 0, INT64_MAX, &r->stop_by) &&
 	     take_number(o, "saved", 0, INT64_MAX, &r->saved) &&
 	     take_number(o, "since", 0, INT64_MAX, &r->since);

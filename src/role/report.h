@@ -34,6 +34,7 @@ struct report {
 	uint64_t lease;   /* id, 0: none */
 	int64_t lease_ms; /* left, -1: no lease */
 	msec dead_by;     /* the lock covers the job until then, by clock.h; MSEC_NEVER: for ever */
+	msec mute_by;     /* the next report comes before that; likewise */
 	msec stop_by;     /* the job has this long to dump, the more that it asked for included; 0:
 			     it was not told to stop */
 	uint64_t epoch;   /* 0: not the owner */

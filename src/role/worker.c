@@ -47,7 +47,8 @@ static void fill_report(struct worker *w)
 	r->job_pid = w->job_pid;
 	r->lease = w->coord != NULL ? coord_lease(w->coord) : 0;
 	r->lease_ms = l->owner && until != MSEC_NEVER ? until - clock_now() : -1;
-	r->dead_by = until;
+	r->dead_by = msec_min(until, w->lost_until);
+	r->mute_by = w->coord != NULL ? coord_mute_by(w->coord) : MSEC_NEVER;
 	r->stop_by = l->stopping && l->give_up_at != MSEC_NEVER ? l->give_up_at : 0;
 	r->epoch = l->owner ? w->epoch : 0;
 	r->seq = w->have_record ? w->record.seq : 0;
@@ -295,6 +296,8 @@ static void on_signal(struct ev_loop *loop, struct ev_io *io, int revents)
 			worker_pace(w, pacer_ask(&w->pacer, clock_now()));
 		else if (signo == WORKER_HURRY)
 			worker_tell(w, LIFE_EV_HURRY, 0);
+		else if (signo == WORKER_CLEARED || signo == WORKER_CLEARED_WELL)
+			worker_tell(w, LIFE_EV_CLEARED, signo == WORKER_CLEARED_WELL);
 		else if (signo == WORKER_LOG)
 			open_log(&from);
 	}
@@ -308,6 +311,8 @@ static void on_lifeline(struct ev_loop *loop, struct ev_io *io, int revents)
 	ev_io_stop(loop, io);
 	log_warn("the master is gone: handing the job over");
 	worker_tell(w, LIFE_EV_STOP, 0);
+	if (w->setup->rescue && !w->life.cleared)
+		worker_alone_watch(w);
 }
 
 /* The coordinator's answers */
@@ -363,6 +368,7 @@ static void on_lost(void *ctx, msec until, const struct err *e)
 	struct worker *w = ctx;
 	msec left = until - clock_now();
 
+	w->lost_until = until;
 	log_error("the lock is lost, the job must be gone in %" PRId64 "ms: %s",
 	    left > 0 ? left : 0, e->text);
 	worker_tell(w, LIFE_EV_LOST, left);
@@ -444,7 +450,7 @@ static int open_loop(struct worker *w, struct err *e)
 	/* HUP, WINCH, USR2 and TTIN mean nothing to a worker; left alone they would end or stop it.
 	 */
 	const int wanted[] = { SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGCHLD, WORKER_HURRY, WORKER_LOG,
-		SIGHUP, SIGWINCH, SIGUSR2, SIGTTIN, 0 };
+		WORKER_CLEARED, WORKER_CLEARED_WELL, SIGHUP, SIGWINCH, SIGUSR2, SIGTTIN, 0 };
 	int fd;
 
 	/* Made after the fork: an inherited loop or signal descriptor does not wake for our
@@ -486,6 +492,7 @@ static void open_policies(struct worker *w)
 		life_init(&w->life, &w->life_conf, &w->backoff);
 	w->kill_again_at = MSEC_NEVER;
 	w->stop_again_at = MSEC_NEVER;
+	w->lost_until = MSEC_NEVER;
 	w->shown = w->life.state;
 	w->state_since = clock_wall();
 }

@@ -8,7 +8,8 @@
  * Signals: INT, TERM hand the job over; WORKER_HURRY shortens a dump under way; QUIT kills the job;
  * USR1 asks for a checkpoint; WORKER_LOG opens the log anew, from its master with the log_setting()
  * to use (real-time signals do not coalesce, so the last one counts). The end of the lifeline - the
- * master died - is an INT.
+ * master died - is an INT; a rescue worker then sees to it by itself that nothing is left of the
+ * job.
  */
 #ifndef ROLE_WORKER_H
 #define ROLE_WORKER_H
@@ -21,6 +22,9 @@
 #include "policy/life.h"
 
 #define WORKER_HURRY (SIGRTMIN + 0)
+/* To a rescue worker: nothing is left of the dead one's job, which exited with status 0 or not. */
+#define WORKER_CLEARED_WELL (SIGRTMIN + 2)
+#define WORKER_CLEARED (SIGRTMIN + 3)
 #define WORKER_LOG (SIGRTMIN + 1)
 
 /* What a worker gets from its master. The descriptors are shared with it and outlive the worker. */
@@ -41,6 +45,8 @@ struct worker_setup {
 	bool rescue;
 	struct life_rescue left;
 	uint64_t rescue_lease, rescue_epoch;
+	pid_t rescue_job; /* the main process, if it may live */
+	uint64_t rescue_job_born;
 };
 
 _Noreturn void worker_run(const struct worker_setup *setup);

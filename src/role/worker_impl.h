@@ -10,6 +10,7 @@
  *   worker_left.c     the state of a job whose lock was lost before the commit
  *   worker_freed.c    a rescue worker's view of a lock that the dead one had released
  *   worker_stamps.c   when what was done, for the history of hand-overs
+ *   worker_alone.c    a rescue worker whose master died, too
  */
 #ifndef ROLE_WORKER_IMPL_H
 #define ROLE_WORKER_IMPL_H
@@ -66,7 +67,8 @@ struct worker {
 	uint64_t epoch;
 	struct record_trace began; /* the last record of the owner before us */
 	msec queued_at;
-	bool wavering; /* the lock is held, but the coordinator does not answer */
+	msec lost_until; /* the lock is lost, and covers the job until then */
+	bool wavering;   /* the lock is held, but the coordinator does not answer */
 
 	/* worker_job.c */
 	char dir[PATH_MAX]; /* of the job */
@@ -195,5 +197,9 @@ void worker_left_keep(const struct worker *w);
  */
 bool worker_left_take(const struct worker *w, uint64_t predecessor, bool *clean);
 void worker_left_committed(struct worker *w);
+
+/* worker_alone.c */
+/* Nobody else tells when nothing is left of the dead worker's job: CLEARED will. */
+void worker_alone_watch(struct worker *w);
 
 #endif

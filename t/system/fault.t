@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # One death at each named point (src/base/fault.h), with the local coordinator and with etcd: whatever dies, no two copies of the job
 # run, the next one starts from what the last one left, and nobody waits for a time-out: the lease is longer than the patience of
-# this test.
+# this test, but for processes that hang.
 use strict;
 use warnings;
 
@@ -12,7 +12,7 @@ use Test::More;
 
 use Graceful::Actor;
 use Graceful::Etcd;
-use Graceful::Test qw(wait_for);
+use Graceful::Test qw(spew wait_for);
 
 plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
 
@@ -54,6 +54,10 @@ my @table = (
     ['worker.after_release_before_ack=kill', 'stop', 'none 0', 0, undef, 'nodump'],
     ['worker.after_release_before_ack=kill', 'stop', 'crash 1', 3, undef, 'exit=7'],
     ['worker.after_ack=kill', 'stop', 'clean 1', 0],
+    ['worker.after_commit=stop', 'checkpoint', 'clean 1', 0, 'short lease'],
+    ['worker.before_dump_backup=stop', 'hand over', 'clean 1', 0, 'short lease'],
+    ['worker.before_dump_backup=block', 'stop', 'clean 1', 0, 'short lease'],
+    ['worker.before_final_commit=stop', 'stop', 'clean 1', 0, 'short lease'],
     ['rescue.before_adopt=kill', 'kill worker', 'clean 1', 0],
     ['rescue.after_grant=kill', 'kill worker', 'clean 1', 0],
     ['rescue.before_final_commit=kill', 'kill worker', 'clean 1', 0],
@@ -67,8 +71,9 @@ my @table = (
 );
 
 my $etcd = Graceful::Etcd->installed ? Graceful::Etcd->start : undef;
-my $pattern = $ENV{ONLY} // '';
-my %coordinators = (local => undef, etcd => $etcd && $etcd->coordinator(ttl => '300s'));
+my $pattern = $ENV{ONLY} // '';    # of those to play
+my %coordinators = (local => undef, etcd => $etcd && $etcd->coordinator(ttl => '300s'),
+    'short lease' => $etcd && $etcd->coordinator(ttl => '4s'));
 
 sub worker_of { return $_[0]->job('orders')->{worker_pid} }
 
@@ -133,15 +138,60 @@ sub check_row {
     account($actor);
 }
 
-# ONLY: a pattern for those to play.
+# A worker dies, and its job dumps for longer than the lease: the rescue worker keeps that, and if it dies or hangs, the next one
+# does; if the master dies, too, it sees by itself when the job is gone.
+my @long_dumps = (
+    ['none', 'clean 1', 0],
+    ['rescue.before_adopt=kill', 'clean 1', 0],
+    ['rescue.after_grant=kill', 'clean 1', 0],
+    ['rescue.after_grant=stop', 'clean 1', 0],
+    ['rescue.before_final_commit=stop', 'clean 1', 0],
+    ['rescue.after_grant=block', 'clean 1', 0],
+    ['master.after_rescue=kill', 'crash 1', 137],
+);
+
+sub check_long_dump {
+    my ($fault, $told, $status) = @_;
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $lease = $etcd->coordinator(ttl => '4s');
+    my $first = $box->start(conf_of($box, $actor, 'web-1', $lease, 'hold=' . $box->path('go')),
+        sub { $ENV{GRACEFUL_FAULT} = $fault unless $fault eq 'none' });
+
+    is_ready($first);
+    my $next = $box->start(conf_of($box, $actor, 'web-2', $lease));
+    $next->wait_log(qr/waits for the lock/);
+    my $since = time;
+    $ways{'kill worker'}->($first);
+    wait_for('the lease would have ended twice', sub { time > $since + 9 });
+    is($actor->count(qr/^start/), 1, 'nobody else has started');
+    is($actor->count(qr/^dumped/), 0, 'and the job still dumps');
+    spew($box->path('go'), '');
+    my $start = $actor->wait_start(2);
+    is("$start->{restored} $start->{count} $start->{by}", "$told web-2", 'the next run goes on from the dump');
+    $first->signal('INT') if $status == 0;
+    is($first->wait_exit, $status, 'exit status of the first master');
+    is_ready($next);
+    $next->signal('INT');
+    is($next->wait_exit, 0, 'and of the second');
+    account($actor);
+}
+
+for my $row ($etcd ? @long_dumps : ()) {
+    my $name = "a dump longer than the lease: $row->[0]";
+
+    next if $name !~ /$pattern/;
+    subtest $name => sub { eval { check_long_dump(@{$row}); 1 } or fail($@) };
+}
+
 for my $row (@table) {
     my ($fault, $way, $told, $status, $only, @words) = @{$row};
 
-    for my $kind (grep { !$only || $only eq $_ } qw(local etcd)) {
+    for my $kind ($only // qw(local etcd)) {
         my $name = "$kind: $fault in: $way @words";
         next if $name !~ /$pattern/;
         subtest $name => sub {
-            plan(skip_all => 'etcd is not installed') if $kind eq 'etcd' && !$etcd;
+            plan(skip_all => 'etcd is not installed') if $kind ne 'local' && !$etcd;
             eval { check_row($kind, $fault, $way, $told, $status, @words); 1 } or fail($@);
         };
     }

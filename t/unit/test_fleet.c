@@ -57,6 +57,7 @@ struct script {
 static const struct seat_limits usual = {
 	.stop_timeout = 60000,
 	.hurry_timeout = 10000,
+	.adopt_timeout = MSEC_NEVER,
 	.cool_down = 300000,
 };
 
@@ -97,12 +98,12 @@ static void happen(struct script *s, enum what what, msec now)
 	case DONE: report(s, what); break;
 	case COVERED:
 		report(s, what);
-		fleet_covered(&s->seat, now + 30000);
+		fleet_covered(&s->seat, now + 30000, now + 30000);
 		break;
 	case AT_EOF: fleet_eof(&s->fleet, &s->seat, now); break;
 	case REAPED: fleet_reaped(&s->fleet, &s->seat, now); break;
 	case MAIN_ENDED: fleet_main_ended(&s->seat, now); break;
-	case CLEARED: fleet_cleared(&s->seat, now); break;
+	case CLEARED: fleet_cleared(&s->fleet, &s->seat, now); break;
 	case STOP: fleet_stop(&s->fleet, STOP_GRACEFUL, now); break;
 	case QUIT: fleet_stop(&s->fleet, STOP_KILL, now); break;
 	case FORKS_FAIL: s->forks_fail = true; break;
@@ -121,6 +122,7 @@ static const char *verb_name(enum fleet_verb verb)
 		[FLEET_TELL_STOP] = "TELL_STOP",
 		[FLEET_TELL_HURRY] = "TELL_HURRY",
 		[FLEET_TELL_KILL] = "TELL_KILL",
+		[FLEET_TELL_CLEARED] = "TELL_CLEARED",
 		[FLEET_KILL_WORKER] = "KILL_WORKER",
 		[FLEET_ORPHANS_STOP] = "ORPHANS_STOP",
 		[FLEET_ORPHANS_TERM] = "ORPHANS_TERM",
@@ -199,9 +201,10 @@ static void play(struct script *s, const struct row *rows, size_t n)
 
 #define TO_WORKING AT(100000, LOOK, "FORK", WORKING), AT(100010, UP, "", WORKING)
 #define TO_HOLDING TO_WORKING, AT(100020, HOLDS, "", WORKING)
-#define TO_ORPHANED \
-	TO_HOLDING, AT(200000, REAPED, "", WORKING), AT(200000, AT_EOF, "ORPHANS_STOP", ORPHANED)
-#define TO_RESCUED TO_ORPHANED, AT(200500, CLEARED, "FORK_RESCUE", RESCUED)
+#define TO_ORPHANED                                  \
+	TO_HOLDING, AT(200000, REAPED, "", WORKING), \
+	    AT(200000, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED)
+#define TO_RESCUED TO_ORPHANED, AT(200500, CLEARED, "TELL_CLEARED", RESCUED)
 
 static void assert_status(const struct script *s, int status)
 {
@@ -356,8 +359,8 @@ static void a_worker_that_hangs_is_killed_with_its_job(void **state)
 	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING), AT(210000, COVERED, "", WORKING),
 	    AT(230000, LOOK, "", WORKING), AT(240000, DUE_NOW, "KILL_WORKER", WORKING),
 	    AT(240001, LOOK, "", WORKING), AT(240002, REAPED, "", WORKING),
-	    AT(240003, AT_EOF, "ORPHANS_STOP ORPHANS_TERM ORPHANS_KILL", ORPHANED),
-	    AT(240004, CLEARED, "FORK_RESCUE", RESCUED), AT(290000, LOOK, "", RESCUED));
+	    AT(240003, AT_EOF, "ORPHANS_STOP ORPHANS_KILL FORK_RESCUE", ORPHANED),
+	    AT(240004, CLEARED, "TELL_CLEARED", RESCUED), AT(290000, LOOK, "", RESCUED));
 }
 
 /* It had been asleep, or its reports were not read. */
@@ -391,9 +394,44 @@ static void orphans_do_not_outlive_the_lock(void **state)
 	(void)state;
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING), AT(205000, REAPED, "", WORKING),
-	    AT(205000, AT_EOF, "ORPHANS_STOP", ORPHANED),
-	    AT(220000, DUE_NOW, "ORPHANS_TERM", ORPHANED),
-	    AT(230000, DUE_NOW, "ORPHANS_KILL", ORPHANED));
+	    AT(205000, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED),
+	    AT(230000, DUE_NOW, "ORPHANS_KILL KILL_WORKER", ORPHANED));
+}
+
+static void orphans_live_on_while_a_rescue_keeps_the_lock(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING), AT(205000, REAPED, "", WORKING),
+	    AT(205000, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED), AT(205500, UP, "", ORPHANED),
+	    AT(206000, COVERED, "", ORPHANED), AT(235000, COVERED, "", ORPHANED),
+	    AT(255000, DUE_NOW, "ORPHANS_TERM", ORPHANED), AT(256000, COVERED, "", ORPHANED),
+	    AT(265000, DUE_NOW, "ORPHANS_KILL", ORPHANED));
+}
+
+/* Whatever it says: nobody keeps the lock any more. */
+static void orphans_are_killed_when_their_rescue_goes(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_ORPHANED, AT(201000, HOLDS, "", ORPHANED), AT(202000, UNCLEAN, "", ORPHANED),
+	    AT(202001, REAPED, "", ORPHANED), AT(202001, AT_EOF, "ORPHANS_KILL", ORPHANED),
+	    AT(202002, CLEARED, "DROP_ANCHOR FORK", WORKING));
+}
+
+static void a_rescue_that_dies_early_is_replaced(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_ORPHANED, AT(201000, HOLDS, "", ORPHANED), AT(202000, REAPED, "", ORPHANED),
+	    AT(202000, AT_EOF, "", ORPHANED), AT(202400, DUE_NOW, "FORK_RESCUE", ORPHANED),
+	    AT(202500, CLEARED, "TELL_CLEARED", RESCUED));
 }
 
 /* Levels */
@@ -462,12 +500,12 @@ static void a_worker_that_keeps_dying_is_slowed_down(void **state)
 
 	(void)state;
 	open_script(&s, &usual);
-	PLAY(&s, TO_ORPHANED, AT(200010, CLEARED, "FORK_RESCUE", RESCUED),
+	PLAY(&s, TO_ORPHANED, AT(200010, CLEARED, "TELL_CLEARED", RESCUED),
 	    AT(200020, RELEASED, "", RESCUED), AT(200020, REAPED, "", RESCUED),
 	    AT(200020, AT_EOF, "DROP_ANCHOR", DUE), AT(200200, DUE_NOW, "FORK", WORKING),
 	    AT(200210, HOLDS, "", WORKING), AT(200220, REAPED, "", WORKING),
-	    AT(200220, AT_EOF, "ORPHANS_STOP", ORPHANED),
-	    AT(200230, CLEARED, "FORK_RESCUE", RESCUED), AT(200240, RELEASED, "", RESCUED),
+	    AT(200220, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED),
+	    AT(200230, CLEARED, "TELL_CLEARED", RESCUED), AT(200240, RELEASED, "", RESCUED),
 	    AT(200240, REAPED, "", RESCUED), AT(200240, AT_EOF, "DROP_ANCHOR", DUE),
 	    AT(200620, DUE_NOW, "FORK", WORKING));
 }
@@ -481,7 +519,7 @@ static void orphans_get_the_time_of_a_stop(void **state)
 	PLAY(&s, TO_ORPHANED, AT(250000, DUE_NOW, "ORPHANS_TERM", ORPHANED),
 	    AT(260000, DUE_NOW, "ORPHANS_KILL", ORPHANED), AT(270000, LOOK, "", ORPHANED));
 	assert_int_equal(fleet_deadline(&s.fleet), MSEC_NEVER);
-	PLAY(&s, AT(270000, CLEARED, "FORK_RESCUE", RESCUED));
+	PLAY(&s, AT(270000, CLEARED, "TELL_CLEARED", RESCUED));
 }
 
 static void orphans_hurry_with_the_master(void **state)
@@ -490,13 +528,12 @@ static void orphans_hurry_with_the_master(void **state)
 
 	(void)state;
 	open_script(&s, &usual);
-	PLAY(&s, TO_ORPHANED, AT(201000, STOP, "", ORPHANED),
-	    AT(202000, STOP, "ORPHANS_TERM", ORPHANED),
+	PLAY(&s, TO_ORPHANED, AT(201000, STOP, "TELL_STOP", ORPHANED),
+	    AT(202000, STOP, "ORPHANS_TERM TELL_HURRY", ORPHANED),
 	    AT(212000, DUE_NOW, "ORPHANS_KILL", ORPHANED),
-	    AT(213000, CLEARED, "FORK_RESCUE TELL_HURRY", RESCUED),
-	    AT(213001, STOP, "TELL_KILL", RESCUED));
+	    AT(213000, CLEARED, "TELL_CLEARED", RESCUED), AT(213001, STOP, "TELL_KILL", RESCUED));
 	open_script(&s, &usual);
-	PLAY(&s, TO_ORPHANED, AT(201000, QUIT, "ORPHANS_TERM ORPHANS_KILL", ORPHANED),
+	PLAY(&s, TO_ORPHANED, AT(201000, QUIT, "ORPHANS_TERM ORPHANS_KILL TELL_KILL", ORPHANED),
 	    AT(201001, QUIT, "", ORPHANED), AT(201002, STOP, "", ORPHANED));
 }
 
@@ -508,12 +545,13 @@ static void orphans_of_a_hurried_worker_have_to_hurry(void **state)
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, STOP, "TELL_STOP", WORKING),
 	    AT(200000, STOP, "TELL_HURRY", WORKING), AT(200001, REAPED, "", WORKING),
-	    AT(200002, AT_EOF, "ORPHANS_STOP ORPHANS_TERM", ORPHANED),
+	    AT(200002, AT_EOF, "ORPHANS_STOP ORPHANS_TERM FORK_RESCUE TELL_HURRY", ORPHANED),
 	    AT(210002, DUE_NOW, "ORPHANS_KILL", ORPHANED));
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, QUIT, "TELL_KILL", WORKING),
 	    AT(200001, REAPED, "", WORKING),
-	    AT(200002, AT_EOF, "ORPHANS_STOP ORPHANS_TERM ORPHANS_KILL", ORPHANED));
+	    AT(200002, AT_EOF, "ORPHANS_STOP ORPHANS_TERM ORPHANS_KILL FORK_RESCUE TELL_KILL",
+		ORPHANED));
 }
 
 static void what_an_orphaned_job_leaves_behind_has_to_hurry(void **state)
@@ -527,13 +565,13 @@ static void what_an_orphaned_job_leaves_behind_has_to_hurry(void **state)
 	/* Seen to end before the last report of the worker is read. */
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, REAPED, "", WORKING), AT(200001, MAIN_ENDED, "", WORKING),
-	    AT(200002, AT_EOF, "ORPHANS_STOP ORPHANS_TERM", ORPHANED),
+	    AT(200002, AT_EOF, "ORPHANS_STOP ORPHANS_TERM FORK_RESCUE", ORPHANED),
 	    AT(210002, DUE_NOW, "ORPHANS_KILL", ORPHANED),
 	    /* The next job is another one. */
-	    AT(210003, CLEARED, "FORK_RESCUE", RESCUED), AT(210004, RELEASED, "", RESCUED),
+	    AT(210003, CLEARED, "TELL_CLEARED", RESCUED), AT(210004, RELEASED, "", RESCUED),
 	    AT(210004, AT_EOF, "", RESCUED), AT(210004, REAPED, "DROP_ANCHOR FORK", WORKING),
 	    AT(300000, HOLDS, "", WORKING), AT(300001, AT_EOF, "", WORKING),
-	    AT(300001, REAPED, "ORPHANS_STOP", ORPHANED));
+	    AT(300001, REAPED, "ORPHANS_STOP FORK_RESCUE", ORPHANED));
 }
 
 static void endless_orphans_wait_for_the_operator(void **state)
@@ -546,7 +584,8 @@ static void endless_orphans_wait_for_the_operator(void **state)
 	open_script(&s, &endless);
 	PLAY(&s, TO_ORPHANED, AT(900000, LOOK, "", ORPHANED));
 	assert_int_equal(fleet_deadline(&s.fleet), MSEC_NEVER);
-	PLAY(&s, AT(900001, STOP, "", ORPHANED), AT(900002, STOP, "ORPHANS_TERM", ORPHANED),
+	PLAY(&s, AT(900001, STOP, "TELL_STOP", ORPHANED),
+	    AT(900002, STOP, "ORPHANS_TERM TELL_HURRY", ORPHANED),
 	    AT(910002, DUE_NOW, "ORPHANS_KILL", ORPHANED));
 }
 
@@ -629,9 +668,10 @@ static void a_failed_fork_of_a_rescue_keeps_the_anchor(void **state)
 
 	(void)state;
 	open_script(&s, &usual);
-	PLAY(&s, TO_ORPHANED, AT(200001, FORKS_FAIL, "", ORPHANED),
-	    AT(200002, CLEARED, "FORK_RESCUE", STRANDED), AT(200003, STOP, "", STRANDED),
-	    AT(200402, DUE_NOW, "FORK_RESCUE", STRANDED));
+	PLAY(&s, TO_HOLDING, AT(200000, FORKS_FAIL, "", WORKING), AT(200000, REAPED, "", WORKING),
+	    AT(200000, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED),
+	    AT(200002, CLEARED, "", STRANDED), AT(200003, STOP, "", STRANDED),
+	    AT(200400, DUE_NOW, "FORK_RESCUE", STRANDED));
 }
 
 /* Jobs that change, come and go */
@@ -657,9 +697,10 @@ static void a_changed_job_is_rescued_under_the_old_definition(void **state)
 	(void)state;
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, CHANGE, "TELL_STOP", WORKING),
-	    AT(200001, REAPED, "", WORKING), AT(200001, AT_EOF, "ORPHANS_STOP", ORPHANED),
+	    AT(200001, REAPED, "", WORKING),
+	    AT(200001, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED),
 	    AT(250001, DUE_NOW, "ORPHANS_TERM", ORPHANED),
-	    AT(250002, CLEARED, "FORK_RESCUE", RESCUED), AT(250003, RELEASED, "", RESCUED),
+	    AT(250002, CLEARED, "TELL_CLEARED", RESCUED), AT(250003, RELEASED, "", RESCUED),
 	    AT(250003, AT_EOF, "", RESCUED), AT(250003, REAPED, "DROP_ANCHOR RENEW FORK", WORKING));
 }
 
@@ -695,7 +736,7 @@ static void a_removed_job_is_rescued_before_it_is_forgotten(void **state)
 	(void)state;
 	open_script(&s, &usual);
 	PLAY(&s, TO_ORPHANED, AT(200001, REMOVE, "", ORPHANED),
-	    AT(200002, CLEARED, "FORK_RESCUE", RESCUED), AT(200003, RELEASED, "", RESCUED),
+	    AT(200002, CLEARED, "TELL_CLEARED", RESCUED), AT(200003, RELEASED, "", RESCUED),
 	    AT(200003, AT_EOF, "", RESCUED), AT(200003, REAPED, "DROP_ANCHOR FREE", DUE));
 }
 
@@ -955,6 +996,9 @@ int main(void)
 		cmocka_unit_test(a_worker_that_reports_does_not_hang),
 		cmocka_unit_test(a_worker_without_the_lock_does_not_hang),
 		cmocka_unit_test(orphans_do_not_outlive_the_lock),
+		cmocka_unit_test(orphans_live_on_while_a_rescue_keeps_the_lock),
+		cmocka_unit_test(orphans_are_killed_when_their_rescue_goes),
+		cmocka_unit_test(a_rescue_that_dies_early_is_replaced),
 		cmocka_unit_test(each_level_is_told_once),
 		cmocka_unit_test(quit_kills_at_once),
 		cmocka_unit_test(the_dead_are_told_nothing),

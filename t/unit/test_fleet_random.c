@@ -33,8 +33,10 @@ struct report {
 /* A worker and its job as they are, whatever the master knows. */
 struct worker {
 	bool lives, rescue;
-	bool job_lives; /* may be longer than the worker */
-	bool stubborn;  /* the job ends by SIGKILL only */
+	bool cleared;    /* the rescue knows that nothing is left of the job */
+	bool went_early; /* it ended in order before that: that counts when nothing is left */
+	bool job_lives;  /* may be longer than the worker */
+	bool stubborn;   /* the job ends by SIGKILL only */
 	bool lock;
 	bool wants_end; /* told to stop, or the job ended */
 	struct report pipe[REPORTS_MAX];
@@ -128,6 +130,8 @@ static void begin_worker(struct world *w, struct worker *k, bool rescue)
 	k->eof = false;
 	k->reaped = false;
 	k->told = STOP_NOT;
+	if (rescue)
+		return;
 	k->orphans_stopped = false;
 	k->orphans_killed = false;
 	k->stubborn = dice_chance(&w->dice, 30);
@@ -154,14 +158,23 @@ static void do_fork(struct world *w, struct seat *s, struct worker *k)
 
 static void do_fork_rescue(struct world *w, struct seat *s, struct worker *k)
 {
-	demand(w, !k->lives && !k->job_lives, "a rescue comes after the job's last process");
+	demand(w, !k->lives && k->eof && k->reaped, "one rescue at a time");
 	demand(w, k->anchor && k->rescue_due, "a rescue has something to rescue");
+	demand(w, s->state != SEAT_STRANDED || !k->job_lives, "nothing is left of a stranded job");
 	if (dice_chance(&w->dice, 15)) {
 		fleet_fork_failed(s, w->now);
 		return;
 	}
 	begin_worker(w, k, true);
+	k->cleared = s->state == SEAT_STRANDED;
 	fleet_forked(s, 1, w->now);
+}
+
+static void do_tell_cleared(struct world *w, struct worker *k)
+{
+	demand(w, k->rescue && !k->reaped, "only a rescue hears that nothing is left");
+	demand(w, !k->job_lives && !k->cleared, "when that is so, and once");
+	k->cleared = true;
 }
 
 static enum stop_level level_of(const struct world *w, const struct seat *s, const struct worker *k)
@@ -184,14 +197,14 @@ static void do_tell(struct world *w, const struct seat *s, struct worker *k, enu
 
 static void do_kill(struct world *w, const struct seat *s, struct worker *k)
 {
-	demand(w, !k->reaped && !k->rescue && s->holds, "only an owner that is there is killed");
-	demand(w, w->now >= s->dead_by, "and not before its lock ends");
+	demand(w, !k->reaped && (k->rescue || s->holds), "only an owner that is there is killed");
+	demand(w, w->now >= s->mute_by, "and not before it owes a report");
 	k->lives = false;
 }
 
 static void do_orphans(struct world *w, struct worker *k, enum fleet_verb verb)
 {
-	demand(w, !k->lives && k->reaped && k->eof, "orphans have no worker");
+	demand(w, k->rescue || (!k->lives && k->reaped && k->eof), "orphans have no worker");
 	if (verb == FLEET_ORPHANS_STOP) {
 		demand(w, !k->orphans_stopped, "orphans are told to stop once");
 		k->orphans_stopped = true;
@@ -207,7 +220,7 @@ static void do_drop(struct world *w, struct seat *s, struct worker *k)
 {
 	demand(w, k->anchor, "an anchor is dropped once");
 	demand(w, !k->lives && !k->job_lives, "and not before the job's last process");
-	demand(w, !k->rescue_due || k->rescue_deaths == 5, "nor while a rescue is possible");
+	demand(w, !k->rescue_due || k->rescue_deaths >= 5, "nor while a rescue is possible");
 	demand(
 	    w, s->state == SEAT_DUE || s->state == SEAT_FINISHED, "nor before the seat is empty");
 	k->anchor = false;
@@ -222,6 +235,7 @@ static void roll_limits(struct world *w, struct seat_limits *limits)
 		.stop_timeout = 1 + dice_roll(&w->dice, 20000),
 		.hurry_timeout = 1 + dice_roll(&w->dice, 5000),
 		.cool_down = dice_roll(&w->dice, 10000),
+		.adopt_timeout = 1 + dice_roll(&w->dice, 20000),
 	};
 	if (dice_chance(&w->dice, 10))
 		limits->stop_timeout = MSEC_NEVER;
@@ -287,6 +301,7 @@ static void carry_out(struct world *w, struct fleet_action a)
 	case FLEET_TELL_HURRY: do_tell(w, s, k, STOP_HURRY); break;
 	case FLEET_TELL_KILL: do_tell(w, s, k, STOP_KILL); break;
 	case FLEET_KILL_WORKER: do_kill(w, s, k); break;
+	case FLEET_TELL_CLEARED: do_tell_cleared(w, k); break;
 	case FLEET_ORPHANS_STOP:
 	case FLEET_ORPHANS_TERM:
 	case FLEET_ORPHANS_KILL: do_orphans(w, k, a.verb); break;
@@ -322,10 +337,13 @@ static void check_seat(struct world *w, size_t i)
 	case SEAT_RESCUED:
 		demand(w, moves_by_itself(k), forgotten);
 		demand(w, k->reaped || k->told >= level_of(w, s, k), "each worker knows the level");
-		demand(w, k->rescue || k->reaped || !s->holds || s->hung || w->now < s->dead_by,
+		demand(w, k->reaped || !s->holds || s->hung || w->now < s->mute_by,
 		    "no owner outlives its lock");
+		demand(w, s->state == SEAT_WORKING || k->reaped || k->cleared, "a rescue is told");
 		break;
 	case SEAT_ORPHANED:
+		demand(w, moves_by_itself(k) || k->went_early || s->due != MSEC_NEVER, forgotten);
+		demand(w, !k->went_early || k->orphans_killed, "nor is a job left without a lock");
 		demand(w, k->orphans_stopped, "orphans are told to stop");
 		demand(w, k->orphans_killed || w->now < killed_by, "orphans are killed in the end");
 		demand(w, k->orphans_killed || w->fleet.level < STOP_KILL, "a kill kills orphans");
@@ -342,6 +360,7 @@ static void settle(struct world *w)
 		[FLEET_TELL_STOP] = "TELL_STOP",
 		[FLEET_TELL_HURRY] = "TELL_HURRY",
 		[FLEET_TELL_KILL] = "TELL_KILL",
+		[FLEET_TELL_CLEARED] = "TELL_CLEARED",
 		[FLEET_KILL_WORKER] = "KILL_WORKER",
 		[FLEET_ORPHANS_STOP] = "ORPHANS_STOP",
 		[FLEET_ORPHANS_TERM] = "ORPHANS_TERM",
@@ -379,7 +398,13 @@ static void read_report(struct world *w, struct seat *s, struct worker *k)
 
 	memmove(k->pipe, k->pipe + 1, --k->unread * sizeof(r));
 	fleet_reported(s, r.holds, &r.end);
-	fleet_covered(s, w->cover == 0 ? MSEC_NEVER : w->now + 1 + dice_roll(&w->dice, w->cover));
+	if (w->cover == 0) {
+		fleet_covered(s, MSEC_NEVER, MSEC_NEVER);
+	} else {
+		msec mute_by = w->now + 1 + dice_roll(&w->dice, w->cover);
+
+		fleet_covered(s, mute_by + dice_roll(&w->dice, w->cover), mute_by);
+	}
 }
 
 /* The worker ends its tenure in order, with its last report. */
@@ -387,7 +412,7 @@ static void finish(struct world *w, struct worker *k)
 {
 	struct seat_end end = { .unclean = dice_chance(&w->dice, 20) };
 
-	k->job_lives = false;
+	k->job_lives = k->job_lives && k->rescue;
 	end.left = dice_chance(&w->dice, 10);
 	end.released = !end.left;
 	end.done = end.released && dice_chance(&w->dice, 5);
@@ -397,20 +422,31 @@ static void finish(struct world *w, struct worker *k)
 	k->lives = false;
 }
 
+static void count_end(struct world *w, struct worker *k, const struct seat_end *end)
+{
+	bool counts = w->fleet.level != STOP_NOT;
+
+	k->rescue_deaths = 0;
+	k->went_early = false;
+	w->unclean |= counts && end->unclean;
+	w->left |= counts && end->left;
+}
+
 /* What the master will know of the end, once all is read. */
 static void expect(struct world *w, struct worker *k, const struct seat *s)
 {
 	const struct seat_end *end = &s->end;
 	bool counts = w->fleet.level != STOP_NOT;
 
-	k->gone_at = w->now;
+	if (!k->rescue)
+		k->gone_at = w->now;
 	if (end->released || end->left) {
 		k->rescue_due = false;
-		k->rescue_deaths = 0;
-		w->unclean |= counts && end->unclean;
-		w->left |= counts && end->left;
+		k->went_early = s->state == SEAT_ORPHANED;
+		if (!k->went_early)
+			count_end(w, k, end);
 	} else if (k->rescue) {
-		if (++k->rescue_deaths == 5) {
+		if (++k->rescue_deaths >= 5 && s->state == SEAT_RESCUED) {
 			w->unclean |= counts;
 			w->left |= counts;
 		}
@@ -426,6 +462,9 @@ static void live_on(struct world *w, struct worker *k)
 	if (w->deaths < DEATHS_MAX && dice_chance(&w->dice, 20)) {
 		w->deaths++;
 		k->lives = false;
+	} else if (k->rescue && !k->cleared && dice_chance(&w->dice, 95)) {
+		if (k->unread < REPORTS_MAX)
+			write_report(k, dice_chance(&w->dice, 90), &nothing);
 	} else if (k->wants_end && dice_chance(&w->dice, 50)) {
 		finish(w, k);
 	} else if (!k->lock && dice_chance(&w->dice, 50)) {
@@ -461,9 +500,11 @@ static void bury(struct world *w, struct seat *s, struct worker *k)
 
 static void orphan(struct world *w, struct seat *s, struct worker *k)
 {
-	if (!k->job_lives)
-		fleet_cleared(s, w->now);
-	else if (!k->stubborn && dice_chance(&w->dice, 20))
+	if (!k->job_lives) {
+		if (k->went_early)
+			count_end(w, k, &s->end);
+		fleet_cleared(&w->fleet, s, w->now);
+	} else if (!k->stubborn && dice_chance(&w->dice, 20))
 		k->job_lives = false;
 	else if (!s->main_ended && dice_chance(&w->dice, 10))
 		fleet_main_ended(s, w->now); /* others of the job live on */
@@ -476,7 +517,7 @@ static void happen_to(struct world *w, size_t i)
 
 	if (!k->listed)
 		return;
-	if (s->state == SEAT_ORPHANED) {
+	if (s->state == SEAT_ORPHANED && (!moves_by_itself(k) || dice_chance(&w->dice, 30))) {
 		note(w, "orphan", i);
 		orphan(w, s, k);
 	} else if (k->lives) {

@@ -63,7 +63,7 @@ static void open_script(struct script *s, const struct life_conf *conf)
 
 static void open_rescue(struct script *s, const struct life_conf *conf, bool placed, bool clean)
 {
-	const struct life_rescue left = { .placed = placed, .clean = clean };
+	const struct life_rescue left = { .placed = placed, .clean = clean, .cleared = true };
 
 	open_script(s, conf);
 	life_init_rescue(&s->life, &s->conf, &s->backoff, &left);
@@ -1210,6 +1210,39 @@ static void a_rescue_that_comes_too_late_says_so(void **state)
 	assert_gone(&s, LIFE_DUMP_UNCLEAN);
 }
 
+/* It keeps the lock while the master sees the job to its end. */
+static void a_rescue_waits_for_the_end_of_the_job(void **state)
+{
+	const struct life_rescue left = { .placed = true };
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	life_init_rescue(&s.life, &s.conf, &s.backoff, &left);
+	PLAY(&s, TO_STANDBY, AT(2, GRANTED, 0, NOTHING, DUMPING), AT(3, STOP, 0, NOTHING, DUMPING),
+	    AT(4, HURRY, 0, NOTHING, DUMPING), AT(9001, CLEARED, 1, COMMIT_RELEASE, RELEASING),
+	    AT(9002, SAVED, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_CLEAN);
+
+	/* The news may come before the lock. */
+	open_script(&s, &usual);
+	life_init_rescue(&s.life, &s.conf, &s.backoff, &left);
+	PLAY(&s, TO_STANDBY, AT(2, CLEARED, 0, NOTHING, STANDBY),
+	    AT(3, GRANTED, 0, COMMIT_RELEASE, RELEASING), AT(4, SAVED, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+
+	/* What the job dumps is noted down when it is whole. */
+	open_script(&s, &usual);
+	life_init_rescue(&s.life, &s.conf, &s.backoff, &left);
+	PLAY(&s, TO_STANDBY, AT(2, GRANTED, 0, NOTHING, DUMPING), AT(3, LOST, 0, KILL, DUMPING),
+	    AT(4, CLEARED, 1, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+	open_script(&s, &usual);
+	life_init_rescue(&s.life, &s.conf, &s.backoff, &left);
+	PLAY(&s, TO_STANDBY, AT(2, LOST, 0, NOTHING, DUMPING), AT(4, CLEARED, 1, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+}
+
 /* The dead worker released it before it died, and did not come to say so. */
 static void a_rescue_that_finds_the_lock_released_has_nothing_left_to_do(void **state)
 {
@@ -1332,6 +1365,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_stop_does_not_keep_a_rescue_from_its_work),
 	cmocka_unit_test(a_rescue_that_comes_too_late_says_so),
 	cmocka_unit_test(a_rescue_that_finds_the_lock_released_has_nothing_left_to_do),
+	cmocka_unit_test(a_rescue_waits_for_the_end_of_the_job),
 	cmocka_unit_test(asks_a_refusing_coordinator_again_and_again),
 	cmocka_unit_test(names_its_states),
 };

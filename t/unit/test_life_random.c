@@ -513,7 +513,8 @@ static void open_world(struct world *w, uint64_t seed)
 		w->unsaved = dice_chance(&w->dice, 80);
 		w->zero = w->unsaved && dice_chance(&w->dice, 50);
 		life_init_rescue(&w->life, &w->conf, &w->backoff,
-		    &(struct life_rescue){ .placed = w->unsaved, .clean = w->zero });
+		    &(struct life_rescue){
+			.placed = w->unsaved, .clean = w->zero, .cleared = true });
 		w->lock = true;
 	} else {
 		life_init(&w->life, &w->conf, &w->backoff);

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "role/post.h"
 
+static const struct conf conf = { .ttl = 15000 };
 static struct job_conf job = { .name = "orders" };
 
 static int open_post(struct post *p)
@@ -22,7 +23,7 @@ static int open_post(struct post *p)
 	int fds[2];
 
 	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
-	post_init(p, NULL, &job, NULL, clock_now());
+	post_init(p, &conf, &job, NULL, clock_now());
 	p->reports.fd = fds[0];
 	return fds[1];
 }
