@@ -141,6 +141,34 @@ int fs_write_all(int fd, const void *data, size_t len, struct err *e)
 	return 0;
 }
 
+/* Opened anew, as the place in a directory is shared by all who have it from one open(). */
+static DIR *list(int dirfd)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (dir == NULL && fd >= 0)
+		close(fd);
+	return dir;
+}
+
+int fs_sweep(int dirfd, bool (*go)(const char *name, void *ctx), void *ctx, struct err *e)
+{
+	DIR *dir = list(dirfd);
+	const struct dirent *entry;
+	int rc = 0;
+
+	if (dir == NULL)
+		return err_sys(e, "cannot list a directory");
+	while ((entry = readdir(dir)) != NULL) {
+		if (go(entry->d_name, ctx) && unlinkat(dirfd, entry->d_name, 0) != 0 &&
+		    errno != ENOENT)
+			rc = err_sys(e, "cannot remove %s", entry->d_name);
+	}
+	closedir(dir);
+	return rc;
+}
+
 int fs_sync_dir_of(const char *path, struct err *e)
 {
 	char dir[PATH_MAX];

@@ -32,6 +32,12 @@ int fs_replace(
 /* Writes all of it, through EINTR and short writes. */
 int fs_write_all(int fd, const void *data, size_t len, struct err *e);
 
+/*
+ * Removes from the directory behind dirfd the files whose names go() is true of. For left-overs,
+ * which cost room and nothing else: what cannot be removed just stays. -1: not all could.
+ */
+int fs_sweep(int dirfd, bool (*go)(const char *name, void *ctx), void *ctx, struct err *e);
+
 /* Syncs the directory that holds path. */
 int fs_sync_dir_of(const char *path, struct err *e);
 

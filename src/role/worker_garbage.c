@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/task.h"
@@ -59,4 +60,64 @@ void worker_garbage_tidy(struct worker *w)
 	drop_work(&d);
 	if (d.rc != 0)
 		log_warn("an old state could not be removed: %s", d.e.text);
+}
+
+struct sweep {
+	const struct worker *w;
+	uint64_t epoch;
+	char *keep;
+	struct err e;
+	int rc;
+};
+
+static void sweep_work(void *arg)
+{
+	struct sweep *s = arg;
+	const struct worker *w = s->w;
+
+	s->rc = 0;
+	if (w->store != NULL)
+		s->rc = store_sweep(w->store, w->job->name, s->epoch, s->keep, &s->e);
+	if (s->rc == 0)
+		s->rc = transfer_tidy(w->dir, worker_job_uid(w), &s->e);
+}
+
+static void sweep_done(void *arg)
+{
+	struct sweep *s = arg;
+
+	if (s->rc != 0)
+		log_warn("what is left of earlier states could not be removed: %s", s->e.text);
+	free(s->keep);
+	free(s);
+}
+
+/*
+ * A worker that dies between the upload and the commit leaves a blob that no record names. Why none
+ * can come to name one that is removed here: the record that we found is the last one of all owners
+ * before us, as none of them can commit any more. Whatever record there will be - ours, those of
+ * the owners after us, also if we have lost the lock by now and do not know - names the blob of
+ * that record, which is kept, or one that was put under our epoch or a later one, which is not
+ * touched. No name is used twice. Without a record nothing is certain: somebody may want to put it
+ * back.
+ */
+void worker_garbage_sweep(struct worker *w)
+{
+	struct sweep *s;
+	struct err e;
+
+	if (w->swept || !w->have_record)
+		return;
+	w->swept = true;
+	s = calloc(1, sizeof(*s));
+	if (s == NULL)
+		return; /* the next owner will */
+	s->w = w;
+	s->epoch = w->epoch;
+	s->keep = w->record.url != NULL ? strdup(w->record.url) : NULL;
+	if ((w->record.url == NULL || s->keep != NULL) &&
+	    task_start(w->loop, sweep_work, sweep_done, s, &e) != NULL)
+		return;
+	free(s->keep);
+	free(s);
 }

@@ -7,7 +7,7 @@
  *   worker_watch.c    notices that the job replaced the file
  *   worker_save.c     from the file to the record: backup, commit, release
  *   worker_garbage.c  what no record names any more
- *   worker_left.c     the state of a job whose lock was lost before the commit
+ *   worker_left.c     the state that a job left and that could not be committed any more
  *   worker_freed.c    a rescue worker's view of a lock that the dead one had released
  *   worker_stamps.c   when what was done, for the history of hand-overs
  *   worker_alone.c    a rescue worker whose master died, too
@@ -103,8 +103,10 @@ struct worker {
 	enum save_kind saving; /* under way */
 	enum save_kind save_next;
 	struct save *save;
+	bool refused;       /* what is in the file can never be saved */
 	unsigned abandoned; /* saves whose threads may still be at it */
 	char *stale_url;    /* a blob to be removed after the last report */
+	bool swept;
 
 	struct handover took, gave; /* as far as they have come */
 	struct report report;
@@ -171,6 +173,8 @@ void worker_save_released(struct worker *w, enum coord_result result, const stru
 /* Removes a blob that no record names any more, beside the loop; url may be NULL, and is taken
  * over. */
 void worker_garbage_drop(struct worker *w, char *url);
+/* The job runs: what earlier tenures left can be removed beside it, once. */
+void worker_garbage_sweep(struct worker *w);
 /* At the end: removes what the last commit made garbage; blocks. */
 void worker_garbage_tidy(struct worker *w);
 
@@ -188,14 +192,18 @@ void worker_stamps_granted(struct worker *w, const struct record *record);
 /* Into the report, as far as there is a whole end to tell of. */
 void worker_stamps_report(struct worker *w);
 
-/* worker_left.c: the state of a job whose lock was lost */
+/* worker_left.c: a state that was not committed */
 /* At the end: notes what could not be committed any more. */
 void worker_left_keep(const struct worker *w);
-/*
- * Instead of a restore, on its thread: whether the state file is still what the job left here, and
- * its owner then was the last one before us. If not, the note about it is removed.
- */
-bool worker_left_take(const struct worker *w, uint64_t predecessor, bool *clean);
+/* Before a restore, on its thread: what is in the place of the state. */
+enum worker_left {
+	LEFT_NONE,    /* nothing that counts */
+	LEFT_GOES_ON, /* what the job left here, and its owner then was the last one before us */
+	LEFT_MOVED,   /* it may be older than the record: it was moved aside, to be kept */
+	LEFT_FAILED,
+};
+enum worker_left worker_left_find(const struct worker *w, uint64_t predecessor,
+    char moved[REJECTED_MAX], bool *clean, struct err *e);
 void worker_left_committed(struct worker *w);
 
 /* worker_alone.c */

@@ -31,7 +31,8 @@ void worker_left_keep(const struct worker *w)
 		.clean = w->life.clean };
 	struct err e;
 
-	if (!w->life.lost || !w->life.ran || !worker_state_unsaved(w, &left.id))
+	if (!w->life.ran || w->life.dump == LIFE_DUMP_CLEAN || w->refused ||
+	    !worker_state_unsaved(w, &left.id))
 		return;
 	if (write_note(w, &left, &e) == 0)
 		log_warn("%s/" STATE_FILE
@@ -45,24 +46,34 @@ void worker_left_keep(const struct worker *w)
 }
 
 /* Names the new epoch in the note: until a commit, this process may die, too. */
-bool worker_left_take(const struct worker *w, uint64_t predecessor, bool *clean)
+static bool take(const struct worker *w, struct left *left, struct err *e)
 {
+	left->epoch = w->epoch;
+	return write_note(w, left, e) == 0;
+}
+
+enum worker_left worker_left_find(const struct worker *w, uint64_t predecessor,
+    char moved[REJECTED_MAX], bool *clean, struct err *e)
+{
+	enum worker_left found = LEFT_NONE;
 	char boot[LEFTOVER_BOOT_MAX];
 	char path[NOTE_MAX];
 	struct state_id id;
 	struct left left;
-	struct err e;
 
 	note_path(w, path);
 	leftover_boot(boot);
-	if (predecessor != 0 && left_read(path, boot, &left) && left.epoch == predecessor &&
-	    worker_state_unsaved(w, &id) && state_id_equal(&id, &left.id)) {
-		left.epoch = w->epoch;
+	if (left_read(path, boot, &left) && worker_state_unsaved(w, &id) &&
+	    state_id_equal(&id, &left.id)) {
 		*clean = left.clean;
-		return write_note(w, &left, &e) == 0;
+		if (predecessor == left.epoch && take(w, &left, e))
+			return LEFT_GOES_ON;
+		if (transfer_reject(w->dir, moved, e) != 0)
+			return LEFT_FAILED;
+		found = LEFT_MOVED;
 	}
 	left_remove(path);
-	return false;
+	return found;
 }
 
 void worker_left_committed(struct worker *w)

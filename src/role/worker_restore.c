@@ -9,7 +9,9 @@
 struct restore {
 	struct worker *w;
 	uint64_t predecessor;
-	bool goes_on, clean; /* see worker_left_take() */
+	enum worker_left left;
+	char moved[REJECTED_MAX];
+	bool clean; /* what was left */
 	struct state_id id;
 	struct err e;
 	int rc;
@@ -27,8 +29,11 @@ static void restore_work(void *arg)
 
 	FAULT("in_restore");
 	r->rc = transfer_prepare(w->dir, worker_job_uid(w), worker_job_gid(w), &r->e);
-	r->goes_on = r->rc == 0 && worker_left_take(w, r->predecessor, &r->clean);
-	if (r->rc == 0 && !r->goes_on)
+	if (r->rc == 0)
+		r->left = worker_left_find(w, r->predecessor, r->moved, &r->clean, &r->e);
+	if (r->left == LEFT_FAILED)
+		r->rc = -1;
+	if (r->rc == 0 && r->left != LEFT_GOES_ON)
 		r->rc = transfer_restore(w->dir, worker_job_uid(w), worker_job_gid(w), w->store,
 		    state_to_restore(w), &r->id, &r->e);
 }
@@ -50,9 +55,16 @@ static void note_left(struct worker *w, const struct restore *r)
 	w->have_saved_id = false;
 	w->goes_on = true;
 	w->run_clean = r->clean;
-	log_info("nobody owned the job since it lost its lock here under epoch %" PRIu64
-		 ": it goes on from the state that it left",
+	log_info("nobody owned the job since its state could not be committed here under epoch "
+		 "%" PRIu64 ": it goes on from the state that it left",
 	    r->predecessor);
+}
+
+static void tell_moved(const struct worker *w, const struct restore *r)
+{
+	log_warn("a state that the job left here could not be committed, and the job may have run "
+		 "elsewhere since: it is kept as %s/%s",
+	    w->dir, r->moved);
 }
 
 static void restore_done(void *arg)
@@ -61,9 +73,11 @@ static void restore_done(void *arg)
 	struct worker *w = r->w;
 
 	FAULT("after_restore");
+	if (r->left == LEFT_MOVED)
+		tell_moved(w, r);
 	if (r->rc != 0)
 		log_error("cannot restore the state, so the job is not started: %s", r->e.text);
-	else if (r->goes_on)
+	else if (r->left == LEFT_GOES_ON)
 		note_left(w, r);
 	else
 		note_restored(w, r);

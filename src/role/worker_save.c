@@ -74,6 +74,7 @@ static void fail(struct worker *w, const struct err *e, bool for_good)
 	else
 		log_error("cannot save the state, and there is no older one: %s", e->text);
 	w->report.backup_failures++;
+	w->refused = for_good;
 	finish(w, LIFE_EV_SAVE_FAILED, for_good);
 }
 

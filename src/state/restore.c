@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,9 +13,8 @@
 #include "state/transfer.h"
 
 #define TEMP_PREFIX ".restore-"
-#define ASIDE_PREFIX "rejected-"
-#define NAME_ROOM 32    /* a prefix and 16 digits */
-#define NAME_ATTEMPTS 3 /* a free name is found at once, but for a job that plays tricks */
+#define NAME_ROOM REJECTED_MAX /* a prefix and 16 digits */
+#define NAME_ATTEMPTS 3        /* a free name is found at once, but for a job that plays tricks */
 
 /* Where a state is restored to, and whose it is to be. */
 struct target {
@@ -37,33 +35,39 @@ static int random_name(const char *prefix, char name[NAME_ROOM], struct err *e)
 	return 0;
 }
 
-/* Copies that a killed worker left. A job that takes such a name for its own file loses it. */
-static void sweep_temps(int dirfd)
+/* A copy that a killed worker left. A job that takes such a name for its own file loses it. */
+static bool is_temp(const char *name, void *ctx)
 {
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
-	const struct dirent *entry;
-
-	if (list == NULL) {
-		if (fd >= 0)
-			close(fd);
-		return; /* left-overs cost room, nothing else */
-	}
-	while ((entry = readdir(list)) != NULL)
-		if (strncmp(entry->d_name, TEMP_PREFIX, strlen(TEMP_PREFIX)) == 0)
-			unlinkat(dirfd, entry->d_name, 0);
-	closedir(list);
+	(void)ctx;
+	return strncmp(name, TEMP_PREFIX, strlen(TEMP_PREFIX)) == 0;
 }
 
-static int move_aside(const struct target *t, struct err *e)
+static int move_aside(int dirfd, const char *dir, char name[NAME_ROOM], struct err *e)
+{
+	if (random_name(REJECTED_PREFIX, name, e) < 0)
+		return -1;
+	if (renameat(dirfd, STATE_FILE, dirfd, name) < 0 && errno != ENOENT)
+		return err_sys(e, "cannot move %s/" STATE_FILE " aside", dir);
+	return 0;
+}
+
+static int clear_the_way(const struct target *t, struct err *e)
 {
 	char name[NAME_ROOM];
 
-	if (random_name(ASIDE_PREFIX, name, e) < 0)
+	return move_aside(t->dirfd, t->dir, name, e);
+}
+
+int transfer_reject(const char *dir, char name[REJECTED_MAX], struct err *e)
+{
+	int dirfd = statefile_open_dir(dir, e);
+	int rc;
+
+	if (dirfd < 0)
 		return -1;
-	if (renameat(t->dirfd, STATE_FILE, t->dirfd, name) < 0 && errno != ENOENT)
-		return err_sys(e, "cannot move the directory %s/" STATE_FILE " aside", t->dir);
-	return 0;
+	rc = move_aside(dirfd, dir, name, e);
+	close(dirfd);
+	return rc;
 }
 
 /* rename() replaces whatever the job left there, a link or a FIFO too, but for a directory. */
@@ -74,7 +78,7 @@ static int rename_over(const struct target *t, const char *temp, struct err *e)
 			return 0;
 		if (errno != EISDIR)
 			return err_sys(e, "cannot rename %s/%s to " STATE_FILE, t->dir, temp);
-		if (move_aside(t, e) < 0)
+		if (clear_the_way(t, e) < 0)
 			return -1;
 	}
 	return err_set(e, "%s/" STATE_FILE " keeps becoming a directory", t->dir);
@@ -85,7 +89,7 @@ static int remove_state(const struct target *t, struct err *e)
 	if (unlinkat(t->dirfd, STATE_FILE, 0) < 0 && errno != ENOENT) {
 		if (errno != EISDIR)
 			return err_sys(e, "cannot remove %s/" STATE_FILE, t->dir);
-		if (move_aside(t, e) < 0)
+		if (clear_the_way(t, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -186,7 +190,7 @@ int transfer_restore(const char *dir, uid_t uid, gid_t gid, struct store *store,
 
 	if (t.dirfd < 0)
 		return -1;
-	sweep_temps(t.dirfd);
+	fs_sweep(t.dirfd, is_temp, NULL, NULL);
 	if (r == NULL || r->empty) {
 		rc = remove_state(&t, e);
 	} else {

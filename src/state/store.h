@@ -38,4 +38,11 @@ int store_get(
 /* Removes a blob; one that is gone already is no failure. Refuses a url outside the store. */
 int store_delete(struct store *s, const char *url, struct err *e);
 
+/*
+ * Removes the blobs of the job with an epoch below `before`, and half ones, but for the one that
+ * the url keep names (NULL: none). Refuses a keep that is outside the store. -1: not all could be
+ * removed.
+ */
+int store_sweep(struct store *s, const char *job, uint64_t before, const char *keep, struct err *e);
+
 #endif

@@ -1,6 +1,5 @@
 #include "state/store_file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -118,29 +117,27 @@ static int make_job_dir(const struct store_file *s, const char *job, struct err 
 	return rc;
 }
 
-/*
- * Removes what a worker that was killed in the middle of a put left behind. Only names up to our
- * epoch: a larger one belongs to a newer owner, who may be at work. An older owner that is still
- * writing will fail to rename, which is right: it could not commit any more.
- */
-static void sweep_temps(int dir, uint64_t epoch)
+/* Of the file's name, which is a blob's or that of its temporary file; 0: it is neither. */
+static uint64_t epoch_of(const char *name, bool *is_temp)
 {
-	int fd = openat(dir, ".", DIR_FLAGS);
-	DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
-	const struct dirent *entry;
-	size_t prefix = strlen(TEMP_PREFIX);
+	*is_temp = strncmp(name, TEMP_PREFIX, strlen(TEMP_PREFIX)) == 0;
+	if (*is_temp)
+		name += strlen(TEMP_PREFIX);
+	return is_blob_name(name) ? strtoull(name, NULL, 10) : 0;
+}
 
-	if (list == NULL) {
-		if (fd >= 0)
-			close(fd);
-		return; /* left-overs cost room, nothing else */
-	}
-	while ((entry = readdir(list)) != NULL)
-		if (strncmp(entry->d_name, TEMP_PREFIX, prefix) == 0 &&
-		    is_blob_name(entry->d_name + prefix) &&
-		    strtoull(entry->d_name + prefix, NULL, 10) <= epoch)
-			unlinkat(dir, entry->d_name, 0);
-	closedir(list);
+/*
+ * What a worker that was killed in the middle of a put left behind. Only names up to our epoch: a
+ * larger one belongs to a newer owner, who may be at work. An older owner that is still writing
+ * will fail to rename, which is right: it could not commit any more.
+ */
+static bool is_stale_temp(const char *name, void *ctx)
+{
+	const uint64_t *our_epoch = ctx;
+	bool is_temp;
+	uint64_t epoch = epoch_of(name, &is_temp);
+
+	return is_temp && epoch > 0 && epoch <= *our_epoch;
 }
 
 /* Copies and syncs into the temporary file. */
@@ -206,7 +203,7 @@ static int file_put(struct store *base, const char *job, uint64_t epoch, uint64_
 	dir = open_job_dir(s, job, e);
 	if (dir < 0)
 		return -1;
-	sweep_temps(dir, epoch);
+	fs_sweep(dir, is_stale_temp, &epoch, NULL);
 	rc = write_blob(dir, name, &from, size, sha256, e);
 	if (rc < 0)
 		err_add(e, "%s/%s", s->dir, job);
@@ -284,6 +281,46 @@ static int file_remove(struct store *base, const char *url, struct err *e)
 	return rc;
 }
 
+struct garbage {
+	uint64_t before;
+	const char *keep; /* NULL: none */
+};
+
+static bool is_garbage(const char *name, void *ctx)
+{
+	const struct garbage *g = ctx;
+	bool is_temp;
+	uint64_t epoch = epoch_of(name, &is_temp);
+
+	return epoch > 0 && epoch < g->before && (g->keep == NULL || strcmp(name, g->keep) != 0);
+}
+
+static int file_sweep(
+    struct store *base, const char *job, uint64_t before, const char *keep, struct err *e)
+{
+	struct store_file *s = of_base(base);
+	struct garbage g = { .before = before };
+	struct blob kept;
+	struct err why;
+	int dir, rc;
+
+	if (!conf_job_name_ok(job))
+		return err_set(e, "\"%s\" is no job name", job);
+	/* What is not in this store protects nothing here; then nothing is certain. */
+	if (keep != NULL && blob_locate(s, keep, &kept, e) < 0)
+		return -1;
+	if (keep != NULL && strcmp(kept.job, job) == 0)
+		g.keep = kept.name;
+	dir = open_job_dir(s, job, &why);
+	if (dir < 0 && why.code == ENOENT)
+		return 0;
+	if (dir < 0)
+		return err_set(e, "%s", why.text);
+	rc = fs_sweep(dir, is_garbage, &g, e);
+	close(dir);
+	return rc == 0 ? 0 : err_add(e, "%s/%s", s->dir, job);
+}
+
 static void file_close(struct store *base)
 {
 	free(of_base(base)->dir);
@@ -295,6 +332,7 @@ static const struct store_ops file_ops = {
 	.put = file_put,
 	.get = file_get,
 	.remove = file_remove,
+	.sweep = file_sweep,
 };
 
 /* The directory that url names, without slashes at its end; NULL if it does not. */

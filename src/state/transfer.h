@@ -68,12 +68,24 @@ int transfer_backup(const struct backup *b, struct record *r, struct state_id *i
 /*
  * Puts the state that r names into <dir>/state, owned by uid:gid, mode 0600: written under another
  * name, checked against length and hash, then renamed. What stands in the way, a directory say, is
- * moved aside to a name beginning "rejected-". With r NULL or empty: removes the state file, so
+ * moved aside to a name beginning REJECTED_PREFIX. With r NULL or empty: removes the state file, so
  * that the job starts from nothing. *id (may be NULL) is the id of the file that it placed, zeroed
  * if it placed none. Nothing is synced, as the state is safe where it came from: after a power cut
  * it is restored again, and until then the syncs would only lengthen the gap of a hand-over.
  */
 int transfer_restore(const char *dir, uid_t uid, gid_t gid, struct store *store,
     const struct record *r, struct state_id *id, struct err *e);
+
+/* What was moved out of the way of a state, by restore or by transfer_reject(). */
+#define REJECTED_PREFIX "rejected-"
+#define REJECTED_KEPT 3
+#define REJECTED_MAX 32
+
+/* Moves the state file aside, to the name that is told; it is not there any more, or that failed.
+ */
+int transfer_reject(const char *dir, char name[REJECTED_MAX], struct err *e);
+
+/* Removes what was moved aside, but for the newest REJECTED_KEPT. owner: of the job; not -1. */
+int transfer_tidy(const char *dir, uid_t owner, struct err *e);
 
 #endif

@@ -226,6 +226,27 @@ subtest 'no inotify' => sub {
     stop_ok($master);
 };
 
+# As a worker leaves it that dies, with its master, between the upload and the commit.
+subtest 'what earlier tenures left' => sub {
+    my $conf = $box->config('web-1', { heir => { command => quiet_job('heir') } },
+        { state => { url => 'file://' . $box->path('store'), inline_max => '0B' } });
+    my $store = $box->path('store/graceful/jobs/heir');
+    my $master = $box->start($conf);
+
+    running($master, 'heir');
+    put_state($master, heir => 'h');
+    stop_ok($master);
+    my ($kept) = record('heir')->{url} =~ m{.*/(.*)};
+    spew("$store/$_", 'garbage') for qw(1-999 .tmp-1-1000 notes);
+    $master = $box->start($conf);
+    running($master, 'heir');
+    wait_for('the garbage is gone', sub { !-e "$store/1-999" && !-e "$store/.tmp-1-1000" });
+    ok(-e "$store/notes", 'but not what is somebody else\'s');
+    stop_ok($master);
+    my ($now) = record('heir')->{url} =~ m{.*/(.*)};
+    is_deeply([ sort map { s{.*/}{}r } glob("$store/*") ], [ sort $now, 'notes' ], 'one state is left');
+};
+
 subtest 'two namespaces on one store' => sub {
     for my $round (1, 2) {
         for my $ns (qw(north south)) {

@@ -63,6 +63,12 @@ subtest 'a final backup that hangs is given up with the stop' => sub {
     is("$start->{restored} $start->{count}", 'crash 1', 'the next owner starts from the last good state');
     $next->signal('INT');
     is($next->wait_exit, 0, 'and stops in order');
+    my $again = $box->start($confs->{'web-1'});
+    $again->wait_log(qr/could not be committed.*it is kept as/);
+    my ($kept) = glob($box->path('work-web-1/jobs/orders/rejected-*'));
+    is(slurp($kept), "2\n", 'and the dump that nobody took is still there');
+    $again->signal('INT');
+    is($again->wait_exit, 0, 'exit status');
 };
 
 subtest 'QUIT does not wait for it' => sub {

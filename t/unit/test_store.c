@@ -423,6 +423,55 @@ static void test_a_put_that_was_swept_fails(void **state)
 	assert_int_equal(count(at("deep/store/orders"), ""), 0);
 }
 
+static int sweep(uint64_t before, const char *keep)
+{
+	return store_sweep(store, "orders", before, keep, &err);
+}
+
+static void test_what_earlier_owners_left_is_swept(void **state)
+{
+	char *kept = put("kept", 5, 9);
+
+	(void)state;
+	free(put("a", 5, 10));
+	free(put("b", 6, 11));
+	free(put("c", 7, 11));
+	free(put("d", 8, 12));
+	write_text(at("deep/store/orders/.tmp-6-9"), "half");
+	write_text(at("deep/store/orders/.tmp-7-9"), "ours");
+	write_text(at("deep/store/orders/notes"), "a person's");
+	write_text(at("deep/store/orders/5-9.bak"), "a person's");
+	assert_int_equal(sweep(7, kept), 0);
+	assert_false(is_there(at("deep/store/orders/5-10")));
+	assert_false(is_there(at("deep/store/orders/6-11")));
+	assert_false(is_there(at("deep/store/orders/.tmp-6-9")));
+	assert_text(at("deep/store/orders/5-9"), "kept");
+	assert_text(at("deep/store/orders/7-11"), "c");
+	assert_text(at("deep/store/orders/8-12"), "d");
+	assert_int_equal(count(at("deep/store/orders"), ""), 6);
+	free(kept);
+}
+
+static void test_a_sweep_without_a_blob_to_keep(void **state)
+{
+	(void)state;
+	assert_int_equal(sweep(7, NULL), 0); /* there is no directory yet */
+	free(put("a", 5, 10));
+	assert_int_equal(sweep(7, NULL), 0);
+	assert_int_equal(count(at("deep/store/orders"), ""), 0);
+}
+
+static void test_a_sweep_of_the_wrong_store_removes_nothing(void **state)
+{
+	(void)state;
+	free(put("a", 5, 10));
+	assert_int_equal(sweep(7, "file:///elsewhere/orders/5-10"), -1);
+	assert_says("is not in this store");
+	assert_text(at("deep/store/orders/5-10"), "a");
+	assert_int_equal(store_sweep(store, "..", 7, NULL, &err), -1);
+	assert_says("no job name");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -446,6 +495,9 @@ int main(void)
 		TEST(test_a_read_only_disk),
 		TEST(test_left_overs_of_the_dead_are_swept),
 		TEST(test_a_put_that_was_swept_fails),
+		TEST(test_what_earlier_owners_left_is_swept),
+		TEST(test_a_sweep_without_a_blob_to_keep),
+		TEST(test_a_sweep_of_the_wrong_store_removes_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

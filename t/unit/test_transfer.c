@@ -613,6 +613,83 @@ static void test_restore_sweeps_left_overs(void **state)
 	assert_text(at("victim"), "mine");
 }
 
+static void test_reject_keeps_the_file(void **state)
+{
+	char name[REJECTED_MAX];
+	char path[PATH_MAX];
+
+	(void)state;
+	job_dumps_text("newer");
+	assert_int_equal(transfer_reject(dir, name, &err), 0);
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	assert_text(path, "newer");
+	assert_false(is_there(state_path));
+	assert_int_equal(count(dir, ""), 1);
+	assert_int_equal(transfer_tidy(dir, job_uid, &err), 0);
+	assert_text(path, "newer");
+}
+
+/* Makes the job's directory number n that was moved aside, with something in it. */
+static const char *rejected(int n)
+{
+	static char path[PATH_MAX];
+	char file[PATH_MAX + 16];
+
+	snprintf(path, sizeof(path), "%s/rejected-%016x", dir, n);
+	assert_int_equal(mkdir(path, 0700), 0);
+	snprintf(file, sizeof(file), "%s/file", path);
+	write_text(file, "");
+	assert_int_equal(chown(path, job_uid, job_gid), 0);
+	return path;
+}
+
+/* The clock that a file's times are taken from ticks slowly. */
+static void wait_for_younger(const char *path)
+{
+	struct timespec since = stat_of(path).st_ctim;
+	struct timespec now;
+
+	do {
+		write_text(at("clock"), "");
+		now = stat_of(at("clock")).st_ctim;
+	} while (now.tv_sec == since.tv_sec && now.tv_nsec == since.tv_nsec);
+}
+
+static void test_tidy_keeps_the_newest(void **state)
+{
+	(void)state;
+	write_text(at("victim"), "mine");
+	rejected(9);
+	assert_int_equal(
+	    symlink(at("victim"), at("work/orders/rejected-0000000000000009/link")), 0);
+	assert_int_equal(mkdir(at("work/orders/rejected-0000000000000009/sub"), 0700), 0);
+	assert_int_equal(
+	    chown(at("work/orders/rejected-0000000000000009/sub"), job_uid, job_gid), 0);
+	assert_int_equal(symlink(at(""), at("work/orders/rejected-0000000000000008")), 0);
+	wait_for_younger(at("work/orders/rejected-0000000000000008"));
+	for (int n = 0; n < 3; n++)
+		rejected(n);
+	write_text(at("work/orders/rejected-by-me"), "the job's");
+	assert_int_equal(transfer_tidy(dir, job_uid, &err), 0);
+	assert_int_equal(count(dir, "rejected-0"), 3);
+	assert_false(is_there(at("work/orders/rejected-0000000000000009")));
+	assert_false(is_there(at("work/orders/rejected-0000000000000008")));
+	assert_text(at("work/orders/rejected-by-me"), "the job's");
+	assert_text(at("victim"), "mine");
+}
+
+static void test_tidy_leaves_alone_what_is_not_the_jobs(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	for (int n = 0; n < 4; n++)
+		assert_int_equal(chown(rejected(n), 0, 0), 0);
+	assert_int_equal(transfer_tidy(dir, job_uid, &err), -1);
+	assert_says("it is not the job's");
+	assert_int_equal(count(dir, "rejected-"), 4);
+}
+
 static bool numbers_are_known;
 
 ssize_t getrandom(void *buffer, size_t length, unsigned int flags)
@@ -810,6 +887,9 @@ int main(void)
 		TEST(test_restore_without_a_store),
 		TEST(test_restore_over_whatever_is_there),
 		TEST(test_restore_sweeps_left_overs),
+		TEST(test_reject_keeps_the_file),
+		TEST(test_tidy_keeps_the_newest),
+		TEST(test_tidy_leaves_alone_what_is_not_the_jobs),
 		TEST(test_restore_writes_through_no_planted_name),
 		TEST(test_restore_beside_a_hostile_process),
 		TEST(test_restore_gives_up_on_directories),
