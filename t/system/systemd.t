@@ -11,7 +11,7 @@ use Test::More;
 
 use Graceful::Actor;
 use Graceful::Notify;
-use Graceful::Test qw(slurp spew wait_for);
+use Graceful::Test qw(build_dir slurp spew wait_for);
 
 my %limits = (stop_timeout => '200s', hurry_timeout => '60s');
 
@@ -140,6 +140,32 @@ subtest '--ready=notify' => sub {
     like($third->log_text, qr/"nonsense" is neither/, 'and says so');
     my $fourth = $box->start($conf, undef, '--ready=soon');
     is($fourth->wait_exit, 64, 'another word');
+};
+
+subtest 'the unit file' => sub {
+    my $box = Graceful::Test->new;
+    my $text = slurp(build_dir() . '/init/graceful.service');
+    my $unit = $box->path('graceful.service');
+
+    plan(skip_all => 'no systemd-analyze here') if !grep { -x "$_/systemd-analyze" } split(/:/, $ENV{PATH});
+    $text =~ s{^ExecStart=\S+}{ExecStart=${\$box->graceful}}m;
+    spew($unit, $text);
+    my ($status, $out, $err) = $box->run(qw(systemd-analyze verify --man=no --recursive-errors=no), $unit);
+    is("$status $err", '0 ', 'systemd knows every word of it');
+    # From 70 on it would call it exposed.
+    ($status, $out, $err) = $box->run(qw(systemd-analyze security --offline=true --threshold=69), $unit);
+    is($status, 0, 'and calls it confined') or diag($out, $err);
+};
+
+subtest 'its time to stop' => sub {
+    my $box = Graceful::Test->new;
+    my ($seconds) = slurp(build_dir() . '/init/graceful.service') =~ /^TimeoutStopSec=(\d+)$/m;
+    my $sample = slurp(build_dir() . '/etc/graceful.json');
+
+    # The program of the sample is not installed yet.
+    $sample =~ s{"/[^"]*/tally"}{"${\$box->tally}"};
+    my ($status, $out, $err) = $box->run($box->graceful, 'check', '--kill-timeout', $seconds, '-c', spew($box->path('sample.json'), $sample));
+    is($status, 0, 'is longer than any stop of the sample configuration') or diag($err);
 };
 
 done_testing;
