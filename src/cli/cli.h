@@ -21,6 +21,8 @@ struct cli_args {
 	const char *last;      /* -n; NULL: not said */
 	bool json;
 	bool watch;
+	bool cluster;
+	bool connect;
 	bool no_wait;
 	bool hurry;
 	bool kill;
@@ -53,6 +55,8 @@ enum cli_option {
 	OPT_LAST = 1 << 7,
 	OPT_READY = 1 << 8,
 	OPT_KILL_TIMEOUT = 1 << 9,
+	OPT_CLUSTER = 1 << 10,
+	OPT_CONNECT = 1 << 11,
 };
 
 struct cli_option_def {
@@ -85,6 +89,8 @@ void cli_report(const struct conf_errors *errors);
 
 int cmd_run(const struct cli_command *cmd, const struct cli_args *args);
 int cmd_check(const struct cli_command *cmd, const struct cli_args *args);
+/* status --cluster */
+int cmd_cluster(const struct cli_args *args);
 int cmd_status(const struct cli_command *cmd, const struct cli_args *args);
 int cmd_history(const struct cli_command *cmd, const struct cli_args *args);
 int cmd_stop(const struct cli_command *cmd, const struct cli_args *args);

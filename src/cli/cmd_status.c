@@ -208,8 +208,11 @@ int cmd_status(const struct cli_command *cmd, const struct cli_args *args)
 	struct master m;
 	int status;
 
-	if (args->json && args->watch)
-		return cli_misuse(cmd, "--json and --watch exclude each other");
+	if (args->watch && (args->json || args->cluster))
+		return cli_misuse(
+		    cmd, "--%s and --watch exclude each other", args->json ? "json" : "cluster");
+	if (args->cluster && args->run_dir != NULL)
+		return cli_misuse(cmd, "--cluster needs a configuration and no --run-dir");
 	if (args->n_operands > 0 && !args->watch)
 		return cli_misuse(cmd, "\"%s\" is too much without --watch", args->operands[0]);
 	if (args->n_operands > 0)
@@ -217,6 +220,8 @@ int cmd_status(const struct cli_command *cmd, const struct cli_args *args)
 	if (interval == 0)
 		return cli_misuse(cmd, "\"%s\" is no number of seconds from 1 to %d",
 		    args->operands[0], INTERVAL_MAX);
+	if (args->cluster)
+		return cmd_cluster(args);
 	if (args->watch)
 		return watch(args, interval);
 	status = find_open(args, &m);

@@ -42,7 +42,12 @@ static const char status_text[] =
     "With --watch it is drawn again at every change and every SECONDS (1 unless\n"
     "given), until Ctrl-C.\n"
     "\n"
-    "Exit status: 0 shown; 1 no master runs, or its status cannot be read.\n";
+    "With --cluster the coordinator is asked instead, and no master needs to run:\n"
+    "every job of the namespace, who owns it, where and for how long, its last\n"
+    "state and who saved it when, and who waits for it in which order.\n"
+    "\n"
+    "Exit status: 0 shown; 1 no master runs, or its status cannot be read, or the\n"
+    "coordinator cannot be asked; 78 the configuration is wrong.\n";
 
 static const char stop_text[] =
     "Asks the master to stop, shows how the jobs dump and release, and waits\n"
@@ -130,7 +135,7 @@ const struct cli_command cli_commands[] = {
 	    .name = "status",
 	    .operands = "[SECONDS]",
 	    .max_operands = 1,
-	    .options = OPT_FIND | OPT_JSON | OPT_WATCH,
+	    .options = OPT_FIND | OPT_JSON | OPT_WATCH | OPT_CLUSTER,
 	    .run = cmd_status,
 	    .brief = "show what the jobs do",
 	    .text = status_text,
@@ -221,6 +226,8 @@ const struct cli_option_def cli_options[] = {
 	    "show the last N (default 20)" },
 	{ OPT_WATCH, 0, "watch", NULL, offsetof(struct cli_args, watch),
 	    "show it again at every change, until Ctrl-C" },
+	{ OPT_CLUSTER, 0, "cluster", NULL, offsetof(struct cli_args, cluster),
+	    "ask the coordinator for the jobs of all masters; none needs to run here" },
 	{ OPT_NO_WAIT, 0, "no-wait", NULL, offsetof(struct cli_args, no_wait),
 	    "return once the master was asked" },
 	{ OPT_HURRY, 0, "hurry", NULL, offsetof(struct cli_args, hurry),

@@ -45,10 +45,10 @@ static int parse_job(const char *name, json_t *value, struct statusview_job *job
 	json_error_t why;
 
 	*job = (struct statusview_job){ .name = name, .clean = -1, .ready = -1 };
-	if (json_unpack_ex(value, &why, 0, "{s:s, s?I, s?I, s?I, s?I, s?I, s?I, s?b, s?b, s?s}",
+	if (json_unpack_ex(value, &why, 0, "{s:s, s?I, s?I, s?I, s?I, s?I, s?I, s?b, s?b, s?s, s?s}",
 		"state", &job->state, "worker_pid", &worker_pid, "epoch", &epoch, "size", &size,
 		"saved", &saved, "since", &since, "restarts", &restarts, "clean", &job->clean,
-		"ready", &job->ready, "status", &job->text) != 0)
+		"ready", &job->ready, "status", &job->text, "trouble", &job->trouble) != 0)
 		return err_set(e, "jobs.%s: %s", name, why.text);
 	job->worker_pid = worker_pid;
 	job->epoch = epoch;
@@ -287,7 +287,10 @@ static void add_job(struct table *t, const struct statusview_job *job, int64_t n
 	else
 		table_add(t, PAINT_NONE, units_show_size((uint64_t)job->size, size));
 	add_figure(t, job->restarts);
-	table_add(t, PAINT_NONE, job->text != NULL ? job->text : "");
+	if (job->trouble != NULL)
+		table_addf(t, PAINT_BAD, "cannot get the lock: %s", job->trouble);
+	else
+		table_add(t, PAINT_NONE, job->text != NULL ? job->text : "");
 }
 
 static const struct table_column job_columns[] = {

@@ -31,7 +31,8 @@ struct statusview_job {
 	int64_t restarts;
 	int clean; /* whether the last committed state was dumped at a stop */
 	int ready;
-	const char *text; /* the job's own STATUS */
+	const char *text;    /* the job's own STATUS */
+	const char *trouble; /* why its lock cannot be had */
 };
 
 struct statusview {

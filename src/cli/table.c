@@ -10,6 +10,7 @@
 
 #define CELL_MAX 1024 /* bytes; longer text is cut */
 #define GAP 2         /* columns between two columns */
+#define LAST_MIN 16   /* columns that the last one gets before others are spared for it */
 
 struct cell {
 	char *text; /* fit for a terminal */
@@ -20,7 +21,8 @@ struct cell {
 struct table {
 	const struct table_column *columns;
 	size_t n_columns;
-	struct cell *cells; /* row by row; the titles are the first row */
+	const unsigned *spare; /* NULL: nothing can be spared */
+	struct cell *cells;    /* row by row; the titles are the first row */
 	size_t n_cells;
 	size_t room;
 	bool failed;
@@ -48,6 +50,11 @@ void table_free(struct table *t)
 		free(t->cells[i].text);
 	free(t->cells);
 	free(t);
+}
+
+void table_spare(struct table *t, const unsigned *spare)
+{
+	t->spare = spare;
 }
 
 static bool table_grow(struct table *t)
@@ -146,36 +153,77 @@ static void print_last(FILE *out, const struct cell *c, size_t left, bool colour
 	fputc('\n', out);
 }
 
-static void print_row(const struct table *t, FILE *out, const struct cell *row,
-    const size_t *widths, size_t left, bool colour)
+/* Which columns are printed, and how. */
+struct layout {
+	size_t *widths; /* 0: not at all, as it is wider than its title */
+	size_t left;    /* for the last one */
+};
+
+static void print_row(
+    const struct table *t, FILE *out, const struct cell *row, const struct layout *l, bool colour)
 {
 	size_t last = t->n_columns - 1;
 
-	for (size_t i = 0; i < last; i++)
-		print_padded(out, &t->columns[i], &row[i], widths[i], colour);
-	print_last(out, &row[last], left, colour);
+	for (size_t i = 0; i < last; i++) {
+		if (l->widths[i] > 0)
+			print_padded(out, &t->columns[i], &row[i], l->widths[i], colour);
+	}
+	print_last(out, &row[last], l->left, colour);
+}
+
+/* All columns but the last one, with the gaps. */
+static size_t taken(const struct table *t, const struct layout *l)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i + 1 < t->n_columns; i++)
+		sum += l->widths[i] > 0 ? l->widths[i] + GAP : 0;
+	return sum;
+}
+
+/* False: there is nothing left that can be spared. */
+static bool spare_one(const struct table *t, const struct layout *l)
+{
+	size_t most = t->n_columns;
+
+	for (size_t i = 0; i + 1 < t->n_columns; i++) {
+		if (l->widths[i] > 0 && t->spare[i] > 0 &&
+		    (most == t->n_columns || t->spare[i] > t->spare[most]))
+			most = i;
+	}
+	if (most < t->n_columns)
+		l->widths[most] = 0;
+	return most < t->n_columns;
+}
+
+static void lay_out(const struct table *t, struct layout *l, size_t width)
+{
+	size_t last = column_width(t, t->n_columns - 1);
+
+	for (size_t i = 0; i < t->n_columns; i++)
+		l->widths[i] = column_width(t, i);
+	l->left = SIZE_MAX;
+	if (width == 0)
+		return;
+	if (last > LAST_MIN)
+		last = LAST_MIN; /* the rest of it may be cut */
+	while (t->spare != NULL && taken(t, l) + last > width && spare_one(t, l))
+		;
+	l->left = width > taken(t, l) ? width - taken(t, l) : 0;
 }
 
 int table_print(const struct table *t, FILE *out, size_t width, bool colour)
 {
-	size_t *widths = calloc(t->n_columns, sizeof(*widths));
-	size_t taken = 0;
-	size_t left = SIZE_MAX;
+	struct layout l = { .widths = calloc(t->n_columns, sizeof(*l.widths)) };
 
-	if (widths == NULL || t->failed) {
-		free(widths);
+	if (l.widths == NULL || t->failed) {
+		free(l.widths);
 		return -1;
 	}
 	assert(t->n_cells % t->n_columns == 0);
-	for (size_t i = 0; i < t->n_columns; i++) {
-		widths[i] = column_width(t, i);
-		if (i + 1 < t->n_columns)
-			taken += widths[i] + GAP;
-	}
-	if (width > 0)
-		left = width > taken ? width - taken : 0;
+	lay_out(t, &l, width);
 	for (size_t i = 0; i < t->n_cells; i += t->n_columns)
-		print_row(t, out, &t->cells[i], widths, left, colour);
-	free(widths);
+		print_row(t, out, &t->cells[i], &l, colour);
+	free(l.widths);
 	return 0;
 }

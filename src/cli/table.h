@@ -21,6 +21,9 @@ struct table;
 /* columns must outlive the table. NULL when out of memory. */
 struct table *table_new(const struct table_column *columns, size_t n_columns);
 void table_free(struct table *t);
+/* One number a column, which must outlive the table: 0: always there; others are left out where the
+ * table is too wide, the largest first. Without it all columns are always there. */
+void table_spare(struct table *t, const unsigned *spare);
 
 /* The next cell, row by row; the text is copied, and made fit (text.h). */
 void table_add(struct table *t, enum paint paint, const char *text);

@@ -34,6 +34,18 @@ enum coord_result {
 	COORD_LOST,   /* the lock is not ours any more; nothing changed */
 };
 
+/* Why the lock cannot be had; so coarse that one reason stays the same from attempt to attempt. */
+enum coord_trouble {
+	COORD_FINE,
+	COORD_UNREACHABLE, /* no answer, or no quorum: it may pass by itself */
+	COORD_TLS,         /* certificates or protocols do not fit */
+	COORD_USER,        /* user or password is refused */
+	COORD_DENIED,      /* the user may not use the namespace */
+	COORD_STRANGE,     /* it answers, and not as it should */
+	COORD_UNUSABLE,    /* what is kept there of this job is damaged, or was taken away */
+};
+#define COORD_TROUBLES (COORD_UNUSABLE + 1)
+
 struct coord_hooks {
 	/*
 	 * The lock is ours. record: the last committed one, NULL if the job never had one; it is
@@ -50,7 +62,7 @@ struct coord_hooks {
 	void (*waiting)(void *ctx, const char *holder);
 	/* acquire failed and has been given up: the coordinator cannot be used. The worker may call
 	 * coord_acquire() again, after a backoff. */
-	void (*failed)(void *ctx, const struct err *e);
+	void (*failed)(void *ctx, enum coord_trouble why, const struct err *e);
 	/*
 	 * Instead of granted(), after coord_adopt(): nobody holds the lock of that epoch any more,
 	 * so there is nothing to release. record: as in granted(); a later owner may have committed

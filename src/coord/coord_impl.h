@@ -8,6 +8,7 @@
 #define COORD_COORD_IMPL_H
 
 #include "coord/coord.h"
+#include "coord/survey.h"
 
 struct coord_setup {
 	struct ev_loop *loop;
@@ -34,6 +35,7 @@ struct coord_ops {
 	uint64_t (*lease)(const struct coord *c);
 	msec (*safe_until)(const struct coord *c);
 	msec (*mute_by)(const struct coord *c);
+	int (*survey)(const struct conf *conf, survey_each *each, void *ctx, struct err *e);
 };
 
 struct coord {

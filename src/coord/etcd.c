@@ -15,6 +15,7 @@
 
 #include "coord/etcd_impl.h"
 #include "coord/etcd_wire.h"
+#include "coord/survey_impl.h"
 
 static struct etcd *etcd_of(struct coord *c)
 {
@@ -60,7 +61,7 @@ void etcd_rest(struct etcd *t)
  * adoption: the lease is a dead worker's, and what became of it is not known. And a lease that may
  * have been granted or not has no place yet: the next attempt takes it.
  */
-void etcd_fail(struct etcd *t, const struct err *e)
+void etcd_fail(struct etcd *t, enum coord_trouble trouble, const struct err *e)
 {
 	struct err why = *e;
 
@@ -70,7 +71,7 @@ void etcd_fail(struct etcd *t, const struct err *e)
 		keeper_drop(&t->keeper);
 	else if (t->keeper.id != 0 && !t->keeper.doubtful)
 		keeper_part(&t->keeper, t->base.conf->ttl, NULL);
-	t->base.hooks.failed(t->base.ctx, &why);
+	t->base.hooks.failed(t->base.ctx, trouble, &why);
 }
 
 /* ---- The lease ---- */
@@ -91,7 +92,7 @@ static void on_ready(void *ctx)
 	if (t->leave_wanted) {
 		etcd_leave(t);
 	} else if (view_set_own(&t->view, t->keeper.id, &e) != 0) {
-		etcd_fail(t, &e);
+		etcd_fail(t, COORD_STRANGE, &e);
 	} else if (t->adopting) {
 		t->phase = PHASE_QUEUED;
 		etcd_look(t);
@@ -103,14 +104,14 @@ static void on_ready(void *ctx)
 	}
 }
 
-static void on_refused(void *ctx, const struct err *e)
+static void on_refused(void *ctx, enum etcd_code code, const struct err *e)
 {
 	struct etcd *t = ctx;
 
 	if (t->leave_wanted)
 		etcd_leave(t);
 	else
-		etcd_fail(t, e);
+		etcd_fail(t, etcd_trouble(code), e);
 }
 
 static bool is_owner(const struct etcd *t)
@@ -142,7 +143,7 @@ static void on_lost(void *ctx, const struct err *e)
 
 	switch (t->phase) {
 	case PHASE_JOINING:
-	case PHASE_QUEUED: etcd_fail(t, e); break;
+	case PHASE_QUEUED: etcd_fail(t, COORD_UNREACHABLE, e); break;
 	case PHASE_OWNER:
 	case PHASE_COMMITTING:
 	case PHASE_LEAVING: etcd_lose(t, lease_kill_by(&t->keeper.lease), e); break;
@@ -414,4 +415,5 @@ const struct coord_ops coord_etcd_ops = {
 	.lease = lease,
 	.safe_until = safe_until,
 	.mute_by = mute_by,
+	.survey = etcd_survey,
 };

@@ -3,7 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
-#define CALL_MAX 5000 /* for one round of the endpoints */
+#define CALL_MAX 5000   /* for one round of the endpoints */
+#define ATTEMPT_MIN 200 /* what is left for one must be worth it */
 #define DELAY_MIN 100
 #define DELAY_MAX 1000
 
@@ -16,7 +17,8 @@ static void finish(struct ask *a, const struct etcd_answer *answer)
 
 static bool is_passing(const struct etcd_answer *answer)
 {
-	return answer->unknown || answer->code == ETCD_UNAVAILABLE || answer->code == ETCD_DEADLINE;
+	return answer->unknown || answer->code == ETCD_UNAVAILABLE ||
+	       answer->code == ETCD_DEADLINE || answer->code == ETCD_TLS;
 }
 
 static void wait_for(struct ask *a, msec delay)
@@ -31,7 +33,7 @@ static void on_answer(void *ctx, const struct etcd_answer *answer)
 	msec delay = a->delay;
 
 	a->call = NULL;
-	if (!is_passing(answer) || clock_now() + delay >= a->until) {
+	if (!is_passing(answer) || msec_add(clock_now(), delay + ATTEMPT_MIN) >= a->until) {
 		finish(a, answer);
 		return;
 	}

@@ -83,10 +83,12 @@ static void take_token(struct etcd_client *c, size_t at, struct etcd_answer *ans
 /* What a person has to put right. */
 static void explain_refusal(const struct etcd_client *c, struct etcd_answer *answer)
 {
-	if (answer->code == ETCD_INVALID)
-		err_add(&answer->e,
-		    "etcd refuses user \"%.100s\": check coordinator.user and password_file",
-		    c->conf->user);
+	if (answer->code != ETCD_INVALID)
+		return;
+	answer->code = ETCD_BAD_USER;
+	err_add(&answer->e,
+	    "etcd refuses user \"%.100s\": check coordinator.user and password_file",
+	    c->conf->user);
 }
 
 static void on_answer(void *ctx, const struct http_answer *http)
@@ -99,6 +101,7 @@ static void on_answer(void *ctx, const struct http_answer *http)
 	free(c->auth_body);
 	c->auth_body = NULL;
 	answer_read(c, at, PATH, http, &answer);
+	c->auth_tried = http->status != 0 ? 0 : c->auth_tried + 1;
 	if (answer.code == ETCD_OK)
 		take_token(c, at, &answer);
 	json_decref(answer.body);
@@ -152,7 +155,8 @@ void auth_begin(struct etcd_client *c, size_t at)
 			.at = at,
 			.path = PATH,
 			.body = c->auth_body,
-			.timeout = ETCD_ATTEMPT,
+			/* Passwords cost etcd so much that a crowd has to queue for them. */
+			.timeout = ETCD_ATTEMPT << (c->auth_tried < 3 ? c->auth_tried : 3),
 		};
 
 		request_make(&request, c, &attempt);
@@ -163,5 +167,5 @@ void auth_begin(struct etcd_client *c, size_t at)
 		return;
 	free(c->auth_body);
 	c->auth_body = NULL;
-	wake_calls(c, CALL_OVER, ETCD_INVALID, &e);
+	wake_calls(c, CALL_OVER, ETCD_BAD_USER, &e);
 }

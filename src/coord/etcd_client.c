@@ -14,6 +14,27 @@
 /* etcd ends a request a little before we do, so that its connection stays. */
 #define SERVER_EARLIER 100
 
+enum coord_trouble etcd_trouble(enum etcd_code code)
+{
+	switch (code) {
+	case ETCD_OK: return COORD_FINE;
+	case ETCD_DEADLINE:
+	case ETCD_UNAVAILABLE: return COORD_UNREACHABLE;
+	case ETCD_TLS: return COORD_TLS;
+	case ETCD_BAD_TOKEN:
+	case ETCD_BAD_USER: return COORD_USER;
+	case ETCD_DENIED: return COORD_DENIED;
+	case ETCD_INVALID:
+	case ETCD_NOT_FOUND:
+	case ETCD_EXISTS:
+	case ETCD_EXHAUSTED:
+	case ETCD_PRECONDITION:
+	case ETCD_COMPACTED:
+	case ETCD_GARBAGE: break;
+	}
+	return COORD_STRANGE;
+}
+
 /* Requests and answers */
 
 void request_make(
@@ -45,6 +66,33 @@ void request_make(
 	};
 }
 
+static bool is_https(const char *url)
+{
+	return strncmp(url, "https:", 6) == 0;
+}
+
+static void append(struct err *e, const char *text)
+{
+	size_t len = strlen(e->text);
+
+	snprintf(e->text + len, sizeof(e->text) - len, "%s", text);
+}
+
+/* What a person can do, where the words of libcurl and etcd do not tell. */
+static void advise(const struct etcd_client *c, size_t at, const struct http_answer *http,
+    struct etcd_answer *answer)
+{
+	if (answer->code == ETCD_TLS)
+		append(&answer->e, "; check coordinator.ca_file, cert_file and key_file, and that "
+				   "the server speaks TLS");
+	else if (answer->code == ETCD_DENIED)
+		append(&answer->e, "; grant the user readwrite on the namespace");
+	else if (answer->code == ETCD_BAD_TOKEN && c->conf->user == NULL)
+		append(&answer->e, "; set coordinator.user and password_file");
+	else if (http->hung_up && !is_https(c->endpoints[at].url))
+		append(&answer->e, "; does it want https://?");
+}
+
 void answer_read(const struct etcd_client *c, size_t at, const char *path,
     const struct http_answer *http, struct etcd_answer *answer)
 {
@@ -52,17 +100,19 @@ void answer_read(const struct etcd_client *c, size_t at, const char *path,
 		etcd_reply_read(http->status, http->body, http->len, answer);
 	else
 		*answer = (struct etcd_answer){
-			.code = ETCD_UNAVAILABLE,
+			.code = http->tls ? ETCD_TLS : ETCD_UNAVAILABLE,
 			.unknown = http->sent,
 			.e = http->e,
 		};
+	answer->date = http->date;
+	advise(c, at, http, answer);
 	if (answer->code != ETCD_OK)
 		err_add(&answer->e, "%s%s", c->endpoints[at].url, path);
 }
 
 bool answer_is_passing(const struct etcd_answer *answer)
 {
-	return answer->code != ETCD_OK && (answer->unknown || answer->code == ETCD_UNAVAILABLE);
+	return answer->unknown || answer->code == ETCD_UNAVAILABLE || answer->code == ETCD_TLS;
 }
 
 /* The client */
@@ -212,8 +262,10 @@ static void on_answer(void *ctx, const struct http_answer *http)
 	}
 	client_endpoint_failed(call->client, call->at, &answer.e);
 	/* What the deadline has cut short says less than the attempt before it. */
-	if (call->tried > 0 && http->status == 0 && clock_now() >= call->until)
+	if (call->tried > 0 && http->status == 0 && clock_now() >= call->until) {
+		answer.code = call->answer.code;
 		answer.e = call->answer.e;
+	}
 	call->answer = answer;
 	if (answer.unknown && !call->repeatable)
 		call_finish(call, &answer);

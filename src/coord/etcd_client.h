@@ -17,10 +17,14 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "conf/conf.h"
+#include "coord/coord.h"
 #include "coord/etcd_reply.h"
 
 struct etcd_client;
 struct etcd_call;
+
+/* What a failure means for whoever wants a lock. */
+enum coord_trouble etcd_trouble(enum etcd_code code);
 
 /* conf must outlive it. Does no I/O yet. */
 struct etcd_client *etcd_client_open(struct ev_loop *loop, const struct conf *conf, struct err *e);

@@ -72,6 +72,7 @@ struct etcd_client {
 	struct http_call *auth;
 	size_t auth_at; /* the endpoint that auth asks */
 	char *auth_body;
+	unsigned int auth_tried; /* attempts without an answer in a row */
 };
 
 /* etcd_client.c */

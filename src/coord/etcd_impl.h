@@ -77,7 +77,7 @@ void etcd_post(struct etcd *t, void (*answer)(struct etcd *t));
 /* Nothing is asked or watched any more; the lease is kept. */
 void etcd_rest(struct etcd *t);
 /* The acquire, or the adoption, is given up. */
-void etcd_fail(struct etcd *t, const struct err *e);
+void etcd_fail(struct etcd *t, enum coord_trouble trouble, const struct err *e);
 /* What coord_release() asks for, now that nothing is under way. */
 void etcd_leave(struct etcd *t);
 

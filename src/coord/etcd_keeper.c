@@ -187,7 +187,7 @@ static void on_adopted(void *ctx, const struct etcd_answer *answer)
 	}
 	if (ttl == 0)
 		keeper_drop(k);
-	k->hooks->refused(k->ctx, &e);
+	k->hooks->refused(k->ctx, ttl == 0 ? ETCD_NOT_FOUND : answer->code, &e);
 }
 
 /* Random, so that nobody else has it: etcd takes any of 1 to INT64_MAX. */
@@ -230,10 +230,10 @@ static void on_grant(void *ctx, const struct etcd_answer *answer)
 	} else if (answer->code != ETCD_OK) {
 		if (!k->doubtful)
 			keeper_drop(k);
-		k->hooks->refused(k->ctx, &e);
+		k->hooks->refused(k->ctx, answer->code, &e);
 	} else if (read_grant(k, answer->body, &lease, &e) != 0) {
 		k->doubtful = true;
-		k->hooks->refused(k->ctx, &e);
+		k->hooks->refused(k->ctx, ETCD_GARBAGE, &e);
 	} else {
 		hold(k, to_msec(lease.ttl));
 	}

@@ -25,8 +25,9 @@
 
 /* Each is called from the loop, as the last thing: it may close the keeper. */
 struct keeper_hooks {
-	void (*ready)(void *ctx);                        /* after begin or adopt: it is held */
-	void (*refused)(void *ctx, const struct err *e); /* after begin or adopt: it is not */
+	void (*ready)(void *ctx); /* after begin or adopt: it is held */
+	/* after begin or adopt: it is not */
+	void (*refused)(void *ctx, enum etcd_code code, const struct err *e);
 	void (*renewed)(void *ctx);
 	/* A renewal has failed; the next ones may not. Once until renewed() or lost(). */
 	void (*wavering)(void *ctx, const struct err *e);

@@ -17,7 +17,7 @@ static void on_joined(void *ctx, const struct etcd_answer *answer)
 	struct etcd *t = ctx;
 
 	if (answer->code != ETCD_OK) {
-		etcd_fail(t, &answer->e);
+		etcd_fail(t, etcd_trouble(answer->code), &answer->e);
 		return;
 	}
 	FAULT("after_join");
@@ -32,7 +32,7 @@ void etcd_join(struct etcd *t)
 	char *value = holder_encode(t->base.conf->instance, &e);
 
 	if (value == NULL) {
-		etcd_fail(t, &e);
+		etcd_fail(t, COORD_STRANGE, &e);
 		return;
 	}
 	t->phase = PHASE_JOINING;
@@ -147,7 +147,7 @@ static void grant(struct etcd *t)
 	bool found;
 
 	if (read_record(t, &record, &found, &e) != 0) {
-		etcd_fail(t, &e);
+		etcd_fail(t, COORD_UNUSABLE, &e);
 		return;
 	}
 	ask_cancel(&t->look); /* one of a waiter, that the watch has overtaken */
@@ -167,7 +167,7 @@ static void own_place_lost(struct etcd *t)
 	struct err e;
 
 	err_set(&e, "%s is gone: its lease ended, or somebody deleted it", t->view.own_key);
-	etcd_fail(t, &e);
+	etcd_fail(t, COORD_UNUSABLE, &e);
 }
 
 /* The lease is of no use to anyone, and is given back at the end. */
@@ -178,7 +178,7 @@ static void freed(struct etcd *t)
 	struct err e;
 
 	if (read_record(t, &record, &found, &e) != 0) {
-		etcd_fail(t, &e);
+		etcd_fail(t, COORD_UNUSABLE, &e);
 		return;
 	}
 	etcd_rest(t);
@@ -201,7 +201,7 @@ static void advance_adopted(struct etcd *t)
 	} else if (v->own != t->epoch || v->n_ahead > 0) {
 		err_set(&e, "%s: this master does not hold epoch %ju any more", v->own_key,
 		    (uintmax_t)t->epoch);
-		etcd_fail(t, &e);
+		etcd_fail(t, COORD_UNUSABLE, &e);
 	} else if (keeper_is_fresh(&t->keeper)) {
 		grant(t);
 	}
@@ -239,8 +239,10 @@ static void on_view(void *ctx, const struct etcd_answer *answer)
 	struct etcd *t = ctx;
 	struct err e = answer->e;
 
-	if (answer->code != ETCD_OK || view_read(&t->view, answer->body, &e) != 0)
-		etcd_fail(t, &e);
+	if (answer->code != ETCD_OK)
+		etcd_fail(t, etcd_trouble(answer->code), &e);
+	else if (view_read(&t->view, answer->body, &e) != 0)
+		etcd_fail(t, COORD_STRANGE, &e);
 	else
 		advance(t);
 }

@@ -34,8 +34,10 @@ static bool is_refusal(enum etcd_code code)
 	case ETCD_EXHAUSTED:
 	case ETCD_PRECONDITION:
 	case ETCD_COMPACTED:
+	case ETCD_BAD_USER:
 	case ETCD_BAD_TOKEN: return true;
 	case ETCD_OK:
+	case ETCD_TLS:
 	case ETCD_DEADLINE:
 	case ETCD_UNAVAILABLE:
 	case ETCD_GARBAGE: return false;

@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -27,12 +28,16 @@ enum etcd_code {
 	ETCD_COMPACTED = 11,
 	ETCD_UNAVAILABLE = 14,
 	ETCD_BAD_TOKEN = 16, /* also a missing one, and one from before users were changed */
-	ETCD_GARBAGE = 100,  /* an answer that makes no sense */
+	/* No codes of gRPC: */
+	ETCD_GARBAGE = 100, /* an answer that makes no sense */
+	ETCD_TLS,           /* no connection: certificates or protocols do not fit */
+	ETCD_BAD_USER,      /* no token for this user and password, or the latter cannot be read */
 };
 
 struct etcd_answer {
 	enum etcd_code code;
 	json_t *body; /* valid during the hook (json_incref to keep); NULL unless ETCD_OK */
+	int64_t date; /* wall clock of the server, seconds since 1970; 0: it does not say */
 	bool unknown; /* not ETCD_OK, and the request may have been carried out all the same */
 	struct err e; /* for people: endpoint, what, why */
 };

@@ -165,6 +165,24 @@ json_t *wire_get_prefix(const char *prefix)
 	return prefix_of(prefix);
 }
 
+json_t *wire_get_all(const char *const *keys, size_t n)
+{
+	json_t *ranges = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		ranges = append(ranges, do_range(wire_get(keys[i])));
+	return object_of("success", ranges);
+}
+
+json_t *wire_list(const char *prefix, const char *after, uint64_t limit)
+{
+	/* With the NUL behind it a key becomes the smallest one after it. */
+	json_t *from = after != NULL ? bytes(after, strlen(after) + 1) : text_bytes(prefix);
+	json_t *range = set(object_of("key", from), "range_end", prefix_end(prefix));
+
+	return set(set(range, "keys_only", json_true()), "limit", number(limit));
+}
+
 json_t *wire_acquire(const char *key, const char *value, uint64_t lease, const char *prefix)
 {
 	json_t *put = set(put_of(key, value), "lease", number(lease));

@@ -13,6 +13,7 @@
 #include "base/task.h"
 #include "coord/coord_impl.h"
 #include "coord/local_tenure.h"
+#include "coord/survey_impl.h"
 
 /* How often an owner looks whether its lock file is still the one that others queue at, in
  * seconds. */
@@ -150,7 +151,7 @@ static void answer_failed(struct local *l)
 	if (!l->adopting)
 		tenure_give_up(&l->tenure, NULL);
 	l->phase = PHASE_IDLE;
-	l->base.hooks.failed(l->base.ctx, &e);
+	l->base.hooks.failed(l->base.ctx, COORD_UNUSABLE, &e);
 }
 
 /* It watches; it is no reason for the loop to go on. */
@@ -474,4 +475,5 @@ const struct coord_ops coord_local_ops = {
 	.lease = local_lease,
 	.safe_until = local_safe_until,
 	.mute_by = local_mute_by,
+	.survey = local_survey,
 };

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -245,40 +244,6 @@ void local_dir_remove_holder(const struct local_dir *d)
 	unlink(d->holder);
 }
 
-static bool is_printable(const char *text)
-{
-	for (; *text != '\0'; text++) {
-		if (*text <= ' ' || *text > '~')
-			return false;
-	}
-	return true;
-}
-
-/* The file may be stale, of another owner, or anything: it is a hint, checked like all input. */
-static bool show_holder(json_t *json, uint64_t epoch, char text[LOCAL_HOLDER_MAX])
-{
-	const char *instance;
-	const char *host;
-	char since[CLOCK_STAMP_MAX];
-	json_int_t seconds;
-	json_int_t theirs;
-	time_t wall;
-	struct tm tm;
-	int pid;
-
-	if (json_unpack(json, "{s:s, s:s, s:i, s:I, s:I}", "instance", &instance, "host", &host,
-		"pid", &pid, "since", &seconds, "epoch", &theirs) != 0)
-		return false;
-	wall = (time_t)seconds;
-	if (theirs < 0 || (uint64_t)theirs != epoch || !is_printable(instance) ||
-	    !is_printable(host) || gmtime_r(&wall, &tm) == NULL ||
-	    strftime(since, sizeof(since), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-		return false;
-	snprintf(text, LOCAL_HOLDER_MAX, "%.*s on %.*s (pid %d) since %s", CONF_INSTANCE_MAX,
-	    instance, HOST_NAME_MAX, host, pid, since);
-	return true;
-}
-
 static json_t *read_holder(const struct local_dir *d)
 {
 	json_t *json;
@@ -319,11 +284,23 @@ bool local_dir_leftover(const struct local_dir *d, uint64_t epoch, struct leftov
 	return any;
 }
 
-void local_dir_holder(const struct local_dir *d, uint64_t epoch, char text[LOCAL_HOLDER_MAX])
+bool local_dir_read_holder(const struct local_dir *d, uint64_t epoch, struct holder *h)
 {
 	json_t *json = read_holder(d);
+	const json_t *theirs = json_object_get(json, "epoch");
+	bool good = json_is_integer(theirs) && json_integer_value(theirs) > 0 &&
+		    (uint64_t)json_integer_value(theirs) == epoch && holder_read(json, h);
 
-	if (json == NULL || !show_holder(json, epoch, text))
-		snprintf(text, LOCAL_HOLDER_MAX, "another worker (epoch %ju)", (uintmax_t)epoch);
 	json_decref(json);
+	return good;
+}
+
+void local_dir_holder(const struct local_dir *d, uint64_t epoch, char text[LOCAL_HOLDER_MAX])
+{
+	struct holder h;
+
+	if (local_dir_read_holder(d, epoch, &h))
+		holder_text(&h, text);
+	else
+		snprintf(text, LOCAL_HOLDER_MAX, "another worker (epoch %ju)", (uintmax_t)epoch);
 }

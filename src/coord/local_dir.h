@@ -18,6 +18,7 @@
 
 #include "base/err.h"
 #include "conf/conf.h"
+#include "coord/holder.h"
 #include "coord/leftover.h"
 #include "state/record.h"
 
@@ -68,7 +69,9 @@ void local_dir_remove_holder(const struct local_dir *d);
  * False: nothing. */
 bool local_dir_leftover(const struct local_dir *d, uint64_t epoch, struct leftover *l);
 
-#define LOCAL_HOLDER_MAX 256
+/* The file may be stale, of another owner, or anything: it is a hint, checked like all input. */
+bool local_dir_read_holder(const struct local_dir *d, uint64_t epoch, struct holder *h);
+#define LOCAL_HOLDER_MAX HOLDER_TEXT_MAX
 /* "web-1 on hostA (pid 4711) since …" of the owner with this epoch, as far as it is known. */
 void local_dir_holder(const struct local_dir *d, uint64_t epoch, char text[LOCAL_HOLDER_MAX]);
 

@@ -48,6 +48,8 @@ struct http_call {
 	size_t header_len;
 	bool once;
 	bool sent;
+	bool https;
+	bool fresh;        /* it was sent on a new connection */
 	bool ended;        /* only the rest of its lines and its end are still to be told */
 	bool dead;         /* cancelled, or told to the end, while its hook runs */
 	const char *fault; /* why it was given up here, when it was not libcurl that failed */
@@ -216,6 +218,47 @@ static void explain(const struct http_call *call, struct err *e)
 		err_set(e, "the server has ended the answer");
 }
 
+static bool is_hung_up(const struct http_call *call)
+{
+	return call->result == CURLE_GOT_NOTHING || call->result == CURLE_SEND_ERROR ||
+	       call->result == CURLE_RECV_ERROR;
+}
+
+/*
+ * With TLS 1.3 a server refuses the client's certificate, or its lack, when the handshake is over
+ * for the client. By chance the reason is still read, or the connection is found closed, maybe by
+ * libcurl, which then has made another one (on_before_sending()).
+ */
+static bool is_closed_after_handshake(const struct http_call *call)
+{
+	return call->https && call->header_len == 0 &&
+	       ((is_hung_up(call) && call->fresh) || call->result == CURLE_ABORTED_BY_CALLBACK);
+}
+
+static bool is_tls(const struct http_call *call)
+{
+	switch (call->result) {
+	case CURLE_SSL_CONNECT_ERROR:
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_SSL_CIPHER:
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_ISSUER_ERROR: return true;
+	default: return is_closed_after_handshake(call);
+	}
+}
+
+static int64_t read_date(const struct http_call *call)
+{
+	struct curl_header *header;
+	time_t date;
+
+	if (curl_easy_header(call->easy, "Date", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+		return 0;
+	date = curl_getdate(header->value, NULL);
+	return date > 0 ? (int64_t)date : 0;
+}
+
 static void tell_end(struct http_call *call)
 {
 	struct http_answer answer = { .sent = call->sent, .body = "" };
@@ -225,6 +268,9 @@ static void tell_end(struct http_call *call)
 	explain(call, &answer.e);
 	if (call->result == CURLE_OK)
 		answer.status = (int)status;
+	answer.date = read_date(call);
+	answer.tls = is_tls(call);
+	answer.hung_up = !answer.tls && is_hung_up(call);
 	if (answer.status != 0 && call->len > call->told) {
 		answer.body = call->data + call->told;
 		answer.len = call->len - call->told;
@@ -464,6 +510,12 @@ static int on_before_sending(
 		call->fault = "the connection was lost";
 		return CURL_PREREQFUNC_ABORT;
 	}
+	if (!call->sent) {
+		long connects = 0;
+
+		curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
+		call->fresh = connects > 0;
+	}
 	call->sent = true;
 	return CURL_PREREQFUNC_OK;
 }
@@ -598,6 +650,7 @@ static struct http_call *call_new(struct http *h, const struct http_request *req
 	call->deadline = msec_add(clock_now(), request->timeout);
 	call->max = request->max;
 	call->once = request->once;
+	call->https = strncmp(request->url, "https:", 6) == 0;
 	call->next = h->calls;
 	h->calls = call;
 	return call;

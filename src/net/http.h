@@ -44,6 +44,9 @@ struct http_request {
 
 struct http_answer {
 	int status;       /* of HTTP; 0: there was no answer, or not all of it, e says why */
+	bool tls;         /* status 0: TLS failed, and will again: certificates, or no TLS there */
+	bool hung_up;     /* status 0: the server closed the connection without a word */
+	int64_t date;     /* of the answer's header, seconds since 1970; 0: none */
 	bool sent;        /* the request may have arrived, whatever the status is */
 	const char *body; /* NUL-terminated; valid during the hook */
 	size_t len;

@@ -25,7 +25,7 @@ static uint64_t next_random(struct backoff *b)
 	return b->random;
 }
 
-static msec jitter(struct backoff *b, msec delay)
+msec backoff_jitter(struct backoff *b, msec delay)
 {
 	msec quarter = delay / 4;
 
@@ -43,7 +43,7 @@ msec backoff_ended(struct backoff *b, msec now)
 	b->last = now;
 	delay = b->delay;
 	b->delay = delay > b->max / 2 ? b->max : delay * 2;
-	return jitter(b, delay);
+	return backoff_jitter(b, delay);
 }
 
 msec backoff_failed(struct backoff *b, msec now)

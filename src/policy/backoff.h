@@ -32,6 +32,9 @@ void backoff_init(
 /* The job ended well, unasked: the delay until its restart. */
 msec backoff_ended(struct backoff *b, msec now);
 
+/* A quarter more or less. */
+msec backoff_jitter(struct backoff *b, msec delay);
+
 #define BACKOFF_GIVE_UP ((msec)-1)
 
 /* The job failed: the delay until its restart, or BACKOFF_GIVE_UP when that was failure

@@ -4,6 +4,8 @@
 
 #define RETRY_MIN 200
 #define RETRY_MAX 5000
+#define RETRY_MISTAKE_MIN 2000 /* an attempt may cost the server a lot: a password does */
+#define RETRY_MISTAKE_MAX 30000
 #define SAVES (LIFE_SAVE | LIFE_COMMIT_RELEASE | LIFE_MARK_RELEASE)
 
 #define TRY_MIN 1000 /* what a save gets at least, before it counts as one that hangs */
@@ -51,11 +53,11 @@ bool life_is_settled(const struct life *l)
 
 /* Steps that several transitions share */
 
-static void retry_later(struct life *l, msec now)
+static void retry_later(struct life *l, msec most, msec now)
 {
 	l->retry_delay = l->retry_delay == 0 ? RETRY_MIN : l->retry_delay * 2;
-	if (l->retry_delay > RETRY_MAX)
-		l->retry_delay = RETRY_MAX;
+	if (l->retry_delay > most)
+		l->retry_delay = most;
 	l->retry_at = msec_add(now, l->retry_delay);
 }
 
@@ -309,15 +311,19 @@ static unsigned standby_lost(struct life *l, msec arg, msec now)
 	return l->rescue ? rescue_waits(l, now) : leave_lost(l);
 }
 
-static unsigned standby_refused(struct life *l, msec arg, msec now)
+static unsigned standby_refused(struct life *l, msec is_mistake, msec now)
 {
-	(void)arg;
 	if (l->rescue) {
 		l->left = true;
 		l->dump = LIFE_DUMP_UNCLEAN;
 		return leave(l);
 	}
-	retry_later(l, now);
+	if (is_mistake && l->retry_delay < RETRY_MISTAKE_MIN / 2)
+		l->retry_delay = RETRY_MISTAKE_MIN / 2;
+	retry_later(l, is_mistake ? RETRY_MISTAKE_MAX : RETRY_MAX, now);
+	/* All jobs meet it at once, and should not come back at once. */
+	if (is_mistake)
+		l->retry_at = msec_add(now, backoff_jitter(l->backoff, l->retry_delay));
 	return 0;
 }
 
@@ -741,7 +747,7 @@ static unsigned releasing_save_failed(struct life *l, msec for_good, msec now)
 	l->dump = LIFE_DUMP_UNCLEAN;
 	l->abandon_at = MSEC_NEVER;
 	if (l->step == LIFE_STEP_COMMIT && !for_good && !l->abandoned && now < l->give_up_at) {
-		retry_later(l, now);
+		retry_later(l, RETRY_MAX, now);
 		l->retry_at = msec_min(l->retry_at, l->give_up_at);
 		return 0;
 	}
@@ -767,7 +773,7 @@ static unsigned releasing_release_failed(struct life *l, msec arg, msec now)
 	l->left = true;
 	if (l->killed)
 		return leave(l);
-	retry_later(l, now);
+	retry_later(l, RETRY_MAX, now);
 	return 0;
 }
 

@@ -42,7 +42,7 @@ enum life_state {
 #define LIFE_EVENTS(X)                                                                            \
 	X(BEGIN)    /* first event */                                                             \
 	X(GRANTED)  /* the lock is ours; arg 1: the record says that the job is done */           \
-	X(REFUSED)  /* the coordinator cannot be used now */                                      \
+	X(REFUSED)  /* the coordinator cannot be used now; arg 1: somebody has to mend that */    \
 	X(FREED)    /* a rescue finds its lock released; arg 1: nothing was lost, for certain */  \
 	X(RESTORED) /* the state is in place */                                                   \
 	X(RESTORE_FAILED)                                                                         \

@@ -20,6 +20,7 @@
 #include "job/kin.h"
 #include "job/spawn.h"
 #include "role/board.h"
+#include "role/complaints.h"
 #include "role/home.h"
 #include "role/init.h"
 #include "role/reload.h"
@@ -41,6 +42,7 @@ struct master {
 	struct roster roster;
 	unsigned reloads;
 	struct board board;
+	struct complaints complaints;
 	msec clear_at; /* the next round against what dead workers left */
 	bool settling;
 	msec stop_began;
@@ -165,6 +167,7 @@ static void settle(struct master *m);
 static void take_report(struct master *m, struct post *p)
 {
 	board_reported(&m->board, p);
+	complaints_note(&m->complaints, p, false, clock_now());
 	fleet_reported(&p->seat, p->report.owner, &p->report.end);
 	fleet_covered(&p->seat, p->report.dead_by, p->report.mute_by);
 }
@@ -292,6 +295,7 @@ static msec next_deadline(const struct master *m)
 	msec at = msec_min(fleet_deadline(&m->roster.fleet), m->clear_at);
 
 	at = msec_min(at, init_deadline(&m->init));
+	at = msec_min(at, complaints_deadline(&m->complaints, &m->roster.fleet));
 	return msec_min(at, board_deadline(&m->board));
 }
 
@@ -305,6 +309,7 @@ static void settle(struct master *m)
 		while ((a = fleet_next(&m->roster.fleet, clock_now())).verb != FLEET_NOTHING)
 			act(m, &a);
 	} while (m->clear_at <= clock_now());
+	complaints_tick(&m->complaints, &m->roster.fleet, clock_now());
 	board_draw(&m->board);
 	init_tell(&m->init, &m->roster.fleet, m->stop_began);
 	alarm_set(&m->alarm, next_deadline(m));
@@ -332,6 +337,7 @@ static void bury_worker(struct master *m, struct post *p, int status)
 {
 	obituary(p, status);
 	p->counts.worker_deaths += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+	complaints_note(&m->complaints, p, true, clock_now());
 	FAULT("after_worker_end");
 	fleet_reaped(&m->roster.fleet, &p->seat, clock_now());
 	board_touch(&m->board);

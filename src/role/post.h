@@ -11,6 +11,7 @@
 
 #include "conf/conf.h"
 #include "policy/fleet.h"
+#include "policy/trouble.h"
 #include "role/metrics.h"
 #include "role/report.h"
 
@@ -42,6 +43,8 @@ struct post {
 	struct metrics_job counts;
 	/* The epochs of the hand-overs that were noted last: each report tells of them anew. */
 	uint64_t noted_took, noted_gave;
+	enum coord_trouble trouble; /* by the newest report that complaints.h has heard of */
+	struct trouble own_trouble;
 	bool orphan_clean; /* the job that a dead worker left was seen to exit with status 0 */
 };
 

@@ -40,6 +40,8 @@ json_t *report_public(const struct report *r)
 		put_number(o, "saved", r->saved, &ok);
 	if (r->status[0] != '\0')
 		put(o, "status", json_string(r->status), &ok);
+	if (r->trouble_kind != COORD_FINE)
+		put(o, "trouble", json_string(r->trouble), &ok);
 	if (ok)
 		return o;
 	json_decref(o);
@@ -74,6 +76,8 @@ static void put_private(json_t *o, const struct report *r, bool *ok)
 		put_number(o, "mute_by", r->mute_by, ok);
 	if (r->stop_by != 0)
 		put_number(o, "stop_by", r->stop_by, ok);
+	if (r->trouble_kind != COORD_FINE)
+		put_number(o, "trouble_kind", r->trouble_kind, ok);
 }
 
 int report_encode(const struct report *r, char buf[REPORT_MAX], struct err *e)
@@ -150,7 +154,7 @@ static bool take_handover(json_t *o, const char *key, struct handover *h)
 
 static bool take_numbers(json_t *o, struct report *r)
 {
-	int64_t pid = 0, lease = 0, epoch = 0, seq = 0, size = 0;
+	int64_t pid = 0, lease = 0, epoch = 0, seq = 0, size = 0, trouble = 0;
 	bool ok;
 
 	r->lease_ms = -1;
@@ -169,12 +173,14 @@ static bool take_numbers(json_t *o, struct report *r)
 	     take_number(o, "mute_by", 0, INT64_MAX, &r->mute_by) &&
 	     take_number(o, "stop_by", 0, INT64_MAX, &r->stop_by) &&
 	     take_number(o, "saved", 0, INT64_MAX, &r->saved) &&
+	     take_number(o, "trouble_kind", 0, COORD_TROUBLES - 1, &trouble) &&
 	     take_number(o, "since", 0, INT64_MAX, &r->since);
 	r->job_pid = (pid_t)pid;
 	r->lease = (uint64_t)lease;
 	r->epoch = (uint64_t)epoch;
 	r->seq = (uint64_t)seq;
 	r->size = (uint64_t)size;
+	r->trouble_kind = (enum coord_trouble)trouble;
 	return ok;
 }
 
@@ -199,11 +205,12 @@ int report_decode(const char *text, size_t len, struct report *r, struct err *e)
 		return err_set(e, "a worker's report is no JSON: %s", why.text);
 	ok = json_is_object(o) && take_text(o, "state", r->state, sizeof(r->state)) &&
 	     r->state[0] != '\0' && take_text(o, "status", r->status, sizeof(r->status)) &&
-	     take_numbers(o, r) && need_bool(o, "owner", &r->owner) &&
-	     need_bool(o, "placed", &r->placed) && take_bool(o, "clean", &r->clean) &&
-	     take_bool(o, "settled", &r->settled) && take_bool(o, "ready", &r->ready) &&
-	     take_bool(o, "ended_well", &r->ended_well) && take_handover(o, "took", &r->took) &&
-	     take_handover(o, "gave", &r->gave) && take_end(o, &r->end);
+	     take_text(o, "trouble", r->trouble, sizeof(r->trouble)) && take_numbers(o, r) &&
+	     need_bool(o, "owner", &r->owner) && need_bool(o, "placed", &r->placed) &&
+	     take_bool(o, "clean", &r->clean) && take_bool(o, "settled", &r->settled) &&
+	     take_bool(o, "ready", &r->ready) && take_bool(o, "ended_well", &r->ended_well) &&
+	     take_handover(o, "took", &r->took) && take_handover(o, "gave", &r->gave) &&
+	     take_end(o, &r->end);
 	json_decref(o);
 	return ok ? 0 : err_set(e, "a worker's report has a field that is missing or wrong");
 }

@@ -17,12 +17,14 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "coord/coord.h"
 #include "job/notify.h"
 #include "policy/fleet.h"
 #include "state/handover.h"
 
 #define REPORT_MAX PIPE_BUF
 #define REPORT_STATE_MAX 15
+#define REPORT_TROUBLE_MAX 400
 
 struct report {
 	char state[REPORT_STATE_MAX + 1]; /* as status.json calls it */
@@ -50,9 +52,11 @@ struct report {
 	unsigned backup_failures;
 	int64_t since;                      /* when `state` was entered, wall clock */
 	char status[NOTIFY_STATUS_MAX + 1]; /* the job's own words */
-	struct handover took;               /* how it got the job, once that runs */
-	struct handover gave;               /* how it gave the job up */
-	struct seat_end end;                /* all false while it lives */
+	enum coord_trouble trouble_kind;    /* why the lock cannot be had */
+	char trouble[REPORT_TROUBLE_MAX + 1];
+	struct handover took; /* how it got the job, once that runs */
+	struct handover gave; /* how it gave the job up */
+	struct seat_end end;  /* all false while it lives */
 };
 
 /* One line with its newline into buf; returns the length, -1 if out of memory. */

@@ -58,6 +58,8 @@ static void fill_report(struct worker *w)
 	r->failures = l->failures;
 	r->since = w->state_since;
 	worker_stamps_report(w);
+	if (l->state == LIFE_GONE)
+		r->trouble_kind = COORD_FINE;
 	fill_end(l, &r->end);
 }
 
@@ -317,10 +319,36 @@ static void on_lifeline(struct ev_loop *loop, struct ev_io *io, int revents)
 
 /* The coordinator's answers */
 
+/* They are of any language, and may be etcd's. They have to fit into a report. */
+static void keep_words(char text[REPORT_TROUBLE_MAX + 1], const char *words)
+{
+	snprintf(text, REPORT_TROUBLE_MAX + 1, "%.*s", REPORT_TROUBLE_MAX, words);
+	for (; *text != '\0'; text++) {
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+	}
+}
+
+/* The master tells it: a hundred workers with the same trouble are one line. */
+static void on_refused(void *ctx, enum coord_trouble why, const struct err *e)
+{
+	bool mistake = why == COORD_TLS || why == COORD_USER || why == COORD_DENIED;
+	struct worker *w = ctx;
+
+	if (w->setup->rescue)
+		log_error("cannot get the lock: %s", e->text);
+	else
+		log_debug("cannot get the lock: %s", e->text);
+	w->report.trouble_kind = why;
+	keep_words(w->report.trouble, e->text);
+	worker_tell(w, LIFE_EV_REFUSED, mistake);
+}
+
 static void on_granted(void *ctx, uint64_t epoch, const struct record *record)
 {
 	struct worker *w = ctx;
 
+	w->report.trouble_kind = COORD_FINE;
 	FAULT("after_grant");
 	w->epoch = epoch;
 	worker_stamps_granted(w, record);
@@ -350,17 +378,10 @@ static void on_waiting(void *ctx, const char *holder)
 {
 	struct worker *w = ctx;
 
+	w->report.trouble_kind = COORD_FINE;
 	log_info("waits for the lock, held by %s", holder);
 	worker_report(w);
 	FAULT("in_standby");
-}
-
-static void on_refused(void *ctx, const struct err *e)
-{
-	struct worker *w = ctx;
-
-	log_error("cannot get the lock: %s", e->text);
-	worker_tell(w, LIFE_EV_REFUSED, 0);
 }
 
 static void on_lost(void *ctx, msec until, const struct err *e)

@@ -140,6 +140,34 @@ static void test_table_layout(void **state)
 	table_free(t);
 }
 
+/* Of the columns that may go, the one with the largest number goes first. */
+static void test_table_spares_columns(void **state)
+{
+	static const unsigned spare[] = { 0, 2, 0 }, both[] = { 1, 2, 0 };
+	struct table *t = two_rows();
+
+	(void)state;
+	table_spare(t, spare);
+	assert_table(t, 29, false,
+	    "JOB         SIZE  TEXT\n"
+	    "orders       7 B  all is well\n"
+	    "M\u00fc      123456 B  \n");
+	assert_table(t, 28, false,
+	    "JOB     TEXT\n"
+	    "orders  all is well\n"
+	    "M\u00fc      \n");
+	table_spare(t, both);
+	assert_table(t, 19, false,
+	    "JOB     TEXT\n"
+	    "orders  all is well\n"
+	    "M\u00fc      \n");
+	assert_table(t, 11, false,
+	    "TEXT\n"
+	    "all is well\n"
+	    "\n");
+	table_free(t);
+}
+
 static void test_table_cut(void **state)
 {
 	struct table *t = two_rows();
@@ -395,6 +423,7 @@ int main(void)
 		cmocka_unit_test(test_text_small_buffer),
 		cmocka_unit_test(test_text_ascii_terminal),
 		cmocka_unit_test(test_table_layout),
+		cmocka_unit_test(test_table_spares_columns),
 		cmocka_unit_test(test_table_cut),
 		cmocka_unit_test(test_table_colour),
 		cmocka_unit_test(test_table_grows),

@@ -260,10 +260,11 @@ static void on_waiting(void *ctx, const char *holder)
 	close_if_asked(p);
 }
 
-static void on_failed(void *ctx, const struct err *e)
+static void on_failed(void *ctx, enum coord_trouble why, const struct err *e)
 {
 	struct puppet *p = ctx;
 
+	assert_int_not_equal(why, COORD_FINE);
 	p->failed++;
 	snprintf(p->text, sizeof(p->text), "%s", e->text);
 	close_if_asked(p);

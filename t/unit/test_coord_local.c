@@ -216,8 +216,9 @@ static void on_waiting(void *ctx, const char *holder)
 	report_text(ctx, WAITING, holder);
 }
 
-static void on_failed(void *ctx, const struct err *e)
+static void on_failed(void *ctx, enum coord_trouble why, const struct err *e)
 {
+	assert_int_equal(why, COORD_UNUSABLE);
 	report_text(ctx, FAILED, e->text);
 }
 
@@ -1175,8 +1176,9 @@ static void watched_waiting(void *ctx, const char *holder)
 	note_call(ctx, WAITING);
 }
 
-static void watched_failed(void *ctx, const struct err *e)
+static void watched_failed(void *ctx, enum coord_trouble why, const struct err *e)
 {
+	(void)why;
 	(void)e;
 	note_call(ctx, FAILED);
 }
@@ -1495,18 +1497,19 @@ static void storm_waiting(void *ctx, const char *holder)
 	(void)holder;
 }
 
-static void storm_failed(void *ctx, const struct err *e)
+static void storm_failed(void *ctx, enum coord_trouble why, const struct err *e)
 {
 	struct stormer *s = ctx;
 
 	snprintf(s->storm->wrong, sizeof(s->storm->wrong), "failed: %.200s", e->text);
 	_exit(11);
+	(void)why;
 }
 
 static void storm_lost(void *ctx, msec until, const struct err *e)
 {
 	(void)until;
-	storm_failed(ctx, e);
+	storm_failed(ctx, COORD_UNUSABLE, e);
 }
 
 static void storm_released(void *ctx, enum coord_result result, const struct err *e)
@@ -1514,7 +1517,7 @@ static void storm_released(void *ctx, enum coord_result result, const struct err
 	struct stormer *s = ctx;
 
 	if (result != COORD_OK)
-		storm_failed(ctx, e);
+		storm_failed(ctx, COORD_UNUSABLE, e);
 	ev_break(s->loop, EVBREAK_ALL);
 }
 
@@ -1525,7 +1528,7 @@ static void storm_committed(void *ctx, enum coord_result result, const struct er
 	uint64_t known = atomic_load(&s->storm->committed);
 
 	if (result != COORD_OK)
-		storm_failed(ctx, e);
+		storm_failed(ctx, COORD_UNUSABLE, e);
 	while (
 	    known < s->seq && !atomic_compare_exchange_weak(&s->storm->committed, &known, s->seq))
 		;
@@ -1555,10 +1558,10 @@ static void storm_main(struct stormer *s)
 		int anchor;
 
 		if (coord_anchor(&conf, &job, &anchor, &e) != 0)
-			storm_failed(s, &e);
+			storm_failed(s, COORD_UNUSABLE, &e);
 		s->coord = coord_open(s->loop, &conf, &job, anchor, &storm_hooks, s, &e);
 		if (s->coord == NULL)
-			storm_failed(s, &e);
+			storm_failed(s, COORD_UNUSABLE, &e);
 		coord_acquire(s->coord);
 		ev_run(s->loop, 0);
 		coord_close(s->coord);

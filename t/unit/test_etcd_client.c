@@ -801,7 +801,7 @@ static void test_a_wrong_password(void **state)
 	ask("/v3/kv/txn", FAR, true);
 	watch_with(note_events);
 	run_until(loop, &ends, 2);
-	assert_ended(ETCD_INVALID, false, "refuses user \"me\"");
+	assert_ended(ETCD_BAD_USER, false, "refuses user \"me\"");
 	assert_non_null(strstr(last.e.text, "authentication failed"));
 	assert_int_equal(a.requests, 1);
 }
@@ -811,7 +811,7 @@ static void test_a_missing_password_file(void **state)
 	(void)state;
 	unlink(password_file);
 	ask_and_wait(true);
-	assert_ended(ETCD_INVALID, false, password_file);
+	assert_ended(ETCD_BAD_USER, false, password_file);
 	write_password("se cret");
 	ask_and_wait(true);
 	assert_ended(ETCD_OK, false, "");

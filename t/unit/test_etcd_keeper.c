@@ -32,9 +32,10 @@ static void on_ready(void *ctx)
 	ready++;
 }
 
-static void on_refused(void *ctx, const struct err *e)
+static void on_refused(void *ctx, enum etcd_code code, const struct err *e)
 {
 	(void)ctx;
+	(void)code;
 	why = *e;
 	refused++;
 }

@@ -601,7 +601,7 @@ static void test_users_that_are_refused(void **state)
 	switch_users_on();
 	write_password("wrong");
 	ask_for("/v3/kv/range", wire_get(STATE), 30000, true);
-	assert_int_equal(code, ETCD_INVALID);
+	assert_int_equal(code, ETCD_BAD_USER);
 	assert_non_null(strstr(err.text, "refuses user \"g\""));
 	write_password("secret");
 	ask("/v3/kv/range", wire_get(STATE));
@@ -622,7 +622,7 @@ static void assert_no_tls(const char *words)
 	close_client();
 	open_client();
 	ask_for("/v3/kv/range", wire_get(STATE), 2000, true);
-	assert_int_equal(code, ETCD_UNAVAILABLE);
+	assert_int_equal(code, ETCD_TLS);
 	if (strstr(err.text, words) == NULL)
 		fail_msg("\"%s\" does not say \"%s\"", err.text, words);
 	use_certificates();

@@ -1288,6 +1288,23 @@ static void asks_a_refusing_coordinator_again_and_again(void **state)
 	PLAY(&s, AT(200000, GRANTED, 0, RESTORE, RESTORING));
 }
 
+/* One that would ask for a password's check each time gets more rest, and not from all at once. */
+static void asks_seldom_while_a_mistake_lasts(void **state)
+{
+	struct script s;
+	msec pause = 0;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_STANDBY);
+	for (msec now = 1000; now < 1000000; now += 50000) {
+		assert_int_equal(life_event(&s.life, LIFE_EV_REFUSED, 1, now), 0);
+		pause = life_deadline(&s.life) - now;
+		assert_int_equal(life_event(&s.life, LIFE_EV_TICK, 0, now + pause), LIFE_ACQUIRE);
+	}
+	assert_in_range(pause, 22500, 37500);
+}
+
 /* What people read */
 
 static void names_its_states(void **state)
@@ -1367,6 +1384,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_rescue_that_finds_the_lock_released_has_nothing_left_to_do),
 	cmocka_unit_test(a_rescue_waits_for_the_end_of_the_job),
 	cmocka_unit_test(asks_a_refusing_coordinator_again_and_again),
+	cmocka_unit_test(asks_seldom_while_a_mistake_lasts),
 	cmocka_unit_test(names_its_states),
 };
 

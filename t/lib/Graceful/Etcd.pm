@@ -179,6 +179,18 @@ sub try_ctl {
     return ($? >> 8, $said // '');
 }
 
+# The same with a file as standard input; dies when it fails.
+sub ctl_input {
+    my ($self, $file, @words) = @_;
+
+    open(my $kept, '<&', \*STDIN) or die "cannot keep stdin: $!\n";
+    open(STDIN, '<', $file) or die "cannot read $file: $!\n";
+    my ($status, $said) = $self->try_ctl(@words);
+    open(STDIN, '<&', $kept) or die "cannot take stdin back: $!\n";
+    die "etcdctl @words: $said\n" if $status != 0;
+    return $said;
+}
+
 # The same; dies when it fails.
 sub ctl {
     my ($self, @words) = @_;

@@ -1,0 +1,142 @@
+# What only the server can tell - a wrong password, no permission, TLS that does not fit, no server at all - is one clear line in the log,
+# and in the status, for however many jobs; and one line says when it is over. Real etcd, with users and with TLS.
+
+use strict;
+use warnings;
+
+use Test::More;
+
+use Graceful::Etcd;
+use Graceful::Test qw(wait_for spew);
+
+plan(skip_all => 'etcd is not installed') unless Graceful::Etcd->installed;
+
+my @jobs = map { "job$_" } 1 .. 8;
+
+# A master of many jobs, all of which want the same coordinator.
+sub master {
+    my ($box, $instance, $coordinator, $more) = @_;
+    my $command = $box->job("job-$instance", '');
+
+    return $box->start($box->config($instance, { map { $_ => { command => $command } } @jobs },
+        { coordinator => $coordinator, log => { to => 'stderr', level => 'info' }, %{ $more // {} } }));
+}
+
+sub stop {
+    my ($master) = @_;
+
+    $master->signal('INT');
+    return $master->wait_exit;
+}
+
+# All of its jobs say so in the status.
+sub wait_trouble {
+    my ($master, $pattern) = @_;
+
+    return eval { wait_for("$master->{instance}: every job has trouble $pattern", sub {
+        die $master->log_text if $master->ended;
+        my $told = $master->status->{jobs} // {};
+        return !grep { ($told->{$_}{trouble} // '') !~ $pattern } @jobs;
+    }) } // die $@ . join("\n", map { "$_: $master->{instance}: " . ($master->job($_)->{trouble} // 'none') } @jobs[0, 1]);
+}
+
+# Those lines of its log that tell of it.
+sub complaints { return grep { /cannot get (the lock|their locks):/ } split(/\n/, $_[0]->log_text) }
+
+sub one_complaint {
+    my ($master, $pattern) = @_;
+    my @said = complaints($master);
+    my @first = grep { !/\d jobs cannot/ } @said;
+
+    is(scalar(@first), 1, 'one line for all of them') or diag(join("\n", @said));
+    cmp_ok(@said - @first, '<=', 3, 'and a reminder now and then');
+    like($first[0] // '', $pattern, 'which says what is wrong');
+    unlike($master->log_text, qr/worker\[.*cannot get the lock/, 'no worker says so by itself');
+    return;
+}
+
+sub wait_running {
+    my ($master) = @_;
+
+    $master->wait_state($_ => 'running') for @jobs;
+    ok(!defined $master->job('job1')->{trouble}, 'the status has forgotten it');
+    $master->wait_log(qr/locks can be had again, after .* jobs=8/);
+    is(scalar(() = $master->log_text =~ /can be had again/g), 1, 'one line says that it is over');
+    return;
+}
+
+subtest 'users' => sub {
+    my $box = Graceful::Test->new;
+    my $etcd = Graceful::Etcd->start(users => 1);
+    my $coordinator = $etcd->coordinator;
+    my $password = $box->path('password');
+
+    chmod(0600, spew($password, "wrong\n"));
+    my $master = master($box, 'password', { %{$coordinator}, password_file => $password });
+    wait_trouble($master, qr/etcd refuses user "graceful": check coordinator.user and password_file/);
+    one_complaint($master, qr/etcd refuses user "graceful"/);
+    my (undef, $shown) = $box->run($box->graceful, 'status', '-c', $master->{conf});
+    like($shown, qr/^job1 +standby .*cannot get the lock: etcd refuses user/m, 'graceful status tells it, too');
+    spew($password, "secret\n");    # which is read again each time
+    wait_running($master);
+    is(scalar($etcd->leases), @jobs, 'no lease is there for nothing');
+    is(stop($master), 0, 'it stops');
+
+    $master = master($box, 'denied', $coordinator, { namespace => '/other' });
+    wait_trouble($master, qr/permission denied.*grant the user readwrite on the namespace/);
+    one_complaint($master, qr/permission denied/);
+    $etcd->ctl('role', 'grant-permission', 'graceful', 'readwrite', '/other/', '/other0');
+    wait_running($master);
+    is(stop($master), 0, 'it stops');
+
+    delete @{$coordinator}{qw(user password_file)};
+    $master = master($box, 'nobody', $coordinator);
+    wait_trouble($master, qr/set coordinator.user and password_file/);
+    one_complaint($master, qr/user name is empty/);
+    is(stop($master), 0, 'it stops in the middle of its trouble');
+    wait_for('no lease is left', sub { $etcd->leases == 0 });
+};
+
+subtest 'TLS' => sub {
+    my $box = Graceful::Test->new;
+    my $etcd = Graceful::Etcd->start(tls => 1);
+    my $other = Graceful::Etcd->prepare(tls => 1);
+    my $good = $etcd->coordinator;
+    my %wrong = (
+        'wrong-ca' => [ { ca_file => $other->path('ca.pem') }, qr/certificate.*check coordinator.ca_file/ ],
+        'wrong-cert' => [ { map { $_ => $other->coordinator->{$_} } qw(cert_file key_file) }, qr/check coordinator.ca_file, cert_file/ ],
+        'plain' => [ { endpoints => [ map { s/^https/http/r } @{ $good->{endpoints} } ], map { $_ => undef } qw(ca_file cert_file key_file) },
+            qr{does it want https://\?} ],
+        'no-cert' => [ { map { $_ => undef } qw(cert_file key_file) }, qr/cert_file/ ],
+    );
+
+    for my $name (sort keys %wrong) {
+        my ($change, $pattern) = @{ $wrong{$name} };
+        my %coordinator = (%{$good}, %{$change});
+
+        delete @coordinator{ grep { !defined $coordinator{$_} } keys %coordinator };
+        my $master = master($box, $name, \%coordinator);
+        wait_trouble($master, $pattern);
+        one_complaint($master, $pattern);
+        is(stop($master), 0, "it stops ($name)");
+    }
+    my $master = master($box, 'right', $good);
+    $master->wait_state($_ => 'running') for @jobs;
+    is(stop($master), 0, 'with everything right the jobs run');
+};
+
+subtest 'etcd is killed and comes back' => sub {
+    my $box = Graceful::Test->new;
+    my $etcd = Graceful::Etcd->start;
+    my $master = master($box, 'outage', $etcd->coordinator(ttl => '5s'));
+
+    $master->wait_state($_ => 'running') for @jobs;
+    $etcd->kill_node(0);
+    wait_trouble($master, qr/./);
+    one_complaint($master, qr/Connection refused|connect to|no answer/i);
+    $etcd->run_node(0);
+    wait_running($master);
+    is(stop($master), 0, 'it stops');
+};
+
+done_testing;
