@@ -22,12 +22,26 @@ sub job_of {
 # A box, its master with one job that runs, and the journal of that job.
 sub running {
     my ($words, $more) = @_;
-    my $box = Graceful::Test->new;
+
+    return running_in(Graceful::Test->new, $words, $more);
+}
+
+sub running_in {
+    my ($box, $words, $more) = @_;
     my $actor = Graceful::Actor->new($box, 'orders');
     my $master = $box->start($box->config('web-1', job_of($actor, $words, $more)));
 
     wait_for('the job is ready', sub { $master->job('orders')->{ready} });
     return ($box, $actor, $master);
+}
+
+# The same with a job whose dump waits until the file $hold is there.
+sub holding {
+    my (@words) = @_;
+    my $box = Graceful::Test->new;
+    my $hold = $box->path('go');
+
+    return (running_in($box, ["hold=$hold", @words]), $hold);
 }
 
 # A master that starts while the job is another's, and waits for it.
@@ -69,12 +83,8 @@ subtest 'the master is killed: its workers drain by themselves' => sub {
 };
 
 subtest 'the master is killed in the middle of a stop' => sub {
-    my $box = Graceful::Test->new;
-    my $actor = Graceful::Actor->new($box, 'orders');
-    my $hold = $box->path('go');
-    my $master = $box->start($box->config('web-1', job_of($actor, ["hold=$hold"])));
+    my ($box, $actor, $master, $hold) = holding();
 
-    wait_for('ready', sub { $master->job('orders')->{ready} });
     my $next = successor($box, $actor);
     $master->signal('INT');
     $actor->wait_for_line(qr/^INT$/);
@@ -135,12 +145,8 @@ subtest 'a worker and then its job end while the master is busy' => sub {
 };
 
 subtest 'a worker is killed and its job is busy with its dump' => sub {
-    my $box = Graceful::Test->new;
-    my $actor = Graceful::Actor->new($box, 'orders');
-    my $hold = $box->path('go');
-    my $master = $box->start($box->config('web-1', job_of($actor, ["hold=$hold", 'once'])));
+    my ($box, $actor, $master, $hold) = holding('once');
 
-    wait_for('ready', sub { $master->job('orders')->{ready} });
     my $next = successor($box, $actor);
     kill('KILL', worker_of($master));
     $actor->wait_for_line(qr/^INT$/);
@@ -154,12 +160,8 @@ subtest 'a worker is killed and its job is busy with its dump' => sub {
 };
 
 subtest 'a worker is killed while its job dumps in a stop' => sub {
-    my $box = Graceful::Test->new;
-    my $actor = Graceful::Actor->new($box, 'orders');
-    my $hold = $box->path('go');
-    my $master = $box->start($box->config('web-1', job_of($actor, ["hold=$hold"])));
+    my ($box, $actor, $master, $hold) = holding();
 
-    wait_for('ready', sub { $master->job('orders')->{ready} });
     my $next = successor($box, $actor);
     $master->signal('INT');
     $actor->wait_for_line(qr/^INT$/);
@@ -243,10 +245,7 @@ subtest 'a worker is killed while it waits' => sub {
 };
 
 subtest 'master and worker are killed at once' => sub {
-    my $box = Graceful::Test->new;
-    my $actor = Graceful::Actor->new($box, 'orders');
-    my $hold = $box->path('go');
-    my $master = $box->start($box->config('web-1', job_of($actor, ['early', "hold=$hold"])));
+    my ($box, $actor, $master, $hold) = holding('early');
 
     wait_for('a backup', sub { $master->job('orders')->{seq} });
     my $next = successor($box, $actor);

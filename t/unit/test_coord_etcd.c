@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "coord/coord.h"
+#include "coord_test.h"
 #include "net/http.h"
 
 #define PATIENCE_MS 60000 /* until a test that hangs fails; no test depends on it */
@@ -159,24 +160,6 @@ static void start_relay(void)
 	snprintf(relay_url, sizeof(relay_url), "http://127.0.0.1:%d", port);
 	assert_int_equal(pthread_create(&thread, NULL, relay_run, NULL), 0);
 	pthread_detach(thread);
-}
-
-/* ---- Records: an inline state that says its own number ---- */
-
-static void make_record(struct record *r, uint64_t epoch, uint64_t seq, const char *instance)
-{
-	char data[32];
-
-	memset(r, 0, sizeof(*r));
-	snprintf(data, sizeof(data), "state %ju", (uintmax_t)seq);
-	r->epoch = epoch;
-	r->seq = seq;
-	r->size = strlen(data);
-	memset(r->sha256, 'a', RECORD_SHA_LEN);
-	snprintf(r->instance, sizeof(r->instance), "%s", instance);
-	clock_stamp(r->time);
-	r->data = (unsigned char *)strdup(data);
-	assert_non_null(r->data);
 }
 
 /* ---- Puppets ---- */

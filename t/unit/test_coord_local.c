@@ -29,6 +29,7 @@
 #include "base/fs.h"
 #include "coord/coord.h"
 #include "coord/places.h"
+#include "coord_test.h"
 
 #define PATIENCE_MS 60000 /* until a test that hangs fails; no test depends on it */
 #define NO_RECORD UINT64_MAX
@@ -85,37 +86,14 @@ static bool place_is_taken(uint64_t place)
 	return rc == 1;
 }
 
-/* ---- Records: an inline state that says its own number ---- */
-
-static void make_record(struct record *r, uint64_t epoch, uint64_t seq)
-{
-	char data[32];
-
-	memset(r, 0, sizeof(*r));
-	snprintf(data, sizeof(data), "state %ju", (uintmax_t)seq);
-	r->epoch = epoch;
-	r->seq = seq;
-	r->size = strlen(data);
-	memset(r->sha256, 'a', RECORD_SHA_LEN);
-	strcpy(r->instance, "test");
-	clock_stamp(r->time);
-	r->data = (unsigned char *)strdup(data);
-}
-
-static bool record_is_whole(const struct record *r)
-{
-	char data[32];
-
-	snprintf(data, sizeof(data), "state %ju", (uintmax_t)r->seq);
-	return r->size == strlen(data) && memcmp(r->data, data, r->size) == 0;
-}
+/* ---- Records ---- */
 
 static void put_record(uint64_t epoch, uint64_t seq)
 {
 	struct record r;
 	char *text;
 
-	make_record(&r, epoch, seq);
+	make_record(&r, epoch, seq, "test");
 	text = record_encode(&r, NULL);
 	assert_non_null(text);
 	put_file("state", text);
@@ -263,7 +241,7 @@ static void puppet_commit(struct puppet *p, uint64_t seq, bool release)
 {
 	struct record r;
 
-	make_record(&r, p->epoch, seq);
+	make_record(&r, p->epoch, seq, "test");
 	coord_commit(p->coord, &r, release);
 	record_clear(&r);
 }
@@ -1243,7 +1221,7 @@ static void commit_watched(struct watched *w, uint64_t epoch, bool release_too)
 {
 	struct record r;
 
-	make_record(&r, epoch, 1);
+	make_record(&r, epoch, 1, "test");
 	coord_commit(w->coord, &r, release_too);
 	record_clear(&r);
 }
@@ -1458,7 +1436,7 @@ static void storm_next(struct stormer *s)
 		return;
 	}
 	s->commits_left--;
-	make_record(&r, s->epoch, ++s->seq);
+	make_record(&r, s->epoch, ++s->seq, "test");
 	atomic_store(&s->storm->attempted, s->seq);
 	coord_commit(s->coord, &r, last);
 	record_clear(&r);

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "policy/fleet.h"
+#include "fleet_test.h"
 
 enum what {
 	LOOK,       /* nothing happened, time went by */
@@ -112,28 +112,6 @@ static void happen(struct script *s, enum what what, msec now)
 	case DRAIN: fleet_drain(&s->fleet, true); break;
 	case RESUME: fleet_drain(&s->fleet, false); break;
 	}
-}
-
-static const char *verb_name(enum fleet_verb verb)
-{
-	static const char *const names[] = {
-		[FLEET_FORK] = "FORK",
-		[FLEET_FORK_RESCUE] = "FORK_RESCUE",
-		[FLEET_TELL_STOP] = "TELL_STOP",
-		[FLEET_TELL_HURRY] = "TELL_HURRY",
-		[FLEET_TELL_KILL] = "TELL_KILL",
-		[FLEET_TELL_CLEARED] = "TELL_CLEARED",
-		[FLEET_KILL_WORKER] = "KILL_WORKER",
-		[FLEET_ORPHANS_STOP] = "ORPHANS_STOP",
-		[FLEET_ORPHANS_TERM] = "ORPHANS_TERM",
-		[FLEET_ORPHANS_KILL] = "ORPHANS_KILL",
-		[FLEET_DROP_ANCHOR] = "DROP_ANCHOR",
-		[FLEET_RENEW] = "RENEW",
-		[FLEET_FREE] = "FREE",
-		[FLEET_EXIT] = "EXIT",
-	};
-
-	return names[verb];
 }
 
 static const struct seat_limits changed = {

@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "dice.h"
-#include "policy/fleet.h"
+#include "fleet_test.h"
 
 #define SEATS_MAX 6
 #define REPORTS_MAX 8
@@ -354,27 +354,11 @@ static void check_seat(struct world *w, size_t i)
 
 static void settle(struct world *w)
 {
-	static const char *const verbs[] = {
-		[FLEET_FORK] = "FORK",
-		[FLEET_FORK_RESCUE] = "FORK_RESCUE",
-		[FLEET_TELL_STOP] = "TELL_STOP",
-		[FLEET_TELL_HURRY] = "TELL_HURRY",
-		[FLEET_TELL_KILL] = "TELL_KILL",
-		[FLEET_TELL_CLEARED] = "TELL_CLEARED",
-		[FLEET_KILL_WORKER] = "KILL_WORKER",
-		[FLEET_ORPHANS_STOP] = "ORPHANS_STOP",
-		[FLEET_ORPHANS_TERM] = "ORPHANS_TERM",
-		[FLEET_ORPHANS_KILL] = "ORPHANS_KILL",
-		[FLEET_DROP_ANCHOR] = "DROP_ANCHOR",
-		[FLEET_RENEW] = "RENEW",
-		[FLEET_FREE] = "FREE",
-		[FLEET_EXIT] = "EXIT",
-	};
 	struct fleet_action a;
 
 	while ((a = fleet_next(&w->fleet, w->now)).verb != FLEET_NOTHING) {
 		demand(w, w->steps < STEPS_MAX, "it settles");
-		note(w, verbs[a.verb], a.seat != NULL ? index_of(w, a.seat) : 0);
+		note(w, verb_name(a.verb), a.seat != NULL ? index_of(w, a.seat) : 0);
 		carry_out(w, a);
 	}
 	for (size_t i = 0; i < w->n; i++) {
