@@ -12,6 +12,7 @@
 #include "cli/table.h"
 #include "conf/units.h"
 
+#define BAR 20      /* characters */
 #define REDRAW 1000 /* msec between two drawings of what only ages */
 
 /* What a state means to somebody who waits for the end of it; NULL: nothing worth a line. */
@@ -56,11 +57,29 @@ static size_t count_held(const struct statusview *v)
 	return n;
 }
 
+/* "[######----]  61 % of 2.8 GiB" */
+static void add_bar(struct table *t, const struct statusview_job *job)
+{
+	char bar[BAR + 1], size[UNITS_MAX];
+	double part;
+
+	if (job->moved < 0 || job->to_move <= 0 || job->moved > job->to_move) {
+		table_add(t, PAINT_DIM, "-");
+		return;
+	}
+	part = (double)job->moved / (double)job->to_move;
+	for (int i = 0; i < BAR; i++)
+		bar[i] = i < (int)(part * BAR) ? '#' : '-';
+	bar[BAR] = '\0';
+	table_addf(t, PAINT_NONE, "[%s] %3d %% of %s", bar, (int)(part * 100),
+	    units_show_size((uint64_t)job->to_move, size));
+}
+
 static int compose_progress(const struct progress *p, FILE *out)
 {
 	static const struct table_column columns[] = { { "JOB", false }, { "STATE", false },
-		{ "FOR", true }, { "STATUS", false } };
-	struct table *t = table_new(columns, 4);
+		{ "FOR", true }, { "BYTES", false }, { "STATUS", false } };
+	struct table *t = table_new(columns, 5);
 	size_t held = count_held(&p->view);
 	char age[UNITS_MAX];
 	int rc = 0;
@@ -79,6 +98,7 @@ static int compose_progress(const struct progress *p, FILE *out)
 		table_add(t, PAINT_NONE, job->name);
 		table_add(t, PAINT_BUSY, job->state);
 		table_add(t, PAINT_NONE, units_show_duration(lasted > 0 ? lasted * 1000 : 0, age));
+		add_bar(t, job);
 		table_add(t, PAINT_NONE, job->text != NULL ? job->text : "");
 	}
 	if (held > 0)

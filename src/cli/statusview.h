@@ -29,7 +29,8 @@ struct statusview_job {
 	int64_t saved; /* unix seconds of its commit */
 	int64_t since; /* unix seconds of entering the state */
 	int64_t restarts;
-	int clean; /* whether the last committed state was dumped at a stop */
+	int64_t moved, to_move; /* bytes of a large state on its way */
+	int clean;              /* whether the last committed state was dumped at a stop */
 	int ready;
 	const char *text;    /* the job's own STATUS */
 	const char *trouble; /* why its lock cannot be had */

@@ -36,6 +36,10 @@ json_t *report_public(const struct report *r)
 		put_number(o, "size", (int64_t)r->size, &ok);
 		put(o, "clean", json_boolean(r->clean), &ok);
 	}
+	if (r->to_move != 0) {
+		put_number(o, "moved", (int64_t)r->moved, &ok);
+		put_number(o, "to_move", (int64_t)r->to_move, &ok);
+	}
 	if (r->saved != 0)
 		put_number(o, "saved", r->saved, &ok);
 	if (r->status[0] != '\0')
@@ -155,6 +159,7 @@ static bool take_handover(json_t *o, const char *key, struct handover *h)
 static bool take_numbers(json_t *o, struct report *r)
 {
 	int64_t pid = 0, lease = 0, epoch = 0, seq = 0, size = 0, trouble = 0;
+	int64_t moved = 0, to_move = 0;
 	bool ok;
 
 	r->lease_ms = -1;
@@ -165,6 +170,8 @@ static bool take_numbers(json_t *o, struct report *r)
 	     take_number(o, "epoch", 1, INT64_MAX, &epoch) &&
 	     take_number(o, "seq", 1, INT64_MAX, &seq) &&
 	     take_number(o, "size", 0, INT64_MAX, &size) &&
+	     take_number(o, "moved", 0, INT64_MAX, &moved) &&
+	     take_number(o, "to_move", moved, INT64_MAX, &to_move) &&
 	     take_count(o, "restarts", &r->restarts) && take_count(o, "failures", &r->failures) &&
 	     take_count(o, "backups", &r->backups) &&
 	     take_count(o, "backup_failures", &r->backup_failures) &&
@@ -181,6 +188,8 @@ static bool take_numbers(json_t *o, struct report *r)
 	r->seq = (uint64_t)seq;
 	r->size = (uint64_t)size;
 	r->trouble_kind = (enum coord_trouble)trouble;
+	r->moved = (uint64_t)moved;
+	r->to_move = (uint64_t)to_move;
 	return ok;
 }
 

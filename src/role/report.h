@@ -44,7 +44,8 @@ struct report {
 	    seq; /* of the last committed record; 0: there is none, and the next two mean nothing */
 	uint64_t size;
 	bool clean;
-	int64_t saved; /* when this worker committed last, wall clock; 0: not yet */
+	uint64_t moved, to_move; /* bytes of a large state on its way; 0 of 0: none is */
+	int64_t saved;           /* when this worker committed last, wall clock; 0: not yet */
 	bool ready;
 	unsigned restarts; /* these four count from the worker's start */
 	unsigned failures; /* ends of the job, or attempts to start it, that were none in order */

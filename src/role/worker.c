@@ -18,6 +18,11 @@
 #include "base/sig.h"
 #include "job/kin.h"
 #include "role/worker_impl.h"
+#include "state/stream.h"
+
+/* Of a state on its way that is large enough for somebody to wait for. */
+#define MOVING_MIN (1u << 20)
+#define MOVING_MS 500
 
 /* Reports */
 
@@ -31,6 +36,22 @@ static void fill_end(const struct life *l, struct seat_end *end)
 	end->failed = gone && l->failed;
 	end->asked = gone && l->stopping;
 	end->done = gone && l->done;
+}
+
+/* Whether a state is, or may be, on its way. */
+static bool is_moving(const struct worker *w)
+{
+	return w->saving != SAVE_NONE || w->life.state == LIFE_RESTORING;
+}
+
+static void fill_moving(const struct worker *w, struct report *r)
+{
+	struct stream_progress p = { 0, 0 };
+
+	if (is_moving(w))
+		p = stream_progress();
+	r->moved = p.total >= MOVING_MIN ? p.done : 0;
+	r->to_move = p.total >= MOVING_MIN ? p.total : 0;
 }
 
 static void fill_report(struct worker *w)
@@ -57,6 +78,7 @@ static void fill_report(struct worker *w)
 	r->restarts = l->restarts;
 	r->failures = l->failures;
 	r->since = w->state_since;
+	fill_moving(w, r);
 	worker_stamps_report(w);
 	if (l->state == LIFE_GONE)
 		r->trouble_kind = COORD_FINE;
@@ -247,8 +269,19 @@ void worker_rearm(struct worker *w)
 {
 	msec at = msec_min(life_deadline(&w->life), pacer_deadline(&w->pacer));
 
-	at = msec_min(at, msec_min(w->stop_again_at, w->look_at));
+	if (!is_moving(w))
+		w->moving_at = MSEC_NEVER;
+	else if (w->moving_at == MSEC_NEVER)
+		w->moving_at = msec_add(clock_now(), MOVING_MS);
+	at = msec_min(at, msec_min(w->stop_again_at, msec_min(w->look_at, w->moving_at)));
 	alarm_set(&w->alarm, msec_min(at, w->kill_again_at));
+}
+
+static void report_moving(struct worker *w)
+{
+	w->moving_at = MSEC_NEVER;
+	if (stream_progress().total >= MOVING_MIN)
+		worker_report(w);
 }
 
 static void on_alarm(void *ctx)
@@ -262,6 +295,8 @@ static void on_alarm(void *ctx)
 		worker_job_kill(w);
 	if (now >= w->look_at)
 		worker_watch_look(w);
+	if (now >= w->moving_at)
+		report_moving(w);
 	if (now >= pacer_deadline(&w->pacer))
 		worker_pace(w, pacer_tick(&w->pacer, now));
 	if (now >= life_deadline(&w->life))
@@ -512,6 +547,7 @@ static void open_policies(struct worker *w)
 	else
 		life_init(&w->life, &w->life_conf, &w->backoff);
 	w->kill_again_at = MSEC_NEVER;
+	w->moving_at = MSEC_NEVER;
 	w->stop_again_at = MSEC_NEVER;
 	w->lost_until = MSEC_NEVER;
 	w->shown = w->life.state;

@@ -111,6 +111,7 @@ struct worker {
 	struct handover took, gave; /* as far as they have come */
 	struct report report;
 	bool report_due; /* the pipe was full */
+	msec moving_at;  /* the next look at how far a large state has come */
 	int64_t state_since;
 	enum life_state shown;
 };

@@ -2,12 +2,19 @@
 
 #include <errno.h>
 #include <sha256.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/fs.h"
 
 #define CHUNK (256u << 10)
+
+/* Of the one copy that a worker makes at a time, on a thread; its loop looks on. */
+static struct {
+	_Atomic uint64_t done, total;
+} under_way;
 
 _Static_assert(RECORD_SHA_LEN + 1 == SHA256_DIGEST_STRING_LENGTH, "SHA256End() fills a record's");
 
@@ -70,6 +77,8 @@ static int copy_chunks(const struct stream_end *from, const struct stream_end *t
 		if (fs_write_all(to->fd, buf, want, e) < 0)
 			return err_add(e, "cannot write %s", to->name);
 		done += want;
+		under_way.done = done;
+		FAULT("in_copy");
 	}
 	return expect_end(from, size, e);
 }
@@ -87,11 +96,23 @@ int stream_copy(const struct stream_end *from, const struct stream_end *to, uint
 	if (buf == NULL)
 		return err_sys(e, "cannot copy %s", from->name);
 	SHA256Init(&sha);
+	under_way.done = 0;
+	under_way.total = size;
 	rc = copy_chunks(from, to, size, buf, &sha, e);
+	under_way.total = 0;
 	free(buf);
 	if (rc == 0)
 		SHA256End(&sha, sha256);
 	return rc;
+}
+
+struct stream_progress stream_progress(void)
+{
+	struct stream_progress p = { under_way.done, under_way.total };
+
+	if (p.done > p.total)
+		p.done = p.total; /* seen between two copies */
+	return p;
 }
 
 int stream_read(const struct stream_end *from, void *data, size_t size,

@@ -25,6 +25,16 @@ struct stream_end {
 int stream_copy(const struct stream_end *from, const struct stream_end *to, uint64_t size,
     char sha256[RECORD_SHA_LEN + 1], struct err *e);
 
+/*
+ * How far the copy of this process is that is under way, for onlookers; total 0: none is. Of two at
+ * a time the one that began last is told of. Any thread.
+ */
+struct stream_progress {
+	uint64_t done, total;
+};
+
+struct stream_progress stream_progress(void);
+
 /* The same into memory: data holds size bytes. */
 int stream_read(const struct stream_end *from, void *data, size_t size,
     char sha256[RECORD_SHA_LEN + 1], struct err *e);

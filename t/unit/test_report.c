@@ -74,6 +74,8 @@ static void assert_round_trip(const struct report *r)
 	assert_int_equal(got.seq, r->seq);
 	assert_int_equal(got.size, r->size);
 	assert_int_equal(got.clean, r->clean);
+	assert_int_equal(got.moved, r->moved);
+	assert_int_equal(got.to_move, r->to_move);
 	assert_int_equal(got.saved, r->saved);
 	assert_int_equal(got.ready, r->ready);
 	assert_int_equal(got.restarts, r->restarts);
@@ -97,6 +99,8 @@ static struct report a_report(void)
 		.seq = 12,
 		.size = 4096,
 		.clean = true,
+		.moved = 3,
+		.to_move = 5000000,
 		.saved = 1764000000,
 		.ready = true,
 		.restarts = 3,
@@ -157,6 +161,8 @@ static struct report the_largest(void)
 		.epoch = INT64_MAX,
 		.seq = INT64_MAX,
 		.size = INT64_MAX,
+		.moved = INT64_MAX,
+		.to_move = INT64_MAX,
 		.saved = INT64_MAX,
 		.restarts = UINT32_MAX,
 		.since = INT64_MAX,
@@ -289,7 +295,7 @@ static void assert_field(const char *key, const char *value, bool good)
 static void test_a_field_of_a_wrong_type(void **state)
 {
 	static const char *const numbers[] = { "since", "restarts", "epoch", "job_pid", "lease_ms",
-		"dead_by", "stop_by", "seq", "size", "saved", "lease" };
+		"dead_by", "stop_by", "seq", "size", "moved", "to_move", "saved", "lease" };
 	static const char *const bools[] = { "owner", "ended_well", "placed", "settled", "ready",
 		"clean", "end.released", "end.left", "end.unclean", "end.failed", "end.asked",
 		"end.done" };
@@ -318,7 +324,7 @@ static void test_a_field_of_a_wrong_type(void **state)
 static void test_a_number_out_of_range(void **state)
 {
 	static const char *const natural[] = { "since", "restarts", "lease_ms", "dead_by",
-		"stop_by", "size", "saved" };
+		"stop_by", "size", "moved", "saved" };
 	static const char *const positive[] = { "epoch", "job_pid", "seq" };
 
 	(void)state;
@@ -385,7 +391,7 @@ static void test_what_the_world_may_see(void **state)
 	json_t *o = report_public(&r);
 
 	(void)state;
-	assert_int_equal(json_object_size(o), 12);
+	assert_int_equal(json_object_size(o), 14);
 	assert_string_equal(json_string_value(json_object_get(o, "state")), "running");
 	assert_int_equal(json_integer_value(json_object_get(o, "job_pid")), 4711);
 	assert_true(json_is_true(json_object_get(o, "ready")));
