@@ -3,13 +3,14 @@
 use strict;
 use warnings;
 
-use Fcntl qw(O_RDWR O_NOCTTY);
+use Fcntl qw(O_RDWR);
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use POSIX qw(SIGRTMIN setpgid setsid);
 use Test::More;
 
 use Graceful::Actor;
+use Graceful::Pty qw(open_pty);
 use Graceful::Test qw(alive slurp spew wait_for);
 
 my %limits = (stop_timeout => 'infinity', hurry_timeout => '60s');
@@ -53,17 +54,7 @@ subtest 'a signal to the whole group' => sub {
     told_once($actor, $master);
 };
 
-# Numbers of ioctls of Linux, as Perl's core has none for pseudo-terminals.
-use constant { TIOCGPTN => 0x80045430, TIOCSPTLCK => 0x40045431, TIOCSWINSZ => 0x5414 };
-
-sub open_terminal {
-    sysopen(my $terminal, '/dev/ptmx', O_RDWR | O_NOCTTY) or return;
-    my ($number, $unlock) = (pack('i', 0), pack('i', 0));
-
-    ioctl($terminal, TIOCSPTLCK, $unlock) or return;
-    ioctl($terminal, TIOCGPTN, $number) or return;
-    return ($terminal, '/dev/pts/' . unpack('i', $number));
-}
+use constant TIOCSWINSZ => 0x5414;    # Linux's number
 
 # The child becomes the leader of the terminal's session; its group is the foreground group.
 sub running_in {
@@ -77,9 +68,9 @@ sub running_in {
 }
 
 subtest 'Ctrl-C in a terminal' => sub {
-    my ($terminal, $name) = open_terminal();
+    my ($terminal, $name) = open_pty();
 
-    plan(skip_all => 'no pseudo-terminals here') if !defined $name || !-e $name;
+    plan(skip_all => 'no pseudo-terminals here') if !defined $name;
     my ($box, $actor, $master) = running_in($name);
     syswrite($terminal, "\x03");
     told_once($actor, $master);
@@ -87,9 +78,9 @@ subtest 'Ctrl-C in a terminal' => sub {
 
 # The kernel's WINCH is no request to drain.
 subtest 'a terminal whose size changes' => sub {
-    my ($terminal, $name) = open_terminal();
+    my ($terminal, $name) = open_pty();
 
-    plan(skip_all => 'no pseudo-terminals here') if !defined $name || !-e $name;
+    plan(skip_all => 'no pseudo-terminals here') if !defined $name;
     my ($box, $actor, $master) = running_in($name);
     my $size = pack('S4', 40, 100, 0, 0);
     ok(ioctl($terminal, TIOCSWINSZ, $size), 'resized');
@@ -102,9 +93,9 @@ subtest 'a terminal whose size changes' => sub {
 };
 
 subtest 'a terminal that goes away' => sub {
-    my ($terminal, $name) = open_terminal();
+    my ($terminal, $name) = open_pty();
 
-    plan(skip_all => 'no pseudo-terminals here') if !defined $name || !-e $name;
+    plan(skip_all => 'no pseudo-terminals here') if !defined $name;
     my ($box, $actor, $master) = running_in($name);
     close($terminal);
     $master->wait_log(qr/the terminal is gone, the jobs run on/);
