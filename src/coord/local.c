@@ -436,8 +436,7 @@ static bool local_is_announced(const struct coord *c)
 
 static uint64_t local_predecessor(const struct coord *c)
 {
-	(void)c;
-	return 0;
+	return ((const struct local *)c)->tenure.predecessor;
 }
 
 static uint64_t local_lease(const struct coord *c)

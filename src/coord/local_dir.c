@@ -36,7 +36,9 @@ int local_dir_init(
 	d->epoch = join(d->path, "epoch");
 	d->state = join(d->path, "state");
 	d->holder = join(d->path, "holder");
-	if (d->lock != NULL && d->epoch != NULL && d->state != NULL && d->holder != NULL)
+	d->owner = join(d->path, "owner");
+	if (d->lock != NULL && d->epoch != NULL && d->state != NULL && d->holder != NULL &&
+	    d->owner != NULL)
 		return 0;
 	local_dir_clear(d);
 	return err_set(e, "cannot use coordinator.path: out of memory");
@@ -49,6 +51,7 @@ void local_dir_clear(struct local_dir *d)
 	free(d->epoch);
 	free(d->state);
 	free(d->holder);
+	free(d->owner);
 	memset(d, 0, sizeof(*d));
 }
 
@@ -127,7 +130,7 @@ static int parse_epoch(const char *text, uint64_t *epoch)
 	return errno == 0 && strcmp(end, "\n") == 0 && *epoch <= PLACES_MAX ? 0 : -1;
 }
 
-int local_dir_epoch(const struct local_dir *d, uint64_t *epoch, struct err *e)
+static int read_epoch(const char *path, uint64_t *epoch, struct err *e)
 {
 	struct err cause;
 	char *text;
@@ -135,7 +138,7 @@ int local_dir_epoch(const struct local_dir *d, uint64_t *epoch, struct err *e)
 	int rc;
 
 	*epoch = 0;
-	if (fs_read(d->epoch, SMALL_FILE_MAX, &text, &len, &cause) != 0) {
+	if (fs_read(path, SMALL_FILE_MAX, &text, &len, &cause) != 0) {
 		if (cause.code == ENOENT)
 			return 0;
 		err_set(e, "%s", cause.text);
@@ -148,18 +151,40 @@ int local_dir_epoch(const struct local_dir *d, uint64_t *epoch, struct err *e)
 	return err_set(e,
 	    "%s is damaged: write into it a number larger than every GRACEFUL_EPOCH that "
 	    "this job has had",
-	    d->epoch);
+	    path);
 }
 
-int local_dir_set_epoch(const struct local_dir *d, uint64_t epoch, struct err *e)
+static int write_epoch(const char *path, uint64_t epoch, bool durable, struct err *e)
 {
 	char text[32];
 	int len = snprintf(text, sizeof(text), "%ju\n", (uintmax_t)epoch);
 
+	return fs_replace(path, text, (size_t)len, 0600, durable, e);
+}
+
+int local_dir_epoch(const struct local_dir *d, uint64_t *epoch, struct err *e)
+{
+	return read_epoch(d->epoch, epoch, e);
+}
+
+int local_dir_set_epoch(const struct local_dir *d, uint64_t epoch, struct err *e)
+{
 	/* The first one ever: the directories are new, too. */
 	if (access(d->epoch, F_OK) != 0 && sync_ancestors(d, e) != 0)
 		return -1;
-	return fs_replace(d->epoch, text, (size_t)len, 0600, true, e);
+	return write_epoch(d->epoch, epoch, true, e);
+}
+
+uint64_t local_dir_succeed(const struct local_dir *d, uint64_t epoch)
+{
+	uint64_t before;
+
+	if (read_epoch(d->owner, &before, NULL) != 0)
+		before = 0;
+	/* An old note must not stay: it would name the owner before us to the one after us. */
+	if (write_epoch(d->owner, epoch, false, NULL) != 0)
+		unlink(d->owner);
+	return before < epoch ? before : 0;
 }
 
 int local_dir_record(const struct local_dir *d, struct record *r, struct err *e)

@@ -7,6 +7,7 @@
  *     state   the state record (state/record.h)
  *     holder  who owns the job: for people a hint, and for the next owner the note that leads to
  *             the job's processes if worker and master die together (coord/leftover.h)
+ *     owner   the epoch of the last owner, decimal, also of one that has committed nothing
  *
  * All calls block: they run in the master before it forks, or on a task thread.
  */
@@ -28,6 +29,7 @@ struct local_dir {
 	char *epoch;
 	char *state;
 	char *holder;
+	char *owner;
 };
 
 int local_dir_init(
@@ -69,7 +71,15 @@ void local_dir_remove_holder(const struct local_dir *d);
  * False: nothing. */
 bool local_dir_leftover(const struct local_dir *d, uint64_t epoch, struct leftover *l);
 
-/* The file may be stale, of another owner, or anything: it is a hint, checked like all input. */
+/*
+ * Notes that this epoch owns the job, and tells which one did before; 0: none, or it is not known.
+ * It is not known either when a note could not be written. Not synced: who asks has no use for what
+ * was before a restart of the machine.
+ */
+uint64_t local_dir_succeed(const struct local_dir *d, uint64_t epoch);
+
+/* The file may be stale, of another owner, or anything: it is a hint, checked like all input.
+ */
 bool local_dir_read_holder(const struct local_dir *d, uint64_t epoch, struct holder *h);
 #define LOCAL_HOLDER_MAX HOLDER_TEXT_MAX
 /* "web-1 on hostA (pid 4711) since …" of the owner with this epoch, as far as it is known. */

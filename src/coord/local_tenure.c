@@ -209,6 +209,7 @@ static enum tenure_step become_owner(struct tenure *t)
 		record_clear(&t->record);
 		return TENURE_FAILED;
 	}
+	t->predecessor = local_dir_succeed(&t->dir, t->place);
 	tenure_started(t, 0, NULL);
 	return TENURE_FIRST;
 }

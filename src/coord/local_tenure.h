@@ -38,6 +38,7 @@ struct tenure {
 
 	uint64_t place; /* also the epoch */
 	uint64_t ahead; /* the place that we wait for */
+	uint64_t predecessor;
 	/* We are first, but wait for what the owner before left running. */
 	bool haunted;
 	struct leftover leftover;

@@ -45,6 +45,12 @@ void worker_left_keep(const struct worker *w)
 		    w->dir, e.text);
 }
 
+/* Should the coordinator be mistaken: nobody who came later has committed anything. */
+static bool is_outdated(const struct worker *w, const struct left *left)
+{
+	return w->have_record && w->record.epoch > left->epoch;
+}
+
 /* Names the new epoch in the note: until a commit, this process may die, too. */
 static bool take(const struct worker *w, struct left *left, struct err *e)
 {
@@ -66,7 +72,7 @@ enum worker_left worker_left_find(const struct worker *w, uint64_t predecessor,
 	if (left_read(path, boot, &left) && worker_state_unsaved(w, &id) &&
 	    state_id_equal(&id, &left.id)) {
 		*clean = left.clean;
-		if (predecessor == left.epoch && take(w, &left, e))
+		if (predecessor == left.epoch && !is_outdated(w, &left) && take(w, &left, e))
 			return LEFT_GOES_ON;
 		if (transfer_reject(w->dir, moved, e) != 0)
 			return LEFT_FAILED;

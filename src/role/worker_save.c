@@ -333,7 +333,8 @@ void worker_save_released(struct worker *w, enum coord_result result, const stru
 		fail(w, e, false);
 		return;
 	}
-	log_info("released the lock epoch=%" PRIu64 ", there is no state to commit", w->epoch);
+	log_info("released the lock epoch=%" PRIu64 ", %s", w->epoch,
+	    w->saving == SAVE_MARK ? "no state was ever committed" : "there is no state to commit");
 	if (result == COORD_OK)
 		worker_stamp(w, STAMP_RELEASED);
 	FAULT("after_release_before_ack");

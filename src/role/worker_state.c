@@ -45,7 +45,7 @@ int worker_state_open(struct worker *w, struct err *e)
 		snprintf(url, sizeof(url), "file://%s%s/jobs", w->conf->state_dir, w->conf->ns);
 		w->store = store_open(url, e);
 		if (w->store == NULL)
-			return -1;
+			return err_add(e, "cannot use the \"url\" of \"state\"");
 	}
 	return 0;
 }

@@ -71,6 +71,23 @@ subtest 'a final backup that hangs is given up with the stop' => sub {
     is($again->wait_exit, 0, 'exit status');
 };
 
+subtest 'the job goes on from what was not committed, if nobody owned it meanwhile' => sub {
+    my ($box, $actor, $confs) = open_box({ stop_timeout => '2s', hurry_timeout => '1s', checkpoint => '1h' });
+    my $master = start_hanging($box, $confs->{'web-1'});
+
+    $master->signal('INT');
+    is($master->wait_exit, 3, 'exit status');
+    my $again = $box->start($confs->{'web-1'});
+    $again->wait_log(qr/goes on from the state that it left/);
+    my $start = $actor->wait_start(2);
+    is("$start->{restored} $start->{count}", 'clean 1', 'it is what the last run dumped');
+    wait_for('ready', sub { $again->job('orders')->{ready} });
+    $again->signal('INT');
+    is($again->wait_exit, 0, 'and is committed in the end');
+    is(leave_a_state($box, $confs->{'web-2'}), 0, 'so that the next one has it');
+    is($actor->wait_start(3)->{count}, 2, 'with what was added');
+};
+
 subtest 'QUIT does not wait for it' => sub {
     my ($box, $actor, $confs) = open_box({ stop_timeout => 'infinity', checkpoint => '1h' });
     my $master = start_hanging($box, $confs->{'web-1'});

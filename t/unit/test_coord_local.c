@@ -139,6 +139,7 @@ struct report {
 	enum coord_result result;
 	uint64_t epoch;
 	uint64_t seq;
+	uint64_t predecessor;
 	char text[ERR_TEXT_MAX];
 };
 
@@ -178,9 +179,10 @@ static void on_granted(void *ctx, uint64_t epoch, const struct record *record)
 	if (record != NULL && !record_is_whole(record))
 		_exit(3);
 	p->epoch = epoch;
-	report(p,
-	    (struct report){
-		.kind = GRANTED, .epoch = epoch, .seq = record != NULL ? record->seq : NO_RECORD });
+	report(p, (struct report){ .kind = GRANTED,
+		      .epoch = epoch,
+		      .seq = record != NULL ? record->seq : NO_RECORD,
+		      .predecessor = coord_predecessor(p->coord) });
 }
 
 static void on_freed(void *ctx, const struct record *record)
@@ -491,6 +493,35 @@ static void owner_starts_from_nothing_and_commits(void **state)
 	assert_false(place_is_taken(1));
 	assert_string_equal(get_file("epoch"), "1\n");
 	leave(&a);
+}
+
+/* Also those who have committed nothing, and those who went without a word. */
+static void owner_knows_the_one_before(void **state)
+{
+	struct actor a = enter("a");
+	struct actor b = enter("b");
+	struct actor c = enter("c");
+
+	(void)state;
+	order(&a, ACQUIRE, 0);
+	assert_int_equal(expect(&a, GRANTED).predecessor, 0);
+	queue_up(&b);
+	queue_up(&c);
+	murder(&b);
+	release(&a);
+	assert_int_equal(expect_grant(&c).predecessor, 1);
+	murder(&c);
+	b = enter("b");
+	order(&b, ACQUIRE, 0);
+	assert_int_equal(expect(&b, GRANTED).predecessor, 3);
+	release(&b);
+	put_file("owner", "nonsense");
+	c = enter("c");
+	order(&c, ACQUIRE, 0);
+	assert_int_equal(expect(&c, GRANTED).predecessor, 0);
+	leave(&a);
+	leave(&b);
+	leave(&c);
 }
 
 static void next_owner_gets_the_record_and_a_larger_epoch(void **state)
@@ -1649,7 +1680,7 @@ static int make_dir(void **state)
 
 static int remove_dir(void **state)
 {
-	static const char *const files[] = { "lock", "epoch", "state", "holder", "witness",
+	static const char *const files[] = { "lock", "epoch", "state", "holder", "owner", "witness",
 		"epoch.tmp", "state.tmp", "holder.tmp" };
 	char path[PATH_MAX + 16];
 
@@ -1671,6 +1702,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		IN_DIR(owner_starts_from_nothing_and_commits),
+		IN_DIR(owner_knows_the_one_before),
 		IN_DIR(next_owner_gets_the_record_and_a_larger_epoch),
 		IN_DIR(release_of_nothing_is_answered),
 		IN_DIR(release_waits_for_the_commit_under_way),
