@@ -89,6 +89,8 @@ void cli_report(const struct conf_errors *errors);
 
 int cmd_run(const struct cli_command *cmd, const struct cli_args *args);
 int cmd_check(const struct cli_command *cmd, const struct cli_args *args);
+/* check --connect */
+int check_connect(const struct conf *conf);
 /* status --cluster */
 int cmd_cluster(const struct cli_args *args);
 int cmd_status(const struct cli_command *cmd, const struct cli_args *args);

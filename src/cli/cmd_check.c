@@ -1,8 +1,10 @@
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/cli.h"
 #include "cli/probe.h"
@@ -10,6 +12,7 @@
 #include "cli/table.h"
 #include "conf/conf.h"
 #include "conf/units.h"
+#include "state/transfer.h"
 
 #define COMMAND_MAX 512 /* bytes of a command in the overview */
 
@@ -66,6 +69,26 @@ static void check_dir(struct check *c, const char *key, const char *path)
 		complain(c, "%s: %s", key, e.text);
 }
 
+/* Without a store a state has to fit into the record; what is there already tells that it does
+ * not. */
+static void check_state_file(struct check *c, const struct job_conf *job)
+{
+	const struct conf *conf = c->conf;
+	char path[PATH_MAX], most[UNITS_MAX], size[UNITS_MAX];
+	uint64_t limit = job->state_max;
+	struct stat st;
+
+	if (conf->state_dir == NULL && conf->inline_max < limit)
+		limit = conf->inline_max;
+	snprintf(
+	    path, sizeof(path), "%s/" CONF_JOBS_DIR "/%s/" STATE_FILE, conf->work_dir, job->name);
+	if (lstat(path, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size > limit)
+		complain(c, "jobs.%s: its state %s has %s, and more than %s cannot be saved: %s",
+		    job->name, path, units_show_size((uint64_t)st.st_size, size),
+		    units_show_size(limit, most),
+		    limit < job->state_max ? "set state.url" : "raise state_max");
+}
+
 static void check_machine(struct check *c)
 {
 	const struct conf *conf = c->conf;
@@ -80,6 +103,8 @@ static void check_machine(struct check *c)
 		complain(c, "metrics_file: %s", e.text);
 	for (size_t i = 0; i < conf->n_jobs; i++)
 		check_job(c, conf->jobs[i]);
+	for (size_t i = 0; i < conf->n_jobs; i++)
+		check_state_file(c, conf->jobs[i]);
 }
 
 /* One that is not bounded at all is one more reason to be told. */
@@ -206,7 +231,17 @@ int cmd_check(const struct cli_command *cmd, const struct cli_args *args)
 	cli_report(&errors);
 	if (conf != NULL)
 		status = check_conf(conf, limit);
-	else
+	if (conf != NULL && args->connect) {
+		int connected;
+
+		putchar('\n');
+		fflush(stdout);
+		connected = check_connect(conf);
+		/* A mistake is worth more than a server that is away. */
+		if (status == EXIT_OK || connected == EXIT_BAD_CONF)
+			status = connected;
+	}
+	if (conf == NULL)
 		cli_fail(EXIT_BAD_CONF, "%s cannot be used", args->conf_file);
 	conf_errors_free(&errors);
 	conf_free(conf);

@@ -32,7 +32,13 @@ static const char check_text[] =
     "TimeoutStopSec, docker stop -t, terminationGracePeriodSeconds), and by how\n"
     "much.\n"
     "\n"
-    "Exit status: 0 fine; 78 something is wrong, or the time is too short.\n";
+    "With --connect the coordinator is asked, too: each endpoint of etcd by itself\n"
+    "(TLS, version, leader), whether the user is accepted and may read and write\n"
+    "the keys of every job, and whether leases are granted. Of a local one the\n"
+    "directory is tried. Nothing of that can be seen by others.\n"
+    "\n"
+    "Exit status: 0 fine; 78 something is wrong, or the time is too short; 1 the\n"
+    "coordinator, or an endpoint of it, does not work.\n";
 
 static const char status_text[] =
     "Shows the master and a line for each job: its state, the epoch of its lock,\n"
@@ -126,7 +132,7 @@ const struct cli_command cli_commands[] = {
 	{
 	    .name = "check",
 	    .operands = "",
-	    .options = OPT_CONF | OPT_KILL_TIMEOUT,
+	    .options = OPT_CONF | OPT_KILL_TIMEOUT | OPT_CONNECT,
 	    .run = cmd_check,
 	    .brief = "check a configuration, and whether this machine can fulfil it",
 	    .text = check_text,
@@ -226,6 +232,8 @@ const struct cli_option_def cli_options[] = {
 	    "show the last N (default 20)" },
 	{ OPT_WATCH, 0, "watch", NULL, offsetof(struct cli_args, watch),
 	    "show it again at every change, until Ctrl-C" },
+	{ OPT_CONNECT, 0, "connect", NULL, offsetof(struct cli_args, connect),
+	    "ask the coordinator, too, and try whether it can be used" },
 	{ OPT_CLUSTER, 0, "cluster", NULL, offsetof(struct cli_args, cluster),
 	    "ask the coordinator for the jobs of all masters; none needs to run here" },
 	{ OPT_NO_WAIT, 0, "no-wait", NULL, offsetof(struct cli_args, no_wait),

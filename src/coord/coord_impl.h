@@ -7,6 +7,7 @@
 #ifndef COORD_COORD_IMPL_H
 #define COORD_COORD_IMPL_H
 
+#include "coord/check_impl.h"
 #include "coord/coord.h"
 #include "coord/survey.h"
 
@@ -35,6 +36,7 @@ struct coord_ops {
 	uint64_t (*lease)(const struct coord *c);
 	msec (*safe_until)(const struct coord *c);
 	msec (*mute_by)(const struct coord *c);
+	void (*check)(const struct check *c);
 	int (*survey)(const struct conf *conf, survey_each *each, void *ctx, struct err *e);
 };
 

@@ -415,5 +415,6 @@ const struct coord_ops coord_etcd_ops = {
 	.lease = lease,
 	.safe_until = safe_until,
 	.mute_by = mute_by,
+	.check = etcd_check,
 	.survey = etcd_survey,
 };

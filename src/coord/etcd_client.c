@@ -90,7 +90,7 @@ static void advise(const struct etcd_client *c, size_t at, const struct http_ans
 	else if (answer->code == ETCD_BAD_TOKEN && c->conf->user == NULL)
 		append(&answer->e, "; set coordinator.user and password_file");
 	else if (http->hung_up && !is_https(c->endpoints[at].url))
-		append(&answer->e, "; does it want https://?");
+		append(&answer->e, "; " ETCD_ADVISE_HTTPS);
 }
 
 void answer_read(const struct etcd_client *c, size_t at, const char *path,

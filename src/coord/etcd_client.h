@@ -23,6 +23,9 @@
 struct etcd_client;
 struct etcd_call;
 
+/* In the words of an endpoint on plain HTTP that hung up. */
+#define ETCD_ADVISE_HTTPS "does it want https://?"
+
 /* What a failure means for whoever wants a lock. */
 enum coord_trouble etcd_trouble(enum etcd_code code);
 

@@ -190,8 +190,7 @@ static void on_adopted(void *ctx, const struct etcd_answer *answer)
 	k->hooks->refused(k->ctx, ttl == 0 ? ETCD_NOT_FOUND : answer->code, &e);
 }
 
-/* Random, so that nobody else has it: etcd takes any of 1 to INT64_MAX. */
-static uint64_t choose_id(void)
+uint64_t keeper_choose_id(void)
 {
 	uint64_t id;
 
@@ -241,7 +240,7 @@ static void on_grant(void *ctx, const struct etcd_answer *answer)
 
 void keeper_begin(struct keeper *k, msec ttl, msec patience)
 {
-	uint64_t id = k->doubtful ? k->id : choose_id();
+	uint64_t id = k->doubtful ? k->id : keeper_choose_id();
 	bool doubtful = k->doubtful;
 
 	keeper_drop(k);

@@ -58,6 +58,9 @@ int keeper_open(struct keeper *k, struct ev_loop *loop, struct etcd_client *clie
     const struct keeper_hooks *hooks, void *ctx, struct err *e);
 void keeper_close(struct keeper *k);
 
+/* For a lease: random, so that nobody else has it. etcd takes any of 1 to INT64_MAX. */
+uint64_t keeper_choose_id(void);
+
 /*
  * Gets a new lease. Answer: ready() or, after `patience`, refused(). From now on k->id is its id;
  * after refused() it is 0, or doubtful: then the next keeper_begin() asks for the same one.

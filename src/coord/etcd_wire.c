@@ -174,6 +174,16 @@ json_t *wire_get_all(const char *const *keys, size_t n)
 	return object_of("success", ranges);
 }
 
+json_t *wire_try_access(const char *const *prefixes, size_t n, bool write)
+{
+	json_t *tries = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		tries = append(tries, object_of(write ? "request_delete_range" : "request_range",
+					  prefix_of(prefixes[i])));
+	return txn_if(list_of(created_at(prefixes[0], INT64_MAX)), tries);
+}
+
 json_t *wire_list(const char *prefix, const char *after, uint64_t limit)
 {
 	/* With the NUL behind it a key becomes the smallest one after it. */

@@ -34,6 +34,11 @@ json_t *wire_commit(const char *lock_key, uint64_t epoch, const char *state_key,
 json_t *wire_put_owned(const char *lock_key, uint64_t epoch, const char *key, const char *value);
 json_t *wire_get(const char *key);
 json_t *wire_get_prefix(const char *prefix);
+/*
+ * Reads, or deletes, everything below these prefixes - but never does, as its compare cannot hold.
+ * etcd checks the permissions for it all the same.
+ */
+json_t *wire_try_access(const char *const *prefixes, size_t n, bool write);
 /* All of these keys, in one transaction: range number i of its answer is keys[i]. */
 json_t *wire_get_all(const char *const *keys, size_t n);
 /* The keys below prefix, without their values, in order: at most `limit` of those behind `after`

@@ -474,5 +474,6 @@ const struct coord_ops coord_local_ops = {
 	.lease = local_lease,
 	.safe_until = local_safe_until,
 	.mute_by = local_mute_by,
+	.check = local_check,
 	.survey = local_survey,
 };

@@ -114,11 +114,34 @@ static void test_owner_requests(void **state)
 				     "}");
 }
 
+/* The compare of these can never hold, or they would do it. */
+static void test_access_requests(void **state)
+{
+	static const char *const prefixes[] = { "/g/", "/g/" };
+
+#define NEVER                                                          \
+	"'compare':[{'key':'L2cv','target':'CREATE','result':'EQUAL'," \
+	"'create_revision':'9223372036854775807'}]"
+	(void)state;
+	assert_request(wire_try_access(prefixes, 2, false),
+	    "{" NEVER ",'success':[{'request_range':{" PREFIX_G "}},{'request_range':{" PREFIX_G
+	    "}}]}");
+	assert_request(wire_try_access(prefixes, 1, true),
+	    "{" NEVER ",'success':[{'request_delete_range':{" PREFIX_G "}}]}");
+}
+
 static void test_read_requests(void **state)
 {
 	(void)state;
 	assert_request(wire_get("/k/1"), "{" KEY_K "}");
 	assert_request(wire_get_prefix("/g/"), "{" PREFIX_G "}");
+	assert_request(wire_get_all((const char *const[]){ "/k/1", "/s" }, 2),
+	    "{'success':[" GET_K "," GET_S "]}");
+	assert_request(
+	    wire_list("/g/", NULL, 500), "{" PREFIX_G ",'keys_only':true,'limit':'500'}");
+	/* From the key right after it: with a NUL at its end. */
+	assert_request(wire_list("/g/", "/g/a", 500),
+	    "{'key':'L2cvYQA=','range_end':'L2cw','keys_only':true,'limit':'500'}");
 	assert_request(wire_watch_prefix("/g/", 10),
 	    "{'create_request':{" PREFIX_G ",'start_revision':'10','progress_notify':true}}");
 }
@@ -141,7 +164,10 @@ static json_t *make_request(size_t which)
 	case 3: return wire_commit("/k/1", 9, "/s", 3, "v", true);
 	case 4: return wire_put_owned("/k/1", 9, "/s", "v");
 	case 5: return wire_get_prefix("/g/");
-	case 6: return wire_watch_prefix("/g/", 10);
+	case 6: return wire_get_all((const char *const[]){ "/a", "/b" }, 2);
+	case 7: return wire_list("/g/", "/g/a", 5);
+	case 8: return wire_try_access((const char *const[]){ "/g/" }, 1, true);
+	case 9: return wire_watch_prefix("/g/", 10);
 	default: return NULL;
 	}
 }
@@ -150,7 +176,7 @@ static void test_failed_allocations_are_survived(void **state)
 {
 	(void)state;
 	json_object_seed(1); /* not at a moment when it cannot */
-	for (size_t which = 0; which < 7; which++) {
+	for (size_t which = 0; which < 10; which++) {
 		json_t *request = NULL;
 
 		for (int n = 0; request == NULL; n++) {
@@ -558,6 +584,7 @@ int main(void)
 		cmocka_unit_test(test_acquire_request),
 		cmocka_unit_test(test_commit_requests),
 		cmocka_unit_test(test_owner_requests),
+		cmocka_unit_test(test_access_requests),
 		cmocka_unit_test(test_read_requests),
 		cmocka_unit_test(test_failed_allocations_are_survived),
 		cmocka_unit_test(test_leases),

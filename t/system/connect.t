@@ -1,0 +1,141 @@
+# graceful check --connect: asks the coordinator for real, says what is wrong with which endpoint, and leaves nothing behind. Real etcd.
+
+use strict;
+use warnings;
+
+use IO::Socket::INET;
+use Test::More;
+
+use Graceful::Etcd;
+use Graceful::Test qw(spew);
+
+my $box = Graceful::Test->new;
+my $n = 0;
+
+# Checks a configuration with this coordinator; its status, stdout and stderr.
+sub check {
+    my ($coordinator, $more) = @_;
+    my $conf = $box->config('check' . ++$n, { map { $_ => { command => ['/bin/true'] } } qw(orders clicks) },
+        { coordinator => $coordinator, %{ $more // {} } });
+
+    return $box->run('timeout', '-k', '1', '90', $box->graceful, 'check', '--connect', '-c', $conf);
+}
+
+sub wrong {
+    my ($what, $expected, $pattern, @said) = @_;
+    my ($status, $out, $err) = @said;
+
+    is($status, $expected, "$what: status $expected");
+    like($err, $pattern, 'and it says why') or diag($out);
+    unlike($out, qr/coordinator is fine/, 'not that all is fine');
+    return $out;
+}
+
+subtest 'local' => sub {
+    my ($status, $out, $err) = check({ type => 'local', path => $box->path('local') });
+
+    is($status, 0, 'a directory that is not there yet') or diag($err);
+    like($out, qr/note +.*is not there yet; the first master makes it/, 'is no mistake');
+    ok(!-e $box->path('local'), 'and is not made');
+    mkdir($box->path('local'));
+    ($status, $out) = check({ type => 'local', path => $box->path('local') });
+    is($status, 0, 'one that is there');
+    like($out, qr/can be locked and synced/, 'is tried');
+    is(join(' ', glob($box->path('local/*'))), '', 'without a trace');
+    system('mkdir', '-p', $box->path('local/graceful/jobs/orders'));
+    spew($box->path('local/graceful/jobs/orders/state'), 'x');
+    wrong('a damaged record', 78, qr/cannot use state record .*orders.state/, check({ type => 'local', path => $box->path('local') }));
+    unlink($box->path('local/graceful/jobs/orders/state'));
+};
+
+subtest 'a state that is too large already' => sub {
+    my $work = $box->path('large');
+
+    system('mkdir', '-p', "$work/jobs/orders");
+    spew("$work/jobs/orders/state", 'x' x 300_000);
+    my ($status, undef, $err) = check({ type => 'local', path => $box->path('local') }, { state => { inline_max => '256KiB' }, work_dir => $work });
+    is($status, 78, 'without a store is told');
+    like($err, qr/jobs\.orders: its state .* has 292\.9 KiB, and more than 256\.0 KiB cannot be saved: set state\.url/, 'and what helps');
+    ($status) = check({ type => 'local', path => $box->path('local') }, { work_dir => $work });
+    is($status, 0, 'with one it is fine');
+};
+
+if (!Graceful::Etcd->installed) {
+    done_testing;
+    exit;
+}
+
+subtest 'users and permissions' => sub {
+    my $etcd = Graceful::Etcd->start(users => 1);
+    my $good = $etcd->coordinator;
+    my ($before) = $etcd->ctl('endpoint', 'status', '-w', 'json') =~ /"revision":(\d+)/;
+    my ($status, $out, $err) = check($good);
+
+    is($status, 0, 'all is well') or diag($err);
+    like($out, qr{^http://127.0.0.1:\d+ +3\.\d+\.\d+ +yes +ok$}m, 'the endpoint, its version, and that it has a leader');
+    like($out, qr/^coordinator.user +ok +etcd accepts user "graceful"$/m, 'the user');
+    like($out, qr{^namespace +ok +keys below /graceful/jobs/ may be read and written$}m, 'its permissions');
+    like($out, qr/^coordinator.ttl +ok +leases are granted for 15s/m, 'leases');
+    my ($after) = $etcd->ctl('endpoint', 'status', '-w', 'json') =~ /"revision":(\d+)/;
+    is($after, $before, 'no key was written for that');
+    is(join(' ', $etcd->leases), '', 'and no lease is left');
+
+    ($status, $out) = check({ %{$good}, ttl => '2s' });
+    is($status, 0, 'a short lease');
+    $out = wrong('a wrong password', 78, qr/coordinator.user: etcd refuses user "graceful": check coordinator.user and password_file/,
+        check({ %{$good}, password_file => do { my $f = spew($box->path('pw'), "wrong\n"); chmod(0600, $f); $box->path('pw') } }));
+    like($out, qr/^http.* yes +ok$/m, 'the endpoint is fine all the same');
+    my %nobody = %{$good};
+    delete @nobody{qw(user password_file)};
+    wrong('no user', 78, qr/set coordinator.user and password_file/, check(\%nobody));
+    wrong('a foreign namespace', 78, qr{namespace: user "graceful" may not read below /other/jobs/\w+/: etcdctl role grant-permission},
+        check($good, { namespace => '/other' }));
+    $etcd->ctl(split(/ /, 'role grant-permission graceful read /other/ /other0'));
+    wrong('one to read', 78, qr{may not write below /other/jobs/}, check($good, { namespace => '/other' }));
+    $etcd->ctl(split(/ /, 'role revoke-permission graceful /other/ /other0'));
+    $etcd->ctl(split(/ /, 'role grant-permission graceful readwrite /other/jobs/orders/ /other/jobs/orders0'));
+    wrong('one job of two', 78, qr{may not read below /other/jobs/clicks/}, check($good, { namespace => '/other' }));
+    $etcd->ctl(split(/ /, 'role grant-permission graceful readwrite /other/jobs/clicks/ /other/jobs/clicks0'));
+    is((check($good, { namespace => '/other' }))[0], 0, 'no more than the jobs need');
+};
+
+subtest 'TLS' => sub {
+    my $etcd = Graceful::Etcd->start(tls => 1);
+    my $other = Graceful::Etcd->prepare(tls => 1);
+    my $good = $etcd->coordinator;
+    my @cert = qw(cert_file key_file);
+    my %without = %{$good};
+
+    is((check($good))[0], 0, 'all is well');
+    wrong('the wrong CA', 78, qr/certificate.*check coordinator.ca_file/, check({ %{$good}, ca_file => $other->path('ca.pem') }));
+    wrong('the wrong certificate', 78, qr/check coordinator.ca_file, cert_file/, check({ %{$good}, map { $_ => $other->coordinator->{$_} } @cert }));
+    delete @without{@cert};
+    wrong('no certificate', 78, qr/check coordinator.ca_file, cert_file/, check(\%without));
+    wrong('plain HTTP', 78, qr{it speaks TLS: write https://}, check({ type => 'etcd', endpoints => [ map { s/^https/http/r } $etcd->endpoints ] }));
+    my $plain = Graceful::Etcd->start;
+    wrong('TLS to a server without', 78, qr/that the server speaks TLS/, check({ %{$good}, endpoints => [ map { s/^http/https/r } $plain->endpoints ] }));
+};
+
+subtest 'several endpoints' => sub {
+    my $etcd = Graceful::Etcd->start(nodes => 3);
+    my @urls = $etcd->endpoints;
+    my $mute = IO::Socket::INET->new(Listen => 8, LocalAddr => '127.0.0.1') or die;
+    my $mute_url = 'http://127.0.0.1:' . $mute->sockport;
+
+    is((check($etcd->coordinator))[0], 0, 'all is well');
+    my $out = wrong('one that accepts and never answers', 1, qr/coordinator.endpoints: \Q$mute_url\E.*no answer within/,
+        check({ type => 'etcd', endpoints => [ $mute_url, @urls ] }));
+    is(scalar(() = $out =~ / yes +ok$/mg), 3, 'the others are told to be fine');
+    like($out, qr/^coordinator.ttl +ok/m, 'and the rest is tried there');
+    my $single = Graceful::Etcd->start;
+    wrong('one of another cluster', 78, qr/it belongs to another cluster than the endpoints before it/,
+        check({ type => 'etcd', endpoints => [ @urls, $single->endpoints ] }));
+    my ($peer) = map { "http://127.0.0.1:$_->{peer_port}" } $single->{nodes}[0];
+    wrong('one that is not etcd\'s', 78, qr/this is not etcd 3.4 or later with its HTTP gateway/, check({ type => 'etcd', endpoints => [$peer] }));
+    $etcd->kill_node($_) for 0, 1;
+    $out = wrong('no majority', 1, qr/lost the majority of the members|no leader/, check($etcd->coordinator));
+    like($out, qr/^\Q$urls[2]\E +\S+ +NO +FAILED/m, 'the one that is left is shown without a leader');
+    is(scalar(() = $out =~ / - +- +FAILED/g), 2, 'and the dead ones');
+};
+
+done_testing;
