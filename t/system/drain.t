@@ -8,6 +8,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use Graceful::Actor;
+use Graceful::Etcd;
 use Graceful::Test qw(spew wait_for);
 
 sub start {
@@ -131,17 +132,36 @@ subtest 'TTOU: one job fewer is held, and handed over; TTIN: one more' => sub {
     is($actors->{$_}->count(qr/^overlap/), 0, "no two of $_ at a time") for sort keys %$actors;
 };
 
-subtest 'max_jobs: two masters that may hold two each share four jobs' => sub {
-    my $box = Graceful::Test->new;
+# Two masters that may hold two jobs each.
+sub share_four_jobs {
+    my ($box, %more) = @_;
     my $actors = actors($box, qw(a b c d));
-    my @masters = map { start($box, $_, $actors, { max_jobs => 2 }) } qw(web-1 web-2);
+    my @masters = map { start($box, $_, $actors, { max_jobs => 2, %more }) } qw(web-1 web-2);
 
     for my $master (@masters) {
         wait_count($master, 'running', 2);
         is(scalar(in_state($master, 'parked')), 2, 'the others are parked');
     }
-    stop(@masters);
+    # One at a time, as signals coalesce.
+    for my $limit (3, 4) {
+        $masters[0]->signal('TTIN');
+        wait_for("a limit of $limit", sub { $masters[0]->status->{max_jobs} == $limit });
+    }
+    stop($masters[1]);
+    wait_count($masters[0], 'running', 4);
+    stop($masters[0]);
     is($actors->{$_}->count(qr/^overlap/), 0, "no two of $_ at a time") for sort keys %$actors;
+    is($actors->{$_}->count(qr/^end/), $actors->{$_}->count(qr/^start/), "$_ was never cut short") for sort keys %$actors;
+    return;
+}
+
+subtest 'max_jobs: two masters share four jobs' => sub { share_four_jobs(Graceful::Test->new) };
+
+subtest 'the same, by etcd' => sub {
+    plan(skip_all => 'etcd is not installed') unless Graceful::Etcd->installed;
+    my $etcd = Graceful::Etcd->start;
+
+    share_four_jobs(Graceful::Test->new, coordinator => $etcd->coordinator(ttl => '60s'));
 };
 
 subtest 'graceful drain and resume' => sub {
