@@ -72,8 +72,8 @@ struct coord_hooks {
 	/* It is held for longer than was known: coord_safe_until() has moved. Also before a place
 	 * in the queue is taken, when coord_lease() is known. */
 	void (*kept)(void *ctx);
-	/* It is held, but could not be kept(), and that is being tried again; once until the next
-	 * kept() or lost(). */
+	/* The lock, or the place in the queue, could not be kept(), and that is being tried again;
+	 * once until the next kept() or lost(). */
 	void (*wavering)(void *ctx, const struct err *e);
 	/* The lock was lost, or may be before long: what the job does after `until` (msec of
 	 * clock.h) is no longer covered by it. */
@@ -107,7 +107,8 @@ void coord_acquire(struct coord *c);
 void coord_adopt(struct coord *c, uint64_t lease, uint64_t epoch);
 /*
  * Before coord_acquire(): the lease that a worker of this master reported which then died in the
- * queue. It is given back, in the background, so that nobody waits for that place.
+ * queue, or lost its lock and has ended its job. It is given back, in the background, so that nobody
+ * waits for that place.
  */
 void coord_bury(struct coord *c, uint64_t lease);
 /*

@@ -94,6 +94,7 @@ static void on_ready(void *ctx)
 	} else if (view_set_own(&t->view, t->keeper.id, &e) != 0) {
 		etcd_fail(t, COORD_STRANGE, &e);
 	} else if (t->adopting) {
+		keeper_rely(&t->keeper);
 		t->phase = PHASE_QUEUED;
 		etcd_look(t);
 	} else {
@@ -122,10 +123,13 @@ static bool is_owner(const struct etcd *t)
 static void on_renewed(void *ctx)
 {
 	struct etcd *t = ctx;
+	bool told = t->wavering;
 
+	t->wavering = false;
 	if (t->phase == PHASE_QUEUED)
 		etcd_queue_renewed(t);
-	else if (is_owner(t))
+	/* A waiter is heard of when there is news, not with every renewal. */
+	if (is_owner(t) || told)
 		t->base.hooks.kept(t->base.ctx);
 }
 
@@ -133,8 +137,8 @@ static void on_wavering(void *ctx, const struct err *e)
 {
 	struct etcd *t = ctx;
 
-	if (is_owner(t))
-		t->base.hooks.wavering(t->base.ctx, e);
+	t->wavering = true;
+	t->base.hooks.wavering(t->base.ctx, e);
 }
 
 static void on_lost(void *ctx, const struct err *e)
@@ -169,6 +173,7 @@ static void begin(struct etcd *t)
 	t->phase = PHASE_LEASING;
 	t->leave_wanted = false;
 	t->announced = false;
+	t->wavering = false;
 	t->holder[0] = '\0';
 }
 
@@ -195,13 +200,14 @@ static void adopt(struct coord *c, uint64_t lease, uint64_t epoch)
 static void on_buried(void *ctx, const struct etcd_answer *answer)
 {
 	(void)ctx;
-	(void)answer; /* if it failed, the lease runs out by itself */
+	(void)answer; /* if it was refused, the lease runs out by itself */
 }
 
 static void bury(struct coord *c, uint64_t lease)
 {
-	ask_start(&etcd_of(c)->burial, "/v3/lease/revoke", wire_lease_id(lease),
-	    msec_add(clock_now(), ETCD_PATIENCE), on_buried, NULL);
+	/* However long etcd is away: the leases that it knows live on when it is back. */
+	ask_start(&etcd_of(c)->burial, "/v3/lease/revoke", wire_lease_id(lease), MSEC_NEVER,
+	    on_buried, NULL);
 }
 
 /* Whoever takes over does so when the lease has ended, and does not see this machine's processes.
@@ -239,6 +245,10 @@ void etcd_leave(struct etcd *t)
 {
 	etcd_rest(t);
 	t->phase = PHASE_LEAVING;
+	/* Else a waiter could not go while etcd is away: what is left of its place ends with the
+	 * lease. */
+	if (t->keeper.held)
+		keeper_rely(&t->keeper);
 	/* A doubtful lease keeps nobody waiting; coord_farewell() gives it back. */
 	if (t->keeper.id != 0 && !t->keeper.doubtful)
 		keeper_part(&t->keeper, ETCD_RELEASE_PATIENCE, on_parted);

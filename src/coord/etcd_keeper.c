@@ -258,6 +258,13 @@ void keeper_adopt(struct keeper *k, uint64_t id, msec patience)
 	    msec_add(clock_now(), patience), on_adopted, k);
 }
 
+void keeper_rely(struct keeper *k)
+{
+	assert(k->held);
+	lease_rely(&k->lease);
+	rearm(k);
+}
+
 bool keeper_is_asking(struct keeper *k)
 {
 	return ask_is_busy(&k->asking);

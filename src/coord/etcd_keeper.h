@@ -31,8 +31,8 @@ struct keeper_hooks {
 	void (*renewed)(void *ctx);
 	/* A renewal has failed; the next ones may not. Once until renewed() or lost(). */
 	void (*wavering)(void *ctx, const struct err *e);
-	/* Once: it runs out, or etcd says that it is gone. It is not renewed any more. Also
-	 * instead of refused(), when what is to be adopted is gone. */
+	/* Once: it runs out while somebody relies on it, or etcd says that it is gone. It is not
+	 * renewed any more. Also instead of refused(), when what is to be adopted is gone. */
 	void (*lost)(void *ctx, const struct err *e);
 };
 
@@ -68,6 +68,9 @@ uint64_t keeper_choose_id(void);
 void keeper_begin(struct keeper *k, msec ttl, msec patience);
 /* Takes a lease over that another process held. Likewise. */
 void keeper_adopt(struct keeper *k, uint64_t id, msec patience);
+/* The lock hangs on it from now on: it is lost in time to stop a job. Before that, only when etcd says
+ * that it is gone. */
+void keeper_rely(struct keeper *k);
 /* Whether begin or adopt is still to be answered. */
 bool keeper_is_asking(struct keeper *k);
 

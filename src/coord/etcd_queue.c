@@ -25,7 +25,10 @@ static void on_joined(void *ctx, const struct etcd_answer *answer)
 	etcd_look(t);
 }
 
-/* Safe to repeat: a key that is there already stays as it is. */
+/*
+ * Safe to repeat: a key that is there already stays as it is. And it is repeated until etcd answers,
+ * as a place that was given up while etcd is away would stay in the queue with nobody behind it.
+ */
 void etcd_join(struct etcd *t)
 {
 	struct err e;
@@ -37,8 +40,8 @@ void etcd_join(struct etcd *t)
 	}
 	t->phase = PHASE_JOINING;
 	ask_start(&t->step, "/v3/kv/txn",
-	    wire_acquire(t->view.own_key, value, t->keeper.id, t->view.locks),
-	    msec_add(clock_now(), ETCD_PATIENCE), on_joined, t);
+	    wire_acquire(t->view.own_key, value, t->keeper.id, t->view.locks), MSEC_NEVER,
+	    on_joined, t);
 	free(value);
 }
 
@@ -151,6 +154,7 @@ static void grant(struct etcd *t)
 		return;
 	}
 	ask_cancel(&t->look); /* one of a waiter, that the watch has overtaken */
+	keeper_rely(&t->keeper);
 	t->phase = PHASE_OWNER;
 	t->epoch = t->view.own;
 	if (t->watch != NULL)
@@ -269,14 +273,19 @@ static void on_own_key(void *ctx, const struct etcd_answer *answer)
 		etcd_own_key_gone(t);
 }
 
-/* Anew, if one is under way: what it waits for may be an endpoint that hangs. */
+/*
+ * Anew, if one is under way: what it waits for may be an endpoint that hangs. A waiter keeps its place
+ * for as long as its lease may live; a rescue has no time to lose.
+ */
 void etcd_look(struct etcd *t)
 {
+	msec until = t->adopting ? msec_add(clock_now(), ETCD_PATIENCE) : MSEC_NEVER;
+
 	ev_timer_stop(t->base.loop, &t->look_due);
 	ask_cancel(&t->look);
 	if (t->phase == PHASE_QUEUED)
-		ask_start(&t->look, "/v3/kv/range", wire_get_prefix(t->view.prefix),
-		    msec_add(clock_now(), ETCD_PATIENCE), on_view, t);
+		ask_start(&t->look, "/v3/kv/range", wire_get_prefix(t->view.prefix), until, on_view,
+		    t);
 	else
 		ask_start(
 		    &t->look, "/v3/kv/range", wire_get(t->view.own_key), MSEC_NEVER, on_own_key, t);

@@ -47,11 +47,22 @@ void lease_init(struct lease *l, msec ttl, msec sent, uint64_t seed)
 	extend(l, ttl);
 }
 
+/* When it counts as lost, unless it is renewed. */
+static msec lost_at(const struct lease *l)
+{
+	return l->relied_on ? l->end - margin(l) : MSEC_NEVER;
+}
+
+void lease_rely(struct lease *l)
+{
+	l->relied_on = true;
+}
+
 enum lease_action lease_tick(struct lease *l, msec now)
 {
 	if (l->lost)
 		return LEASE_NOTHING;
-	if (now >= l->end - margin(l)) {
+	if (now >= lost_at(l)) {
 		l->lost = true;
 		return LEASE_LOST;
 	}
@@ -101,11 +112,9 @@ enum lease_action lease_gone(struct lease *l)
 
 msec lease_deadline(const struct lease *l)
 {
-	msec lost_at = l->end - margin(l);
-
 	if (l->lost)
 		return MSEC_NEVER;
-	return l->renewing ? lost_at : msec_min(l->next, lost_at);
+	return l->renewing ? lost_at(l) : msec_min(l->next, lost_at(l));
 }
 
 msec lease_attempt_until(const struct lease *l)

@@ -10,7 +10,9 @@
  *  - a granted TTL that differs from the one asked for is the one that counts;
  *  - an answer that comes late extends the lease only by what it is worth; one that says that the
  *    lease is gone means lost, at once;
- *  - with too little left to be safe (the margin for stopping the job), the lease counts as lost;
+ *  - once somebody relies on it: with too little left to be safe (the margin for stopping the job),
+ *    the lease counts as lost. Before that it is tried until the server says that it is gone: there is
+ *    nothing to stop, and a place in a queue hangs on it;
  *  - a lease once lost is never held again.
  */
 #ifndef COORD_LEASE_H
@@ -33,6 +35,7 @@ struct lease {
 	msec next; /* renewal */
 	msec sent; /* of the renewal under way, or of the last one */
 	bool renewing;
+	bool relied_on;
 	bool lost;
 	int failures; /* in a row */
 	uint64_t random;
@@ -40,6 +43,8 @@ struct lease {
 
 /* ttl > 0, as granted; sent: when the request for the grant was sent. */
 void lease_init(struct lease *l, msec ttl, msec sent, uint64_t seed);
+/* Something must have stopped when it ends, from now on. */
+void lease_rely(struct lease *l);
 enum lease_action lease_tick(struct lease *l, msec now);
 /* The renewal that was sent last was answered: alive, for ttl > 0 from when it was sent. */
 void lease_renewed(struct lease *l, msec ttl);
@@ -51,7 +56,7 @@ enum lease_action lease_gone(struct lease *l);
 msec lease_deadline(const struct lease *l); /* of lease_tick() */
 /* When to give the renewal under way up, and try the next endpoint. */
 msec lease_attempt_until(const struct lease *l);
-/* The lock is certainly held before that; 0 when gone. */
+/* The lock is certainly held before that, which may have passed; 0 when gone. */
 msec lease_end(const struct lease *l);
 /* When the job must be killed, so that all of it is dead by lease_end(); 0 when gone. */
 msec lease_kill_by(const struct lease *l);

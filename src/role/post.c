@@ -95,12 +95,6 @@ static void start_reading(struct post *p, struct ev_loop *loop, int fd,
 	ev_io_start(loop, &p->reports);
 }
 
-/* A worker that takes its leave gives its lease back itself. */
-static uint64_t left_in_queue(const struct post *p)
-{
-	return p->report.end.released || p->report.end.left ? 0 : p->report.lease;
-}
-
 pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
     void (*on_report)(struct ev_loop *, struct ev_io *, int), struct err *e)
 {
@@ -110,7 +104,7 @@ pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
 		.lifeline = shared->lifeline,
 		.nofile = shared->nofile,
 		.known_seq = p->known_seq,
-		.stale_lease = left_in_queue(p),
+		.stale_lease = p->report.lease,
 		.rescue = rescue,
 		.left = {
 			.placed = p->held_placed,

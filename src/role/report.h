@@ -33,7 +33,7 @@ struct report {
 	bool placed;      /* life_is_placed(): that rescue may commit the state file */
 	bool settled;     /* life_is_settled(): it need not */
 	pid_t job_pid;    /* 0: none runs */
-	uint64_t lease;   /* id, 0: none */
+	uint64_t lease;   /* id, 0: none, or it is given back */
 	int64_t lease_ms; /* left, -1: no lease */
 	msec dead_by;     /* the lock covers the job until then, by clock.h; MSEC_NEVER: for ever */
 	msec mute_by;     /* the next report comes before that; likewise */

@@ -66,7 +66,10 @@ static void fill_report(struct worker *w)
 	r->placed = life_is_placed(l);
 	r->settled = life_is_settled(l);
 	r->job_pid = w->job_pid;
-	r->lease = w->coord != NULL ? coord_lease(w->coord) : 0;
+	/* Of a worker that has ended well, the last report: it gives the lease back itself. */
+	r->lease = w->coord != NULL && (l->state != LIFE_GONE || l->lost || l->left)
+			   ? coord_lease(w->coord)
+			   : 0;
 	r->lease_ms = l->owner && until != MSEC_NEVER ? until - clock_now() : -1;
 	r->dead_by = msec_min(until, w->lost_until);
 	r->mute_by = w->coord != NULL ? coord_mute_by(w->coord) : MSEC_NEVER;
@@ -446,9 +449,13 @@ static void on_wavering(void *ctx, const struct err *e)
 	struct worker *w = ctx;
 
 	w->wavering = true;
-	log_warn("the lease could not be renewed, trying on; the job may run for %" PRId64
-		 "ms without: %s",
-	    coord_safe_until(w->coord) - clock_now(), e->text);
+	if (w->life.owner)
+		log_warn("the lease could not be renewed, trying on; the job may run for %" PRId64
+			 "ms without: %s",
+		    coord_safe_until(w->coord) - clock_now(), e->text);
+	else
+		log_warn("the lease could not be renewed, trying on to keep the place in the queue: %s",
+		    e->text);
 }
 
 static void on_announced(void *ctx)

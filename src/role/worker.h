@@ -40,7 +40,8 @@ struct worker_setup {
 	/* A record with this seq was committed. One that is older, or none, was put there by
 	 * somebody else. 0: not known. */
 	uint64_t known_seq;
-	uint64_t stale_lease; /* that a worker left which died in the queue, 0: none */
+	uint64_t stale_lease; /* that the worker before left: it died in the queue, or lost its lock
+				 while etcd was away; 0: none */
 	/* A rescue worker finishes what a dead one held. */
 	bool rescue;
 	struct life_rescue left;

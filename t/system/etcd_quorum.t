@@ -21,6 +21,7 @@ my $nervous = $hasty->start('nervous');
 my %before = map { %$_ } $patient->wait_running($calm), $hasty->wait_running($nervous);
 my $other = $hasty->start('other');
 $hasty->wait_standby($other);
+my %place = map { $_ => ($etcd->keys_below("/graceful/jobs/$_/lock/"))[1] } qw(views sales);
 
 my ($leader) = $etcd->leader;
 my ($left) = grep { $_ != $leader } $etcd->nodes;
@@ -37,6 +38,8 @@ is_deeply({ map { $_ => $patient->running->{$_}{job_pid} } qw(clicks orders) }, 
 $etcd->run_node($_) for grep { $_ != $left } $etcd->nodes;
 $calm->wait_log(qr/$_: the lease is renewed again/) for qw(clicks orders);
 $_->wait_running for $patient, $hasty;
+is(($etcd->keys_below("/graceful/jobs/$_/lock/"))[0], $place{$_}, "who waited for $_ has kept its place, and now owns it") for keys %place;
+is($hasty->running->{$_}{master}, $other, "and runs it") for keys %place;
 $_->wait_commits for $patient, $hasty;
 is($patient->running->{$_}{job_pid}, $before{$_}{job_pid}, "$_ has never stopped") for qw(clicks orders);
 unlike($calm->log_text, qr/the lock is lost/, 'no lock was lost') or diag($calm->log_text);

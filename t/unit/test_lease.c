@@ -25,6 +25,7 @@ static struct lease fresh_lease(msec ttl)
 	struct lease l;
 
 	lease_init(&l, ttl, T0, 7);
+	lease_rely(&l);
 	return l;
 }
 
@@ -265,6 +266,40 @@ static void endless_failures(void **state)
 	}
 }
 
+/* Nobody relies on it: a place in a queue is not given up because etcd is away. */
+static void tried_until_it_is_gone(void **state)
+{
+	struct lease l;
+	msec at;
+
+	(void)state;
+	lease_init(&l, TTL, T0, 7);
+	at = send_renewal(&l);
+	for (int i = 0; i < 100; i++) {
+		lease_failed(&l, at + 1000);
+		at = send_renewal(&l);
+	}
+	assert_true(at > T0 + 3 * TTL);
+	assert_false(lease_is_fresh(&l, at));
+	lease_renewed(&l, TTL);
+	assert_int_equal(lease_end(&l), at + TTL);
+	assert_true(lease_is_fresh(&l, at));
+	lease_rely(&l);
+	assert_int_equal(lease_tick(&l, at + TTL - MARGIN), LEASE_LOST);
+}
+
+/* The same, but the server does not know it any more. */
+static void gone_before_anybody_relied_on_it(void **state)
+{
+	struct lease l;
+
+	(void)state;
+	lease_init(&l, TTL, T0, 7);
+	send_renewal(&l);
+	assert_int_equal(lease_gone(&l), LEASE_LOST);
+	assert_int_equal(lease_deadline(&l), MSEC_NEVER);
+}
+
 static void freshness(void **state)
 {
 	struct lease l = fresh_lease(TTL);
@@ -443,6 +478,7 @@ static void begin(struct world *w, uint64_t seed)
 	/* The server got the request for the lease some time after it was sent. */
 	w->true_end = T0 + dice_roll(&w->dice, 500) + w->ttl;
 	lease_init(&w->lease, w->ttl, T0, seed);
+	lease_rely(&w->lease);
 }
 
 static void check(const struct world *w)
@@ -523,6 +559,8 @@ int main(void)
 		cmocka_unit_test(margins),
 		cmocka_unit_test(fails_over_at_once_and_then_pauses),
 		cmocka_unit_test(endless_failures),
+		cmocka_unit_test(tried_until_it_is_gone),
+		cmocka_unit_test(gone_before_anybody_relied_on_it),
 		cmocka_unit_test(freshness),
 		cmocka_unit_test(random_play),
 		cmocka_unit_test(reachable_server),

@@ -207,11 +207,12 @@ sub value {
     return $self->ctl('get', '--print-value-only', $key) =~ s/\n\z//r;
 }
 
-# The keys below a prefix.
+# The keys below a prefix, the oldest first.
 sub keys_below {
     my ($self, $prefix) = @_;
+    my @order = ('--sort-by', 'CREATE', '--order', 'ASCEND');
 
-    return grep { $_ ne '' } split(/\n/, $self->ctl('get', '--prefix', '--keys-only', $prefix));
+    return grep { $_ ne '' } split(/\n/, $self->ctl('get', '--prefix', '--keys-only', @order, $prefix));
 }
 
 # Those of all who own a job or wait for one.
