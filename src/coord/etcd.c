@@ -44,14 +44,19 @@ void etcd_post(struct etcd *t, void (*answer)(struct etcd *t))
 	ev_timer_start(t->base.loop, &t->post);
 }
 
-void etcd_rest(struct etcd *t)
+void etcd_unwatch(struct etcd *t)
 {
-	ask_cancel(&t->step);
 	ask_cancel(&t->look);
 	if (t->watch != NULL)
 		etcd_cancel(t->watch);
 	t->watch = NULL;
 	ev_timer_stop(t->base.loop, &t->look_due);
+}
+
+void etcd_rest(struct etcd *t)
+{
+	etcd_unwatch(t);
+	ask_cancel(&t->step);
 	free(t->text);
 	t->text = NULL;
 }
@@ -153,6 +158,7 @@ static void on_lost(void *ctx, const struct err *e)
 	case PHASE_LEAVING: etcd_lose(t, lease_kill_by(&t->keeper.lease), e); break;
 	case PHASE_LEASING: on_ready(t); break; /* of an adoption: the key goes with it */
 	case PHASE_IDLE:
+	case PHASE_DOUBT:
 	case PHASE_GONE: break;
 	}
 }
@@ -173,6 +179,7 @@ static void begin(struct etcd *t)
 	t->phase = PHASE_LEASING;
 	t->leave_wanted = false;
 	t->announced = false;
+	t->doubt = false;
 	t->wavering = false;
 	t->holder[0] = '\0';
 }
@@ -247,8 +254,7 @@ void etcd_leave(struct etcd *t)
 	t->phase = PHASE_LEAVING;
 	/* Else a waiter could not go while etcd is away: what is left of its place ends with the
 	 * lease. */
-	if (t->keeper.held)
-		keeper_rely(&t->keeper);
+	keeper_rely(&t->keeper);
 	/* A doubtful lease keeps nobody waiting; coord_farewell() gives it back. */
 	if (t->keeper.id != 0 && !t->keeper.doubtful)
 		keeper_part(&t->keeper, ETCD_RELEASE_PATIENCE, on_parted);
@@ -265,6 +271,7 @@ static void release(struct coord *c)
 	case PHASE_JOINING:
 	case PHASE_QUEUED:
 	case PHASE_OWNER:
+	case PHASE_DOUBT:
 	case PHASE_GONE: etcd_leave(t); break;
 	/* A grant that is cancelled might be carried out behind its revocation. */
 	case PHASE_LEASING:

@@ -33,7 +33,9 @@ enum etcd_phase {
 	PHASE_JOINING,    /* the own key is being put into the queue */
 	PHASE_QUEUED,     /* it is there; looks, or waits */
 	PHASE_OWNER,      /* granted */
-	PHASE_COMMITTING, /* owner, with a commit under way */
+	PHASE_COMMITTING, /* owner or in doubt, with a commit under way */
+	PHASE_DOUBT,      /* the lease is lost by the clock; the lock may be ours as yet, and then
+			     commits count */
 	PHASE_LEAVING,    /* gives the lease back, and the key with it */
 	PHASE_GONE,       /* holds nothing, or nothing that counts */
 };
@@ -67,7 +69,8 @@ struct etcd {
 	struct ev_timer post;
 	void (*answer)(struct etcd *t);
 
-	/* The lock was lost. */
+	/* The lock was lost, or is in doubt. */
+	bool doubt;
 	struct ev_timer loss; /* due to be told, behind the answer to what was under way */
 	msec until;
 	struct err err;
@@ -75,6 +78,8 @@ struct etcd {
 
 /* etcd.c */
 void etcd_post(struct etcd *t, void (*answer)(struct etcd *t));
+/* What happens to the keys is not looked at any more. */
+void etcd_unwatch(struct etcd *t);
 /* Nothing is asked or watched any more; the lease is kept. */
 void etcd_rest(struct etcd *t);
 /* The acquire, or the adoption, is given up. */

@@ -56,7 +56,7 @@ static void finish(struct etcd *t, enum coord_result result, const struct err *e
 	why = t->err;
 	free(t->text);
 	t->text = NULL;
-	t->phase = PHASE_OWNER;
+	t->phase = t->doubt ? PHASE_DOUBT : PHASE_OWNER;
 	if (result == COORD_LOST || (result == COORD_OK && t->release)) {
 		etcd_rest(t);
 		t->phase = PHASE_GONE;
@@ -64,7 +64,7 @@ static void finish(struct etcd *t, enum coord_result result, const struct err *e
 	/* Off the critical path: the key is deleted, the next owner is starting. */
 	if (result == COORD_OK && t->release)
 		keeper_part(&t->keeper, ETCD_FAREWELL_PATIENCE, NULL);
-	else if (t->phase == PHASE_OWNER && t->leave_wanted)
+	else if (t->phase != PHASE_GONE && t->leave_wanted)
 		etcd_leave(t);
 	t->base.hooks.committed(t->base.ctx, result, result == COORD_OK ? NULL : &why);
 }
@@ -135,7 +135,7 @@ static void on_committed(void *ctx, const struct etcd_answer *answer)
 	}
 }
 
-/* Until its outcome is known: it ends with the lease at the latest. */
+/* Until its outcome is known, however long that takes: etcd tells whether the lock is ours. */
 static void send(struct etcd *t)
 {
 	ask_start(&t->step, "/v3/kv/txn",
@@ -167,7 +167,8 @@ void etcd_commit(struct coord *c, const struct record *record, bool release)
 		etcd_post(t, answer_too_late);
 		return;
 	}
-	assert(t->phase == PHASE_OWNER && t->announced && record->epoch == t->epoch);
+	assert(t->phase == PHASE_OWNER || t->phase == PHASE_DOUBT);
+	assert(t->announced && record->epoch == t->epoch);
 	t->phase = PHASE_COMMITTING;
 	t->release = release;
 	t->clashes = 0;
@@ -194,15 +195,32 @@ static void tell_loss_next(struct etcd *t)
 }
 
 /*
- * What is under way is answered first. COORD_FAILED and not COORD_LOST, which would leave the job
- * no time: until `until` the lock is held. Whether the commit happened after all is not known, and
- * does not matter to anyone: the next owner reads one record or the other, whole.
+ * By the clock, as nobody answers: the job has to end. But the key may be there when etcd is back, and
+ * commits are conditional on it. One that is under way goes on.
  */
+static void fall_into_doubt(struct etcd *t, msec until, const struct err *e)
+{
+	struct err why = *e;
+
+	t->doubt = true;
+	etcd_unwatch(t);
+	if (t->phase == PHASE_OWNER) {
+		etcd_rest(t);
+		t->phase = PHASE_DOUBT;
+	}
+	t->base.hooks.lost(t->base.ctx, until, &why);
+}
+
+/* What is under way is answered first. */
 void etcd_lose(struct etcd *t, msec until, const struct err *e)
 {
 	enum etcd_phase phase = t->phase;
 	struct err why = *e;
 
+	if (until != 0 && phase != PHASE_LEAVING && t->announced) {
+		fall_into_doubt(t, until, e);
+		return;
+	}
 	t->until = until;
 	t->err = why;
 	etcd_rest(t);

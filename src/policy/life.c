@@ -208,8 +208,9 @@ static void note_kill(struct life *l, msec now)
 }
 
 /* What was not committed before is not committed any more: not the end of the job either. */
-static void note_lost(struct life *l)
+static void note_lost(struct life *l, msec left)
 {
+	l->doubtful = left > 0 && (l->doubtful || !l->lost);
 	l->lost = true;
 	l->owner = false;
 	l->done = false;
@@ -245,12 +246,34 @@ static unsigned leave_behind(struct life *l)
 	return leave(l);
 }
 
-static unsigned any_lost_now(struct life *l, msec arg, msec now)
+static unsigned any_lost_now(struct life *l, msec left, msec now)
 {
-	(void)arg;
 	(void)now;
-	note_lost(l);
+	note_lost(l, left);
 	return leave_lost(l);
+}
+
+/*
+ * The coordinator could not be asked for too long, so the job had to end. But the lock may be ours
+ * until somebody says that it is not, and what the job left is worth asking: a commit with the
+ * release, which is refused if it comes too late. Until there is an answer, or a stop has no more
+ * time: a new worker could do nothing else meanwhile.
+ */
+static unsigned doubt(struct life *l, msec now)
+{
+	disarm(l);
+	l->state = LIFE_DOUBTING;
+	l->step = LIFE_STEP_COMMIT;
+	l->kill_at = l->give_up_at;
+	l->abandoned = false;
+	l->abandon_at = msec_add(now, later(l->conf->stop_timeout, TRY_MIN));
+	return l->awaited & LIFE_COMMIT_RELEASE ? 0 : LIFE_COMMIT_RELEASE;
+}
+
+/* No process of the job lives. */
+static unsigned end_lost(struct life *l, msec now)
+{
+	return l->doubtful && l->ran && !l->killed ? doubt(l, now) : leave_lost(l);
 }
 
 /* STARTING */
@@ -271,7 +294,7 @@ static unsigned starting_begin(struct life *l, msec arg, msec now)
 static unsigned rescue_waits(struct life *l, msec now)
 {
 	if (l->cleared)
-		return l->lost ? leave_lost(l) : hand_over(l, now);
+		return l->lost ? end_lost(l, now) : hand_over(l, now);
 	l->state = LIFE_DUMPING;
 	return 0;
 }
@@ -307,7 +330,7 @@ static unsigned standby_granted(struct life *l, msec is_done, msec now)
 static unsigned standby_lost(struct life *l, msec arg, msec now)
 {
 	(void)arg;
-	note_lost(l);
+	note_lost(l, 0); /* whatever it says: nothing was granted, so nothing can be committed */
 	return l->rescue ? rescue_waits(l, now) : leave_lost(l);
 }
 
@@ -453,11 +476,10 @@ static unsigned any_kill_later(struct life *l, msec arg, msec now)
 }
 
 /* There may be a job any moment. */
-static unsigned restoring_lost(struct life *l, msec arg, msec now)
+static unsigned restoring_lost(struct life *l, msec left, msec now)
 {
-	(void)arg;
 	(void)now;
-	note_lost(l);
+	note_lost(l, left);
 	return 0;
 }
 
@@ -512,7 +534,7 @@ static unsigned running_kill(struct life *l, msec arg, msec now)
 static unsigned running_lost(struct life *l, msec left, msec now)
 {
 	disarm(l);
-	note_lost(l);
+	note_lost(l, left);
 	l->state = LIFE_DUMPING;
 	if (left <= 0)
 		return LIFE_KILL;
@@ -571,7 +593,7 @@ static unsigned clearing_cleared(struct life *l, msec arg, msec now)
 		return 0; /* of a run before this one */
 	disarm(l);
 	if (l->lost)
-		return leave_lost(l);
+		return end_lost(l, now);
 	return l->stopping ? commit_and_release(l, now) : after_end(l, now);
 }
 
@@ -599,7 +621,7 @@ static unsigned clearing_tick(struct life *l, msec arg, msec now)
 
 static unsigned clearing_lost(struct life *l, msec left, msec now)
 {
-	note_lost(l);
+	note_lost(l, left);
 	l->kill_at = msec_min(l->kill_at, msec_add(now, left > 0 ? left : 0));
 	return clearing_tick(l, 0, now);
 }
@@ -792,6 +814,14 @@ static unsigned releasing_tick(struct life *l, msec arg, msec now)
 	return now < l->give_up_at ? try_commit(l, now) : mark_and_release(l, now);
 }
 
+static unsigned releasing_lost(struct life *l, msec left, msec now)
+{
+	if (left <= 0 || l->step != LIFE_STEP_COMMIT || l->killed)
+		return any_lost_now(l, left, now);
+	note_lost(l, left);
+	return doubt(l, now);
+}
+
 /* A shorter deadline may have come: the wait for the next try must not outlive it. */
 static unsigned releasing_hurry(struct life *l, msec arg, msec now)
 {
@@ -809,6 +839,63 @@ static unsigned releasing_kill(struct life *l, msec arg, msec now)
 	if (l->retry_at != MSEC_NEVER)
 		l->retry_at = now;
 	return 0;
+}
+
+/* DOUBTING */
+
+static unsigned doubting_saved(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	(void)now;
+	l->dump = l->clean ? LIFE_DUMP_CLEAN : LIFE_DUMP_UNCLEAN;
+	return leave(l);
+}
+
+static unsigned doubting_failed(struct life *l, msec for_good, msec now)
+{
+	l->abandon_at = MSEC_NEVER;
+	if (for_good || l->abandoned)
+		return leave_lost(l);
+	retry_later(l, RETRY_MAX, now);
+	return 0;
+}
+
+static unsigned doubting_lost(struct life *l, msec left, msec now)
+{
+	return left > 0 ? 0 : any_lost_now(l, left, now);
+}
+
+static unsigned doubting_stop(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	note_stop(l, now);
+	l->kill_at = l->give_up_at;
+	return 0;
+}
+
+static unsigned doubting_hurry(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	note_hurry(l, now);
+	l->kill_at = l->give_up_at;
+	return 0;
+}
+
+static unsigned doubting_kill(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	note_kill(l, now);
+	return leave_lost(l);
+}
+
+static unsigned doubting_tick(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	if (now >= l->kill_at || now >= l->leave_at)
+		return leave_lost(l);
+	if (now >= l->abandon_at)
+		return abandon(l, now);
+	return now < l->retry_at ? 0 : doubt(l, now);
 }
 
 typedef unsigned transition(struct life *l, msec arg, msec now);
@@ -893,8 +980,17 @@ static transition *const transitions[][LIFE_EV_TICK + 1] = {
 		[LIFE_EV_STOP] = any_stop_later,
 		[LIFE_EV_HURRY] = releasing_hurry,
 		[LIFE_EV_KILL] = releasing_kill,
-		[LIFE_EV_LOST] = any_lost_now,
+		[LIFE_EV_LOST] = releasing_lost,
 		[LIFE_EV_TICK] = releasing_tick,
+	},
+	[LIFE_DOUBTING] = {
+		[LIFE_EV_SAVED] = doubting_saved,
+		[LIFE_EV_SAVE_FAILED] = doubting_failed,
+		[LIFE_EV_STOP] = doubting_stop,
+		[LIFE_EV_HURRY] = doubting_hurry,
+		[LIFE_EV_KILL] = doubting_kill,
+		[LIFE_EV_LOST] = doubting_lost,
+		[LIFE_EV_TICK] = doubting_tick,
 	},
 	[LIFE_GONE] = { NULL },
 };

@@ -7,7 +7,8 @@
  * keeps, whatever the interleaving (t/unit/test_life_random.c plays random ones):
  *  - the job runs only between GRANTED and the release;
  *  - release only when no process of the job is left (CLEARED after the last SPAWNED);
- *  - commit only after that, and before or together with the release;
+ *  - commit only after that, and before or together with the release - also when the lock counts as
+ *    lost because nobody could say whether it is ours: the coordinator refuses if it is not;
  *  - GONE is reached once, with nothing held.
  */
 #ifndef POLICY_LIFE_H
@@ -30,6 +31,7 @@
 	X(BACKOFF, "backoff")     /* it waits for its restart */                                \
 	X(DUMPING, "dumping")     /* told to stop; until no process of the job is left */       \
 	X(RELEASING, "releasing") /* the last commit, and the release */                        \
+	X(DOUBTING, "releasing")  /* the same, of a lock that counts as lost but may be ours */ \
 	X(GONE, "stopped")        /* nothing is held: the worker exits */
 
 enum life_state {
@@ -55,7 +57,8 @@ enum life_state {
 	X(SAVE_FAILED) /* it changed nothing; arg 1: trying again cannot help (no state file) */  \
 	X(RELEASED)                                                                               \
 	X(RELEASE_FAILED)                                                                         \
-	X(LOST)   /* the lock; arg: msec from now until the job must be dead */                   \
+	X(LOST)   /* the lock; arg: msec from now until the job must be dead, and the lock may be \
+		     ours as yet; 0 or less: it is not */                                         \
 	X(STOP)   /* hand the job over */                                                         \
 	X(HURRY)  /* a dump in progress must end within hurry_timeout; means STOP, too */         \
 	X(KILL)   /* no dump; means STOP, too */                                                  \
@@ -112,6 +115,7 @@ struct life {
 	bool hurried;
 	bool killed; /* no dump is wanted */
 	bool lost;
+	bool doubtful;    /* by the clock alone: a commit may still be accepted */
 	bool ran;         /* a job process ran since the last commit that ended it */
 	bool exited;      /* the job's main process has ended */
 	bool clean;       /* the job's last run ended with status 0, by its own will */

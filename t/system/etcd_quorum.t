@@ -29,7 +29,7 @@ $etcd->kill_node($_) for grep { $_ != $left } $etcd->nodes;
 
 for my $job (qw(views sales)) {
     $nervous->wait_log(qr/$job: the lock is lost, the job must be gone in \d{2,}ms/, "$job is stopped in time");
-    $nervous->wait_log(qr/$job: .*could not be committed and stays there/);
+    $nervous->wait_log(qr/$job: state DUMPING -> DOUBTING/);
 }
 $calm->wait_log(qr/$_: the lease could not be renewed, trying on/) for qw(clicks orders);
 is(scalar keys %{ $hasty->running }, 0, 'the short leases are lost, so nothing runs');
@@ -39,7 +39,11 @@ $etcd->run_node($_) for grep { $_ != $left } $etcd->nodes;
 $calm->wait_log(qr/$_: the lease is renewed again/) for qw(clicks orders);
 $_->wait_running for $patient, $hasty;
 is(($etcd->keys_below("/graceful/jobs/$_/lock/"))[0], $place{$_}, "who waited for $_ has kept its place, and now owns it") for keys %place;
-is($hasty->running->{$_}{master}, $other, "and runs it") for keys %place;
+for my $job (keys %place) {
+    is($hasty->running->{$job}{master}, $other, "and runs $job");
+    like($nervous->log_text, qr/$job: committed the state and released the lock/, 'from what was dumped without a quorum');
+    is(($hasty->runs($job)->starts)[1]{restored}, 'clean', 'so nothing was done twice');
+}
 $_->wait_commits for $patient, $hasty;
 is($patient->running->{$_}{job_pid}, $before{$_}{job_pid}, "$_ has never stopped") for qw(clicks orders);
 unlike($calm->log_text, qr/the lock is lost/, 'no lock was lost') or diag($calm->log_text);

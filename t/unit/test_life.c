@@ -284,11 +284,13 @@ static const struct reaction reactions[] = {
 	ON(committing, STOP, 0, NOTHING, RELEASING, 60005),
 	ON(committing, HURRY, 0, NOTHING, RELEASING, 10100),
 	ON(committing, KILL, 0, NOTHING, RELEASING, 1100),
-	ON(committing, LOST, 500, EXIT, GONE, NEVER),
+	ON(committing, LOST, 500, NOTHING, DOUBTING, 60005),
+	ON(committing, LOST, 0, EXIT, GONE, NEVER),
 	ON(retrying, STOP, 0, NOTHING, RELEASING, 206),
 	ON(retrying, HURRY, 0, NOTHING, RELEASING, 206),
 	ON(retrying, KILL, 0, NOTHING, RELEASING, 100),
-	ON(retrying, LOST, 500, EXIT, GONE, NEVER),
+	ON(retrying, LOST, 500, COMMIT_RELEASE, DOUBTING, 60005),
+	ON(retrying, LOST, 0, EXIT, GONE, NEVER),
 	ON(releasing, STOP, 0, NOTHING, RELEASING, NEVER),
 	ON(releasing, HURRY, 0, NOTHING, RELEASING, NEVER),
 	ON(releasing, KILL, 0, NOTHING, RELEASING, NEVER),
@@ -319,8 +321,8 @@ static void a_loss_before_the_commit_is_unclean(void **state)
 	static const struct reaction losses[] = {
 		ON(unsaved, LOST, 1, EXIT, GONE, LIFE_DUMP_UNCLEAN),
 		ON(saving, LOST, 1, EXIT, GONE, LIFE_DUMP_UNCLEAN),
-		ON(committing, LOST, 1, EXIT, GONE, LIFE_DUMP_UNCLEAN),
-		ON(retrying, LOST, 1, EXIT, GONE, LIFE_DUMP_UNCLEAN),
+		ON(committing, LOST, 0, EXIT, GONE, LIFE_DUMP_UNCLEAN),
+		ON(retrying, LOST, 0, EXIT, GONE, LIFE_DUMP_UNCLEAN),
 		ON(backoff, LOST, 1, EXIT, GONE, LIFE_DUMP_NONE),
 		ON(standby, LOST, 1, EXIT, GONE, LIFE_DUMP_NONE),
 		ON(releasing, LOST, 1, EXIT, GONE, LIFE_DUMP_NONE),
@@ -332,7 +334,7 @@ static void a_loss_before_the_commit_is_unclean(void **state)
 
 		open_script(&s, &usual);
 		play(&s, losses[i].way, losses[i].n);
-		life_event(&s.life, LIFE_EV_LOST, 1, 100);
+		life_event(&s.life, LIFE_EV_LOST, losses[i].arg, 100);
 		assert_gone(&s, (enum life_dump)losses[i].deadline);
 	}
 }
@@ -1034,7 +1036,64 @@ static void a_lost_lock_gives_the_job_what_time_is_left(void **state)
 	open_script(&s, &usual);
 	PLAY(&s, TO_RUNNING, AT(1000, LOST, 3000, SIGNAL_STOP, DUMPING),
 	    AT(2000, LOST, 1500, NOTHING, DUMPING), AT(3500, TICK, 0, KILL, DUMPING),
-	    AT(3501, EXITED, 0, CLEAR, DUMPING), AT(3502, CLEARED, 0, EXIT, GONE));
+	    AT(3501, EXITED, 0, CLEAR, DUMPING),
+	    AT(3502, CLEARED, 0, COMMIT_RELEASE, DOUBTING), AT(3503, LOST, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+}
+
+#define TO_DOUBTING                                                                    \
+	TO_RUNNING, AT(1000, LOST, 3000, SIGNAL_STOP, DUMPING),                        \
+	    AT(1100, EXITED, 1, CLEAR, DUMPING),                                       \
+	    AT(1101, CLEARED, 0, COMMIT_RELEASE, DOUBTING)
+
+/* Nobody can be asked; when somebody can, it turns out that the lock was ours all the time. */
+static void a_lock_in_doubt_may_still_be_committed_under(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_DOUBTING, AT(5000, SAVE_FAILED, 0, NOTHING, DOUBTING),
+	    AT(5200, TICK, 0, COMMIT_RELEASE, DOUBTING), AT(900000, SAVED, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_CLEAN);
+	open_script(&s, &usual);
+	PLAY(&s, TO_DOUBTING, AT(5000, SAVE_FAILED, 1, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+}
+
+/* A stop has its usual time for that, and no more. */
+static void a_stop_does_not_wait_for_ever_in_doubt(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_DOUBTING, AT(2000, STOP, 0, NOTHING, DOUBTING));
+	/* The store may be what hangs. */
+	PLAY(&s, AT(1101 + usual.stop_timeout, TICK, 0, ABANDON, DOUBTING));
+	assert_int_equal(life_deadline(&s.life), 2000 + usual.stop_timeout);
+	PLAY(&s, AT(2000 + usual.stop_timeout, TICK, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+	open_script(&s, &usual);
+	PLAY(&s, TO_DOUBTING, AT(2000, HURRY, 0, NOTHING, DOUBTING));
+	assert_int_equal(life_deadline(&s.life), 2000 + usual.hurry_timeout);
+	PLAY(&s, AT(2001, KILL, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+}
+
+/* The job is gone already, and its commit is under way or waits for another try. */
+static void a_release_goes_on_in_doubt(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_COMMITTING, AT(1000, LOST, 700, NOTHING, DOUBTING),
+	    AT(1001, SAVED, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_CLEAN);
+	open_script(&s, &usual);
+	PLAY(&s, TO_COMMITTING, AT(1000, SAVE_FAILED, 0, NOTHING, RELEASING),
+	    AT(1001, LOST, 700, COMMIT_RELEASE, DOUBTING), AT(1002, LOST, 0, EXIT, GONE));
 	assert_gone(&s, LIFE_DUMP_UNCLEAN);
 }
 
@@ -1051,8 +1110,8 @@ static void a_lost_lock_cuts_every_other_deadline(void **state)
 	    AT(1001, LOST, 3000, NOTHING, DUMPING), AT(4001, TICK, 0, KILL, DUMPING));
 	open_script(&s, &usual);
 	PLAY(&s, TO_CLEARING, AT(1000, LOST, 3000, NOTHING, CLEARING),
-	    AT(4000, TICK, 0, KILL, CLEARING), AT(4001, CLEARED, 0, EXIT, GONE));
-	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+	    AT(4000, TICK, 0, KILL, CLEARING),
+	    AT(4001, CLEARED, 0, COMMIT_RELEASE, DOUBTING));
 }
 
 static void a_lock_lost_while_restoring_starts_nothing(void **state)
@@ -1369,6 +1428,9 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_stop_does_not_try_again_what_hung),
 	cmocka_unit_test(an_endless_stop_never_gives_the_last_commit_up),
 	cmocka_unit_test(a_lost_lock_gives_the_job_what_time_is_left),
+	cmocka_unit_test(a_lock_in_doubt_may_still_be_committed_under),
+	cmocka_unit_test(a_stop_does_not_wait_for_ever_in_doubt),
+	cmocka_unit_test(a_release_goes_on_in_doubt),
 	cmocka_unit_test(a_lost_lock_cuts_every_other_deadline),
 	cmocka_unit_test(a_lock_lost_while_restoring_starts_nothing),
 	cmocka_unit_test(a_silent_job_is_aborted_killed_and_restarted),

@@ -213,14 +213,14 @@ static void do_kill(struct world *w)
 
 static void do_save(struct world *w, unsigned action)
 {
-	demand(w, w->lock && !w->lost, "a commit needs the lock");
+	demand(w, w->life.state == LIFE_DOUBTING || (w->lock && !w->lost), "a commit needs the lock");
 	demand(w, !job_lives(w), "a commit at the end waits for the job's last process");
 	demand(w, !(w->asked & ~(unsigned)LIFE_ACQUIRE), "one question at a time");
 	w->hung = dice_chance(&w->dice, 8);
 	w->stuck = w->hung && dice_chance(&w->dice, 25);
 	if (w->hung)
 		w->asked |= action;
-	else if (dice_chance(&w->dice, 3))
+	else if (dice_chance(&w->dice, w->lost ? 30 : 3))
 		answer(w, action, LIFE_EV_LOST, 0);
 	else if (fails(w, 30))
 		answer(w, action, LIFE_EV_SAVE_FAILED, dice_chance(&w->dice, 20));
@@ -359,7 +359,7 @@ static void become(struct world *w, const struct happening *h)
 }
 
 /* Which questions an event answers. */
-static unsigned answered(const struct world *w, enum life_event ev)
+static unsigned answered(const struct world *w, enum life_event ev, msec arg)
 {
 	unsigned saves = LIFE_SAVE | LIFE_COMMIT_RELEASE | LIFE_MARK_RELEASE;
 
@@ -373,17 +373,18 @@ static unsigned answered(const struct world *w, enum life_event ev)
 		return saves;
 	if (ev == LIFE_EV_RELEASED || ev == LIFE_EV_RELEASE_FAILED)
 		return LIFE_RELEASE;
-	return ev == LIFE_EV_LOST ? w->asked & saves : 0;
+	/* As long as nobody knows whose the lock is, a commit goes on. */
+	return ev == LIFE_EV_LOST && arg <= 0 ? w->asked & saves : 0;
 }
 
 /* An answer that nobody can tell from a true one is not played as a stray. */
-static bool credible(const struct world *w, enum life_event ev)
+static bool credible(const struct world *w, enum life_event ev, msec arg)
 {
 	if (ev == LIFE_EV_EXITED)
 		return w->main_lives || w->told_main;
 	if (ev == LIFE_EV_CLEARED)
 		return !w->told_main && !w->main_lives;
-	return (w->asked & answered(w, ev)) != 0;
+	return (w->asked & answered(w, ev, arg)) != 0;
 }
 
 /* One step, and what must hold after it */
@@ -453,12 +454,12 @@ static void happen(struct world *w, size_t i)
 
 	w->pending[i] = w->pending[--w->n];
 	if (h.stray) {
-		if (!credible(w, h.ev))
+		if (!credible(w, h.ev, h.arg))
 			tell(w, h.ev, h.arg);
 		return;
 	}
 	become(w, &h);
-	w->asked &= ~answered(w, h.ev);
+	w->asked &= ~answered(w, h.ev, h.arg);
 	if (was_asked != w->asked && h.ev != LIFE_EV_LOST && dice_chance(&w->dice, 15))
 		plan(w, dice_roll(&w->dice, 2 * DELAY_MAX), h.ev, h.arg, true);
 	if ((h.ev == LIFE_EV_EXITED || h.ev == LIFE_EV_CLEARED) && dice_chance(&w->dice, 15))

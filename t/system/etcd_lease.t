@@ -1,0 +1,173 @@
+#!/usr/bin/perl
+# The lease cannot be renewed: for a moment, or for so long that the job has to end before somebody else may start it. And what becomes
+# of the state that it dumped.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+
+use Graceful::Actor;
+use Graceful::Etcd;
+use Graceful::Proxy;
+use Graceful::Test qw(slurp spew wait_for);
+
+plan(skip_all => 'etcd is not installed') unless Graceful::Etcd->installed;
+
+use constant TTL => 3000;
+
+my $box = Graceful::Test->new;
+my $etcd = Graceful::Etcd->start;
+
+sub config {
+    my ($instance, $actor, $words, %coordinator) = @_;
+    my %job = (command => $actor->command(@$words), checkpoint => '1h', hurry_timeout => '200ms');
+
+    return $box->config($instance, { $actor->{name} => \%job }, { coordinator => $etcd->coordinator(ttl => TTL / 1000 . 's', %coordinator) });
+}
+
+sub record { return $etcd->value("/graceful/jobs/$_[0]/state") }
+
+sub stop {
+    my ($master) = @_;
+
+    $master->signal('INT');
+    return $master->wait_exit;
+}
+
+# What must hold of a journal, however it came about.
+sub check_journal {
+    my ($actor) = @_;
+    my @epochs = map { /epoch=(\d+)/ ? $1 : () } $actor->lines;
+
+    is($actor->count(qr/^overlap/), 0, 'never two at once');
+    is_deeply(\@epochs, [ sort { $a <=> $b } @epochs ], 'epochs only rise');
+    is_deeply([ $actor->survivors ], [], 'no process of it is left');
+    return;
+}
+
+subtest 'for a moment' => sub {
+    my $actor = Graceful::Actor->new($box, 'moment');
+    my $proxy = Graceful::Proxy->start($etcd->url(0), $box->path('moment.proxy'));
+    my $master = $box->start(config('moment', $actor, [], endpoints => [ $proxy->url ], ttl => '9s'));
+
+    my $before = $actor->wait_start(1);
+    $proxy->pause;
+    $master->wait_log(qr/the lease could not be renewed, trying on; the job may run for \d+ms without/);
+    $proxy->resume;
+    $master->wait_log(qr/the lease is renewed again/);
+    unlike($master->log_text, qr/the lock is lost/, 'the lock is not lost');
+    is($master->job('moment')->{job_pid}, $before->{pid}, 'the job has noticed nothing');
+    is(stop($master), 0, 'it stops');
+    check_journal($actor);
+};
+
+# A job of four processes in three sessions, none of which ends by itself.
+sub gone_before_the_lease_ends {
+    my ($name, $fail, $mend) = @_;
+    my $actor = Graceful::Actor->new($box, $name);
+    my $proxy = Graceful::Proxy->start($etcd->url(0), $box->path("$name.proxy"));
+    my $master = $box->start(config($name, $actor, [ 'beat', 'family', 'hold=' . $box->path("$name.go") ], endpoints => [ $proxy->url ]));
+
+    $actor->wait_start(1);
+    wait_for('a renewal', sub { $proxy->last_answered('/v3/lease/keepalive') });
+    $fail->();
+    $master->wait_log(qr/the lock is lost, the job must be gone in \d{2,}ms/, 'the loss is told in time to stop');
+    $actor->wait_for_line(qr/^INT$/);
+    wait_for('nothing of the job lives', sub { !$actor->survivors });
+    my ($last_beat) = slurp("$actor->{journal}.beats") =~ /([\d.]+)\n\z/;
+    my $lease_ends = $proxy->last_answered('/v3/lease/keepalive') + TTL;
+    cmp_ok($last_beat, '<', $lease_ends, sprintf('it was gone %d ms before the lease could end', $lease_ends - $last_beat));
+    like($master->log_text, qr/killing every process of the job/, 'by force');
+    $mend->();
+    $actor->wait_start(2);
+    pass('it runs again by itself');
+    spew($box->path("$name.go"), '');
+    is(stop($master), 0, 'it stops');
+    check_journal($actor);
+    return;
+}
+
+subtest 'etcd is suspended' => sub {
+    gone_before_the_lease_ends('suspended', sub { $etcd->pause(0) }, sub { $etcd->resume(0) });
+};
+
+subtest 'etcd is killed' => sub {
+    gone_before_the_lease_ends('killed', sub { $etcd->kill_node(0) }, sub { $etcd->run_node(0) });
+};
+
+# etcd gives every lease its whole time again when it starts: so the lock is still there.
+subtest 'what was dumped meanwhile is committed when etcd is back' => sub {
+    my $actor = Graceful::Actor->new($box, 'late');
+    my $master = $box->start(config('late', $actor, []));
+    my $first = $actor->wait_start(1);
+
+    $etcd->kill_node(0);
+    $actor->wait_for_line(qr/^dumped 1/);
+    $etcd->run_node(0);
+    my $second = $actor->wait_start(2);
+    is("$second->{restored} $second->{count}", 'clean 1', 'the job goes on from it');
+    cmp_ok($second->{epoch}, '>', $first->{epoch}, 'under an epoch of its own');
+    like($master->log_text, qr/committed the state and released the lock epoch=$first->{epoch} .*clean=1/, 'it was committed under the old one');
+    ok(!-e $box->path('work-late/jobs/.left-late'), 'there is no note of anything left');
+    is(stop($master), 0, 'it stops');
+    check_journal($actor);
+};
+
+# Cuts a master off until its key is gone and its job has dumped.
+sub cut_off {
+    my ($actor, $proxy) = @_;
+    my $name = $actor->{name};
+    my ($key) = $etcd->keys_below("/graceful/jobs/$name/lock/");
+
+    $proxy->pause;
+    $actor->wait_for_line(qr/^dumped 1/);
+    wait_for('its lease has ended', sub { !grep { $_ eq $key } $etcd->keys_below("/graceful/jobs/$name/lock/") });
+    return;
+}
+
+subtest 'the lease has ended meanwhile, but nobody owned the job' => sub {
+    my $actor = Graceful::Actor->new($box, 'alone');
+    my $proxy = Graceful::Proxy->start($etcd->url(0), $box->path('alone.proxy'));
+    my $master = $box->start(config('alone', $actor, [], endpoints => [ $proxy->url ]));
+
+    $actor->wait_start(1);
+    cut_off($actor, $proxy);
+    is(record('alone'), '', 'nothing is committed');
+    $proxy->resume;
+    $master->wait_log(qr/could not be committed and stays there/);
+    my $second = $actor->wait_start(2);
+    is("$second->{restored} $second->{count}", 'clean 1', 'the job goes on from what it left');
+    like($master->log_text, qr/nobody owned the job since/, 'as nobody owned it since');
+    wait_for('which is committed', sub { record('alone') =~ /"seq":1\b/ });
+    wait_for('the note of it is gone', sub { !-e $box->path('work-alone/jobs/.left-alone') });
+    is(stop($master), 0, 'it stops');
+    check_journal($actor);
+};
+
+subtest 'somebody else owned the job meanwhile' => sub {
+    my $actor = Graceful::Actor->new($box, 'stale');
+    my $proxy = Graceful::Proxy->start($etcd->url(0), $box->path('stale.proxy'));
+    my $first = $box->start(config('stale', $actor, [], endpoints => [ $proxy->url ]));
+
+    $actor->wait_start(1);
+    my $next = $box->start(config('fresh', $actor, []));
+    $next->wait_state(stale => 'standby');
+    cut_off($actor, $proxy);
+    is($actor->wait_start(2)->{restored}, 'none', 'the next one knows nothing of what was dumped');
+    is(stop($next), 0, 'it stops');
+    my $committed = record('stale');
+    $proxy->resume;
+    $first->wait_log(qr/could not be committed and stays there/);
+    my $third = $actor->wait_start(3);
+    unlike($first->log_text, qr/nobody owned the job since/, 'the first one does not go on from what it left');
+    is("$third->{restored} $third->{count}", 'clean 1', 'but from what was committed');
+    like($committed, qr/"instance":"fresh"/, 'which is of the next one');
+    is(stop($first), 0, 'it stops');
+    ok(!-e $box->path('work-stale/jobs/.left-stale'), 'the note is gone');
+    check_journal($actor);
+};
+
+is_deeply([ $etcd->keys_below_locks ], [], 'no place is left');
+done_testing;
