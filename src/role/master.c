@@ -391,8 +391,20 @@ static void reap(struct master *m)
 
 /* Signals */
 
-static void begin_stop(struct master *m, enum stop_level at_least, int signo, int from)
+/* For people. */
+static const char *show_sender(const struct sig_from *from, char text[32])
 {
+	if (from->pid != 0)
+		snprintf(text, 32, "from pid %d", from->pid);
+	else
+		snprintf(text, 32, "%s", from->kernel ? "from the terminal" : "from outside");
+	return text;
+}
+
+static void begin_stop(
+    struct master *m, enum stop_level at_least, int signo, const struct sig_from *from)
+{
+	char sender[32];
 	static const char *const how[] = {
 		[STOP_GRACEFUL] = "every job dumps its state",
 		[STOP_HURRY] = "every job has to hurry",
@@ -405,8 +417,8 @@ static void begin_stop(struct master *m, enum stop_level at_least, int signo, in
 	m->board.status.stopping = true;
 	m->board.status.hurry = m->roster.fleet.level >= STOP_HURRY;
 	board_touch(&m->board);
-	log_info(
-	    "stopping on %s from pid %d: %s", sig_name(signo), from, how[m->roster.fleet.level]);
+	log_info("stopping on %s %s: %s", sig_name(signo), show_sender(from, sender),
+	    how[m->roster.fleet.level]);
 }
 
 static void checkpoint_all(struct master *m)
@@ -522,9 +534,9 @@ static void on_signal(struct ev_loop *loop, struct ev_io *io, int revents)
 		if (signo == SIGCHLD)
 			reap(m);
 		else if (signo == SIGINT || signo == SIGTERM)
-			begin_stop(m, STOP_GRACEFUL, signo, from.pid);
+			begin_stop(m, STOP_GRACEFUL, signo, &from);
 		else if (signo == SIGQUIT)
-			begin_stop(m, STOP_KILL, signo, from.pid);
+			begin_stop(m, STOP_KILL, signo, &from);
 		else if (signo == SIGUSR1)
 			checkpoint_all(m);
 		else if (signo == SIGHUP)

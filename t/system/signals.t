@@ -73,6 +73,7 @@ subtest 'Ctrl-C in a terminal' => sub {
     plan(skip_all => 'no pseudo-terminals here') if !defined $name;
     my ($box, $actor, $master) = running_in($name);
     syswrite($terminal, "\x03");
+    $master->wait_log(qr/stopping on SIGINT from the terminal/);
     told_once($actor, $master);
 };
 
