@@ -1510,9 +1510,9 @@ static void storm_failed(void *ctx, enum coord_trouble why, const struct err *e)
 {
 	struct stormer *s = ctx;
 
+	(void)why;
 	snprintf(s->storm->wrong, sizeof(s->storm->wrong), "failed: %.200s", e->text);
 	_exit(11);
-	(void)why;
 }
 
 static void storm_lost(void *ctx, msec until, const struct err *e)
