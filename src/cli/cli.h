@@ -28,7 +28,7 @@ struct cli_args {
 	bool kill;
 	const char *ready;        /* --ready; NULL: not said */
 	const char *kill_timeout; /* --kill-timeout; NULL: not said */
-	char **operands; /* NULL-terminated */
+	char **operands;          /* NULL-terminated */
 	int n_operands;
 };
 

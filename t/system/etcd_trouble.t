@@ -97,6 +97,31 @@ subtest 'users' => sub {
     wait_for('no lease is left', sub { $etcd->leases == 0 });
 };
 
+# Leases need no password, so nothing happens to jobs that run; what they save waits for the new one.
+subtest 'the password is changed while a job runs' => sub {
+    my $box = Graceful::Test->new;
+    my $etcd = Graceful::Etcd->start(users => 1);
+    my $command = $box->script('counts', <<'END');
+trap 'exit 0' INT
+while :; do echo $((++n)) >"$GRACEFUL_STATE.tmp" && mv "$GRACEFUL_STATE.tmp" "$GRACEFUL_STATE"; sleep 0.1 & wait; done
+END
+    my $password = $box->path('rotated');
+    chmod(0600, spew($password, "secret\n"));
+    my $master = $box->start($box->config('rotates', { counts => { command => [$command], checkpoint => '1s' } },
+        { coordinator => { %{ $etcd->coordinator(ttl => '5s') }, password_file => $password } }));
+    my $job = $master->wait_state(counts => 'running');
+    wait_for('a backup', sub { ($master->job('counts')->{seq} // 0) > 1 });
+    $etcd->ctl_input(spew($box->path('new'), "secret2\n"), 'user', 'passwd', 'graceful', '--interactive=false');
+    $master->wait_log(qr/cannot save the state, the last good one stays .*etcd refuses user "graceful"/);
+    my $before = $master->job('counts');
+    spew($password, "secret2\n");
+    wait_for('backups go on', sub { $master->job('counts')->{seq} > $before->{seq} });
+    my $after = $master->job('counts');
+    is_deeply([ @{$after}{qw(job_pid epoch state)} ], [ @{$before}{qw(job_pid epoch state)} ], 'the job was left alone');
+    is(stop($master), 0, 'it stops');
+    is(scalar($etcd->leases), 0, 'no lease is left');
+};
+
 subtest 'TLS' => sub {
     my $box = Graceful::Test->new;
     my $etcd = Graceful::Etcd->start(tls => 1);
