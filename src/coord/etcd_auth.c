@@ -10,6 +10,7 @@
 
 #define PATH "/v3/auth/authenticate"
 #define PASSWORD_MAX 4096
+#define TURN_POLL 50 /* another process of this machine is asking; how often to look */
 
 bool auth_is_ready(const struct etcd_client *c, size_t at)
 {
@@ -29,27 +30,38 @@ static void set_token(struct endpoint *endpoint, char *token, bool has_no_auth)
 void auth_forget(struct etcd_client *c, size_t at, unsigned int token_no)
 {
 	/* Another call may have been faster, and then there is a new one already. */
-	if (c->endpoints[at].token_no == token_no)
-		set_token(&c->endpoints[at], NULL, false);
+	struct endpoint *endpoint = &c->endpoints[at];
+
+	if (endpoint->token_no != token_no)
+		return;
+	free(endpoint->refused);
+	endpoint->refused = endpoint->token;
+	endpoint->token = NULL;
+	set_token(endpoint, NULL, false);
+}
+
+void auth_open(struct etcd_client *c)
+{
+	token_shelf_init(&c->shelf, c->conf->run_dir, c->conf->user);
 }
 
 void auth_close(struct etcd_client *c)
 {
-	for (size_t i = 0; i < c->n_endpoints; i++)
+	token_shelf_close(&c->shelf);
+	for (size_t i = 0; i < c->n_endpoints; i++) {
 		free(c->endpoints[i].token);
+		free(c->endpoints[i].refused);
+	}
 	free(c->auth_body);
 }
 
 /* It becomes a header, so nothing may be in it that ends one. */
-static bool is_token(const json_t *token)
+static bool is_token(const char *text)
 {
-	const char *text = json_string_value(token);
-	size_t len = json_string_length(token);
-
-	if (text == NULL || len == 0 || len > ETCD_TOKEN_MAX)
+	if (text == NULL || *text == '\0' || strlen(text) > ETCD_TOKEN_MAX)
 		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] <= ' ' || text[i] == '\x7f')
+	for (; *text != '\0'; text++) {
+		if (*text <= ' ' || *text == '\x7f')
 			return false;
 	}
 	return true;
@@ -70,7 +82,10 @@ static void wake_calls(
 static void take_token(struct etcd_client *c, size_t at, struct etcd_answer *answer)
 {
 	const json_t *token = json_object_get(answer->body, "token");
-	char *copy = is_token(token) ? strdup(json_string_value(token)) : NULL;
+	const char *text = json_string_value(token);
+	/* No NUL in it either: that would cut it. */
+	bool good = is_token(text) && strlen(text) == json_string_length(token);
+	char *copy = good ? strdup(text) : NULL;
 
 	if (copy == NULL) {
 		answer->code = ETCD_GARBAGE;
@@ -78,6 +93,7 @@ static void take_token(struct etcd_client *c, size_t at, struct etcd_answer *ans
 		return;
 	}
 	set_token(&c->endpoints[at], copy, false);
+	token_put(&c->shelf, c->endpoints[at].url, copy);
 }
 
 /* What a person has to put right. */
@@ -117,8 +133,11 @@ static void on_answer(void *ctx, const struct http_answer *http)
 		wake_calls(c, CALL_FAILED, answer.code, &answer.e);
 	} else {
 		explain_refusal(c, &answer);
+		if (answer.code == ETCD_BAD_USER)
+			token_put_refusal(&c->shelf, c->endpoints[at].url, &answer.e, clock_now());
 		wake_calls(c, CALL_OVER, answer.code, &answer.e);
 	}
+	token_end_turn(&c->shelf);
 }
 
 /* {"name","password"}; read anew each time, so that a changed password needs no reload. */
@@ -142,13 +161,46 @@ static char *make_body(const struct conf *conf, struct err *e)
 	return text;
 }
 
-void auth_begin(struct etcd_client *c, size_t at)
+/* Whether another process of this machine has asked already; then the calls know. */
+static bool use_shelf(struct etcd_client *c, size_t at)
+{
+	struct endpoint *endpoint = &c->endpoints[at];
+	char *token = NULL;
+	struct err why;
+
+	switch (
+	    token_find(&c->shelf, endpoint->url, endpoint->refused, clock_now(), &token, &why)) {
+	case TOKEN_NONE: return false;
+	case TOKEN_GOOD:
+		if (!is_token(token)) {
+			free(token);
+			return false;
+		}
+		set_token(endpoint, token, false);
+		wake_calls(c, CALL_WANTS_TOKEN, ETCD_OK, &(struct err){ 0 });
+		return true;
+	case TOKEN_REFUSED: wake_calls(c, CALL_OVER, ETCD_BAD_USER, &why); return true;
+	}
+	return false;
+}
+
+/* The calls come back by themselves. */
+static void wait_for_turn(struct etcd_client *c)
+{
+	msec soon = clock_now() + client_jitter(TURN_POLL);
+
+	for (struct etcd_call *call = c->calls; call != NULL; call = call->next) {
+		if (call->state == CALL_WANTS_TOKEN)
+			call->wake = msec_min(call->wake, soon);
+	}
+	client_rearm(c);
+}
+
+static void ask(struct etcd_client *c, size_t at)
 {
 	struct etcd_request request;
 	struct err e;
 
-	if (c->auth != NULL)
-		return;
 	c->auth_body = make_body(c->conf, &e);
 	if (c->auth_body != NULL) {
 		const struct etcd_attempt attempt = {
@@ -165,7 +217,23 @@ void auth_begin(struct etcd_client *c, size_t at)
 	}
 	if (c->auth != NULL)
 		return;
+	token_end_turn(&c->shelf);
 	free(c->auth_body);
 	c->auth_body = NULL;
 	wake_calls(c, CALL_OVER, ETCD_BAD_USER, &e);
+}
+
+void auth_begin(struct etcd_client *c, size_t at)
+{
+	if (c->auth != NULL || use_shelf(c, at))
+		return;
+	if (!token_take_turn(&c->shelf, clock_now())) {
+		wait_for_turn(c);
+		return;
+	}
+	/* Whose turn it was before may have left something meanwhile. */
+	if (use_shelf(c, at))
+		token_end_turn(&c->shelf);
+	else
+		ask(c, at);
 }

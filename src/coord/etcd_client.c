@@ -382,6 +382,7 @@ struct etcd_client *etcd_client_open(struct ev_loop *loop, const struct conf *co
 	}
 	for (size_t i = 0; i < c->n_endpoints; i++)
 		c->endpoints[i].url = conf->endpoints[i];
+	auth_open(c);
 	c->http = http_open(loop, &tls, e);
 	if (c->http == NULL || alarm_open(&c->alarm, loop, on_alarm, c, e) < 0)
 		goto fail;

@@ -11,6 +11,7 @@
 
 #include "base/alarm.h"
 #include "coord/etcd_client.h"
+#include "coord/etcd_token.h"
 #include "net/http.h"
 
 #define ETCD_ATTEMPT 1200 /* msec for one attempt; facts of etcd: a hung one hangs for 7 s */
@@ -55,6 +56,7 @@ struct etcd_call {
 struct endpoint {
 	const char *url;
 	char *token;           /* NULL: none */
+	char *refused;         /* the last one that was no good; NULL: none */
 	unsigned int token_no; /* rises with every change of the token */
 	bool has_no_auth;      /* it said that it knows no users */
 };
@@ -72,6 +74,7 @@ struct etcd_client {
 	struct http_call *auth;
 	size_t auth_at; /* the endpoint that auth asks */
 	char *auth_body;
+	struct token_shelf shelf;
 	unsigned int auth_tried; /* attempts without an answer in a row */
 };
 
@@ -139,6 +142,7 @@ bool auth_is_ready(const struct etcd_client *c, size_t at);
 void auth_begin(struct etcd_client *c, size_t at);
 /* Token number token_no was refused. */
 void auth_forget(struct etcd_client *c, size_t at, unsigned int token_no);
+void auth_open(struct etcd_client *c);
 void auth_close(struct etcd_client *c);
 
 #endif

@@ -8,7 +8,9 @@ int etcd_waiter_open(struct etcd_waiter *w, const struct conf *conf, struct err 
 	w->loop = ev_loop_new(EVFLAG_AUTO);
 	if (w->loop == NULL)
 		return err_set(e, "cannot make an event loop");
-	w->client = etcd_client_open(w->loop, conf, e);
+	w->conf = *conf;
+	w->conf.run_dir = NULL;
+	w->client = etcd_client_open(w->loop, &w->conf, e);
 	if (w->client == NULL) {
 		ev_loop_destroy(w->loop);
 		return -1;

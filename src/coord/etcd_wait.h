@@ -9,6 +9,7 @@
 #include "coord/etcd_client.h"
 
 struct etcd_waiter {
+	struct conf conf; /* without run_dir: nothing is left there */
 	struct ev_loop *loop;
 	struct etcd_client *client;
 	struct ask ask;

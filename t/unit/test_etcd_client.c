@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "coord/etcd_client.h"
+#include "coord/etcd_token.h"
 
 #define OK_BODY "{\"header\":{\"revision\":\"5\"}}"
 #define CREATED "{\"result\":{\"created\":true}}\n"
@@ -855,6 +856,145 @@ static void test_leases_do_not_wait_for_a_token(void **state)
 	assert_ended(ETCD_OK, false, "");
 }
 
+/* ---- The tokens of several processes of one machine ---- */
+
+static char run_dir[192];
+
+static int set_up_shelf(void **state)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	if (set_up_users(state) != 0)
+		return -1;
+	snprintf(run_dir, sizeof(run_dir), "%s/graceful-shelf-XXXXXX",
+	    tmp != NULL && *tmp == '/' ? tmp : "/tmp");
+	assert_non_null(mkdtemp(run_dir));
+	conf.run_dir = run_dir;
+	etcd_client_close(client);
+	client = etcd_client_open(loop, &conf, &err);
+	assert_non_null(client);
+	return 0;
+}
+
+static int tear_down_shelf(void **state)
+{
+	char path[224];
+
+	snprintf(path, sizeof(path), "%s/etcd-token", run_dir);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/etcd-token.lock", run_dir);
+	unlink(path);
+	rmdir(run_dir);
+	return tear_down(state);
+}
+
+/* The next process: it knows nothing but what lies in run_dir. */
+static struct etcd_client *swap_client(struct etcd_client *next)
+{
+	struct etcd_client *before = client;
+
+	client = next != NULL ? next : etcd_client_open(loop, &conf, &err);
+	assert_non_null(client);
+	return before;
+}
+
+static void test_a_token_is_shared(void **state)
+{
+	struct etcd_client *first;
+
+	(void)state;
+	ask_and_wait(false);
+	assert_int_equal(authenticated, 1);
+	first = swap_client(NULL);
+	ask_and_wait(false);
+	assert_ended(ETCD_OK, false, "");
+	assert_int_equal(authenticated, 1);
+	/* It has expired: who notices first gets a new one, the other one finds that. */
+	strcpy(token, "another");
+	ask_and_wait(false);
+	assert_int_equal(authenticated, 2);
+	first = swap_client(first);
+	ask_and_wait(false);
+	assert_ended(ETCD_OK, false, "");
+	assert_int_equal(authenticated, 2);
+	etcd_client_close(first);
+}
+
+static void test_one_asks_at_a_time(void **state)
+{
+	struct token_shelf other;
+
+	(void)state;
+	token_shelf_init(&other, run_dir, user);
+	assert_true(token_take_turn(&other, 1));
+	ask("/v3/kv/range", FAR, false);
+	for (int i = 0; i < 3; i++)
+		ev_run(loop, EVRUN_ONCE);
+	assert_int_equal(authenticated, 0);
+	snprintf(token, sizeof(token), "theirs");
+	token_put(&other, a.url, token);
+	token_end_turn(&other);
+	run_until(loop, &ends, 1);
+	assert_ended(ETCD_OK, false, "");
+	assert_int_equal(authenticated, 0);
+}
+
+static void test_but_not_for_ever(void **state)
+{
+	struct token_shelf other;
+
+	(void)state;
+	token_shelf_init(&other, run_dir, user);
+	assert_true(token_take_turn(&other, 1));
+	ask("/v3/kv/range", FAR, false);
+	skip_time(5000);
+	run_until(loop, &ends, 1);
+	assert_ended(ETCD_OK, false, "");
+	assert_int_equal(authenticated, 1);
+	token_shelf_close(&other);
+}
+
+static void test_a_refusal_is_shared_for_a_moment(void **state)
+{
+	struct etcd_client *first;
+
+	(void)state;
+	a.serve = serve_wrong_password;
+	b.serve = serve_wrong_password;
+	ask_and_wait(false);
+	assert_ended(ETCD_BAD_USER, false, "refuses user");
+	assert_int_equal(a.requests, 1);
+	first = swap_client(NULL);
+	ask_and_wait(false);
+	assert_ended(ETCD_BAD_USER, false, "refuses user");
+	assert_int_equal(a.requests, 1);
+	skip_time(3000);
+	a.serve = serve_users;
+	ask_and_wait(false);
+	assert_ended(ETCD_OK, false, "");
+	etcd_client_close(first);
+}
+
+static void test_a_shelf_may_hold_anything(void **state)
+{
+	static const char *const texts[] = { "", "x", "[]", "{\"u\":1}" };
+	char path[224];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/etcd-token", run_dir);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		FILE *f = fopen(path, "we");
+
+		assert_non_null(f);
+		fputs(texts[i], f);
+		assert_int_equal(fclose(f), 0);
+		etcd_client_close(swap_client(NULL));
+		ask_and_wait(false);
+		assert_ended(ETCD_OK, false, "");
+		assert_int_equal(authenticated, i + 1);
+	}
+}
+
 static void test_a_hung_authentication_and_a_deadline(void **state)
 {
 	(void)state;
@@ -907,6 +1047,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, set_up, tear_down)
 #define USER(name) cmocka_unit_test_setup_teardown(test_##name, set_up_users, tear_down)
+#define SHELF(name) cmocka_unit_test_setup_teardown(test_##name, set_up_shelf, tear_down_shelf)
 	const struct CMUnitTest tests[] = {
 		TEST(a_call),
 		TEST(what_etcd_says_is_the_answer),
@@ -946,6 +1087,11 @@ int main(void)
 		USER(a_hung_authentication_and_a_deadline),
 		USER(a_watch_renews_its_token),
 		USER(but_not_once_it_is_open),
+		SHELF(a_token_is_shared),
+		SHELF(one_asks_at_a_time),
+		SHELF(but_not_for_ever),
+		SHELF(a_refusal_is_shared_for_a_moment),
+		SHELF(a_shelf_may_hold_anything),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
