@@ -198,7 +198,7 @@ static void wait_for_turn(struct etcd_client *c)
 
 static void ask(struct etcd_client *c, size_t at)
 {
-	struct etcd_request request;
+	struct etcd_request request = { .url = "" };
 	struct err e;
 
 	c->auth_body = make_body(c->conf, &e);
