@@ -1,0 +1,207 @@
+#include "policy/life_impl.h"
+
+#define RETRY_MAX 5000
+#define RETRY_MISTAKE_MIN 2000 /* an attempt may cost the server a lot: a password does */
+#define RETRY_MISTAKE_MAX 30000
+
+/* STARTING */
+
+static unsigned starting_begin(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	(void)now;
+	if (l->stopping && !l->rescue)
+		return life_leave(l);
+	l->state = LIFE_STANDBY;
+	return LIFE_ACQUIRE;
+}
+
+/* STANDBY */
+
+static unsigned standby_cleared(struct life *l, msec clean, msec now)
+{
+	(void)now;
+	life_note_cleared(l, clean != 0);
+	return 0;
+}
+
+static unsigned standby_granted(struct life *l, msec is_done, msec now)
+{
+	l->owner = true;
+	life_disarm(l);
+	if (l->rescue)
+		return life_rescue_waits(l, now);
+	if (is_done) {
+		l->done = true;
+		return life_release_alone(l);
+	}
+	l->state = LIFE_RESTORING;
+	return LIFE_RESTORE;
+}
+
+/* Of a rescue, whose job may live on: what that dumps is noted down when it is whole. */
+static unsigned standby_lost(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	life_note_lost(
+	    l, 0); /* whatever it says: nothing was granted, so nothing can be committed */
+	return l->rescue ? life_rescue_waits(l, now) : life_leave_lost(l);
+}
+
+static unsigned standby_refused(struct life *l, msec is_mistake, msec now)
+{
+	if (l->rescue) {
+		l->left = true;
+		l->dump = LIFE_DUMP_UNCLEAN;
+		return life_leave(l);
+	}
+	if (is_mistake && l->retry_delay < RETRY_MISTAKE_MIN / 2)
+		l->retry_delay = RETRY_MISTAKE_MIN / 2;
+	life_retry_later(l, is_mistake ? RETRY_MISTAKE_MAX : RETRY_MAX, now);
+	/* All jobs meet it at once, and should not come back at once. */
+	if (is_mistake)
+		l->retry_at = msec_add(now, backoff_jitter(l->backoff, l->retry_delay));
+	return 0;
+}
+
+/* The dead worker released it and had no time to say so, or its lease has ended. */
+static unsigned standby_freed(struct life *l, msec nothing_lost, msec now)
+{
+	if (!l->rescue)
+		return 0;
+	if (!nothing_lost)
+		return life_any_lost_now(l, 0, now);
+	l->dump = l->ran ? LIFE_DUMP_CLEAN : LIFE_DUMP_NONE;
+	return life_leave(l);
+}
+
+/* How a stop ends the wait, however urgent it is. */
+static unsigned standby_leave(struct life *l)
+{
+	/* A rescue holds the lock already and goes on: it is what a stop would ask for. */
+	if (l->rescue)
+		return 0;
+	/* Between two attempts nothing is queued for; a release would fail as they do. */
+	return l->retry_at != MSEC_NEVER ? life_leave(l) : life_release_alone(l);
+}
+
+static unsigned standby_stop(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	life_note_stop(l, now);
+	return standby_leave(l);
+}
+
+static unsigned standby_hurry(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	life_note_hurry(l, now);
+	return standby_leave(l);
+}
+
+static unsigned standby_kill(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	life_note_kill(l, now);
+	return standby_leave(l);
+}
+
+static unsigned standby_tick(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	if (now < l->retry_at)
+		return 0;
+	l->retry_at = MSEC_NEVER;
+	return LIFE_ACQUIRE;
+}
+
+/* RESTORING: no job yet */
+
+/*
+ * A store that hangs must not keep a stop from its end: nothing is held that the answer could
+ * change. What the restore still writes is in a directory of this worker alone. Not so when a job
+ * ran: what that left is committed, and the two would meet in the file; nor while a job is being
+ * started, as there may be one any moment.
+ */
+static unsigned restoring_leave(struct life *l)
+{
+	if (!(l->awaited & LIFE_RESTORE) || l->ran)
+		return 0;
+	return l->lost ? life_leave_lost(l) : life_release_alone(l);
+}
+
+static unsigned restoring_stop(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	life_note_stop(l, now);
+	return restoring_leave(l);
+}
+
+static unsigned restoring_hurry(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	life_note_hurry(l, now);
+	return restoring_leave(l);
+}
+
+static unsigned restoring_kill(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	life_note_kill(l, now);
+	return restoring_leave(l);
+}
+
+static unsigned restoring_restored(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	l->placed = true;
+	if (l->lost)
+		return life_leave_lost(l);
+	return l->stopping ? life_hand_over(l, now) : LIFE_SPAWN;
+}
+
+static unsigned restoring_failed(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	if (l->lost)
+		return life_leave_lost(l);
+	return l->stopping ? life_hand_over(l, now) : life_after_failure(l, now);
+}
+
+/* There may be a job any moment. */
+static unsigned restoring_lost(struct life *l, msec left, msec now)
+{
+	(void)now;
+	life_note_lost(l, left);
+	return 0;
+}
+
+life_transition *const life_starting[LIFE_EVENTS_N] = {
+	[LIFE_EV_BEGIN] = starting_begin,
+	[LIFE_EV_STOP] = life_any_stop_later,
+	[LIFE_EV_HURRY] = life_any_hurry_later,
+	[LIFE_EV_KILL] = life_any_kill_later,
+};
+
+life_transition *const life_standby[LIFE_EVENTS_N] = {
+	[LIFE_EV_GRANTED] = standby_granted,
+	[LIFE_EV_REFUSED] = standby_refused,
+	[LIFE_EV_FREED] = standby_freed,
+	[LIFE_EV_STOP] = standby_stop,
+	[LIFE_EV_HURRY] = standby_hurry,
+	[LIFE_EV_KILL] = standby_kill,
+	[LIFE_EV_LOST] = standby_lost,
+	[LIFE_EV_CLEARED] = standby_cleared,
+	[LIFE_EV_TICK] = standby_tick,
+};
+
+life_transition *const life_restoring[LIFE_EVENTS_N] = {
+	[LIFE_EV_RESTORED] = restoring_restored,
+	[LIFE_EV_RESTORE_FAILED] = restoring_failed,
+	[LIFE_EV_SPAWNED] = life_spawned,
+	[LIFE_EV_SPAWN_FAILED] = restoring_failed,
+	[LIFE_EV_STOP] = restoring_stop,
+	[LIFE_EV_HURRY] = restoring_hurry,
+	[LIFE_EV_KILL] = restoring_kill,
+	[LIFE_EV_LOST] = restoring_lost,
+};
