@@ -119,8 +119,9 @@ sub obey {
     elsif ($verb eq 'mangle') { $p->{mangle} = [@words] }
     elsif ($verb eq 'let_go') {
         delete $p->{hold};
-        for my $link (grep { $_->{late} } values %{ $p->{links} }) {
-            syswrite($link->{server}, delete $link->{late});
+        for my $link (values %{ $p->{links} }) {
+            my $late = delete $link->{late} // next;    # each link is in there twice
+            syswrite($link->{server}, $late);
         }
     }
     return print { $p->{control} } "$answer\n";
