@@ -14,13 +14,15 @@
 #define RULES_MAX 16
 #define EVERY_TIME 0
 #define LOOK_US 10000
+#define SLOW_US 200000
 
-enum action { ACTION_KILL, ACTION_STOP, ACTION_BLOCK, ACTION_FAIL };
+enum action { ACTION_KILL, ACTION_STOP, ACTION_BLOCK, ACTION_SLOW, ACTION_FAIL };
 
 static const char *const action_names[] = {
 	[ACTION_KILL] = "kill",
 	[ACTION_STOP] = "stop",
 	[ACTION_BLOCK] = "block",
+	[ACTION_SLOW] = "slow",
 	[ACTION_FAIL] = "fail",
 };
 
@@ -159,6 +161,7 @@ static bool act(const struct rule *r)
 		while (faults.go == NULL || access(faults.go, F_OK) != 0)
 			usleep(LOOK_US);
 		break;
+	case ACTION_SLOW: usleep(SLOW_US); break;
 	case ACTION_FAIL: return true;
 	}
 	return false;

@@ -10,7 +10,8 @@
  *
  *   ROLE    "master", "worker" or "rescue"; without it, any
  *   ACTION  "kill" (SIGKILL), "stop" (SIGSTOP), "block" (the thread waits until the file
- *           GRACEFUL_FAULT_GO exists), "fail" (FAULT() is true: what stands there is refused)
+ *           GRACEFUL_FAULT_GO exists), "slow" (the thread waits a fifth of a second), "fail"
+ *           (FAULT() is true: what stands there is refused, or a guard is left out)
  *   JOB     only in its worker; without it, in any
  *   N       only the N-th time, counted over all processes of a master; without it the first time;
  *           "*": every time

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
+
 /*
  * All of these return a new reference or NULL; and all take over the references that they are
  * given, also when they fail and when one of them is NULL, so that they can be nested.
@@ -207,8 +209,9 @@ json_t *wire_acquire(const char *key, const char *value, uint64_t lease, const c
 json_t *wire_commit(const char *lock_key, uint64_t epoch, const char *state_key, uint64_t state_mod,
     const char *value, bool release)
 {
-	json_t *compares =
-	    append(list_of(created_at(lock_key, epoch)), modified_at(state_key, state_mod));
+	json_t *compares = FAULT("unfenced_commit") ? json_array()
+						    : append(list_of(created_at(lock_key, epoch)),
+							  modified_at(state_key, state_mod));
 	json_t *success = list_of(do_put(put_of(state_key, value)));
 	json_t *failure = list_of(do_range(wire_get(lock_key)));
 

@@ -147,6 +147,10 @@ static void acquire(struct worker *w)
 		return;
 	}
 	FAULT("before_adopt");
+	if (FAULT("skip_rescue")) {
+		worker_tell(w, LIFE_EV_REFUSED, 0);
+		return;
+	}
 	coord_adopt(w->coord, w->setup->rescue_lease, w->setup->rescue_epoch);
 }
 

@@ -216,6 +216,10 @@ void worker_job_stop(struct worker *w)
 	worker_job_wake(w, signo);
 	worker_stamp(w, STAMP_SIGNALLED);
 	FAULT("after_stop_signal");
+	if (FAULT("release_early")) {
+		worker_tell(w, LIFE_EV_EXITED, 1);
+		worker_tell(w, LIFE_EV_CLEARED, 0);
+	}
 }
 
 /* A checkpoint is not worth the job's life. */

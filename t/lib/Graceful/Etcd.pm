@@ -10,7 +10,7 @@ package Graceful::Etcd;
 #   $etcd->resume($_) for $etcd->nodes;
 #
 # Options of start(): nodes (1), tls (0: with 1, clients need the certificate, too), users (0: with 1, the user "graceful" may use the
-# keys below /graceful, and root everything). Nodes are numbered from 0.
+# keys below /graceful, and root everything), network (a function that is given the cluster before its nodes start). Nodes are numbered from 0.
 
 use strict;
 use warnings;
@@ -42,6 +42,7 @@ sub start {
 
     for (1 .. 5) {
         my $self = $class->prepare(%options);
+        $options{network}->($self) if $options{network};
         $self->run_node($_) for $self->nodes;
         if ($self->wait_healthy) {
             $self->switch_users_on if $options{users};
@@ -134,7 +135,9 @@ sub coordinator {
 sub run_node {
     my ($self, $i) = @_;
     my $client = $self->url($i);
-    my @peers = map { "http://127.0.0.1:$_->{peer_port}" } @{ $self->{nodes} };
+    # The others reach it there; a chaos runner puts a network in between.
+    my @peers = map { 'http://127.0.0.1:' . ($_->{peer_front} // $_->{peer_port}) } @{ $self->{nodes} };
+    my $listen = "http://127.0.0.1:$self->{nodes}[$i]{peer_port}";
     my @tls = $self->{tls}
         ? ('--cert-file', $self->path('cert.pem'), '--key-file', $self->path('key.pem'),
             '--trusted-ca-file', $self->path('ca.pem'), '--client-cert-auth')
@@ -146,7 +149,7 @@ sub run_node {
         open(STDOUT, '>>', $self->path("n$i.log"));
         open(STDERR, '>&', \*STDOUT);
         exec('etcd', '--name', "n$i", '--data-dir', $self->path("n$i"), '--listen-client-urls', $client,
-            '--advertise-client-urls', $client, '--listen-peer-urls', $peers[$i], '--initial-advertise-peer-urls', $peers[$i],
+            '--advertise-client-urls', $client, '--listen-peer-urls', $listen, '--initial-advertise-peer-urls', $peers[$i],
             '--initial-cluster', join(',', map { "n$_=$peers[$_]" } $self->nodes), @tls) or POSIX::_exit(127);
     }
     $self->{nodes}[$i]{pid} = $pid;

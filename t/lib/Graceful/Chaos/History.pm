@@ -1,0 +1,64 @@
+package Graceful::Chaos::History;
+
+# All that ever happened below a prefix of etcd, in order: etcd keeps it until it is compacted.
+#
+#   my @changes = Graceful::Chaos::History::read_all($etcd, '/graceful/jobs/');
+#   # { revision, key, created, deleted, record (of a state), released (the epoch whose lock went in the same transaction) }
+
+use strict;
+use warnings;
+
+use JSON::PP;
+use MIME::Base64 qw(decode_base64);
+
+my $json = JSON::PP->new;
+
+sub read_all {
+    my ($etcd, $prefix) = @_;
+    my $mark = "${prefix}end-of-history";
+    my @changes;
+
+    $etcd->ctl('put', $mark, 'x');
+    my ($url) = map { $etcd->url($_) } $etcd->live_nodes;
+    open(my $out, '-|', 'timeout', 60, 'etcdctl', '--endpoints', $url, 'watch', '--prefix', '--rev=1', '-w', 'json', $prefix)
+        or die "etcdctl watch: $!\n";
+    while (my $line = <$out>) {
+        my @new = map { change_of($_) } @{ $json->decode($line)->{Events} // [] };
+        push @changes, @new;
+        last if grep { $_->{key} eq $mark } @new;
+    }
+    close($out);
+    note_releases(@changes);
+    return @changes;
+}
+
+sub change_of {
+    my ($event) = @_;
+    my $kv = $event->{kv};
+    my $key = decode_base64($kv->{key});
+    my %change = (key => $key, revision => $kv->{mod_revision}, created => $kv->{create_revision}, deleted => ($event->{type} // 0) eq 'DELETE' || ($event->{type} // 0) eq '1');
+
+    $change{record} = $json->decode(decode_base64($kv->{value})) if !$change{deleted} && $key =~ m{/state\z};
+    return \%change;
+}
+
+# The lock that a commit releases goes in the same revision.
+sub note_releases {
+    my (@changes) = @_;
+    my (%created, %by_revision);
+
+    for my $change (@changes) {
+        my ($job) = $change->{key} =~ m{/jobs/([^/]+)/} or next;
+        if ($change->{key} =~ m{/lock/}) {
+            $created{ $change->{key} } = $change->{created} if !$change->{deleted};
+            $by_revision{"$job $change->{revision}"} = $created{ $change->{key} } if $change->{deleted};
+        }
+    }
+    for my $change (grep { $_->{record} } @changes) {
+        my ($job) = $change->{key} =~ m{/jobs/([^/]+)/};
+        $change->{released} = $by_revision{"$job $change->{revision}"};
+    }
+    return;
+}
+
+1;

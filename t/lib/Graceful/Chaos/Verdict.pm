@@ -1,0 +1,245 @@
+package Graceful::Chaos::Verdict;
+
+# What must hold, whatever happened, read from what cannot be argued with: the jobs' own journals, and etcd's whole history.
+#
+#   my $verdict = Graceful::Chaos::Verdict->new(cluster => $cluster, faults => [ $faults->log ], history => [...]);
+#   $verdict->violations;    # lines of text
+#   $verdict->gaps;          # { job, from, to, length, large }
+#
+# Rules: (a) no two lives of a job overlap; (b) only the owner of the moment commits, and epochs only rise; (c) each event is counted
+# once in the final state; (d) nobody waits for a lease because a single process died. A machine that was suspended as a whole cannot
+# know of its end until it wakes: what its jobs do then is measured, and must not last.
+
+use strict;
+use warnings;
+
+use List::Util qw(max min sum0);
+
+use constant WAKE => 1;    # a job of a machine that wakes is gone by then
+
+sub new {
+    my ($class, %with) = @_;
+    my $self = bless({ %with, violations => [], warnings => [], gaps => [], overlaps => [] }, $class);
+
+    $self->{lives} = { map { $_ => [ $self->lives_of($_) ] } $self->{cluster}->jobs };
+    $self->check_job($_) for $self->{cluster}->jobs;
+    $self->check_history;
+    return $self;
+}
+
+sub violations { return @{ $_[0]{violations} } }
+sub warnings { return @{ $_[0]{warnings} } }
+sub gaps { return @{ $_[0]{gaps} } }
+sub lives { my ($self, $job) = @_; return @{ $self->{lives}{$job} } }
+sub violate { my ($self, $text) = @_; push @{ $self->{violations} }, $text; return }
+
+# ---- Journals ----
+
+sub parse {
+    my ($path) = @_;
+    my ($epoch, $pid) = $path =~ /\.(\d+)\.(\d+)\z/;
+    my %life = (epoch => $epoch, pid => $pid, dumps => [], broken => [], path => $path);
+
+    open(my $in, '<', $path) or return;
+    while (my $line = <$in>) {
+        my ($time, $kind, @rest) = split(' ', $line);
+        next if !defined $kind;
+        $life{from} //= $time;
+        $life{to} = $time;
+        @life{qw(restored start by)} = @rest[ 1 .. 3 ] if $kind eq 'start';
+        push @{ $life{dumps} }, $time if $kind eq 'save' || $kind eq 'dump';
+        $life{dumped} = $rest[0] if $kind eq 'dump';
+        push @{ $life{broken} }, "@rest" if $kind eq 'broken';
+    }
+    return $life{from} ? \%life : ();
+}
+
+# In the order in which they began. A child is part of its parent's life: it ends with that, or later.
+sub lives_of {
+    my ($self, $job) = @_;
+    my @all = sort { $a->{from} <=> $b->{from} } map { parse($_) } glob($self->{cluster}->box->path("journals/$job.*"));
+    my @lives = grep { defined $_->{start} } @all;
+
+    for my $child (grep { !defined $_->{start} } @all) {
+        my ($of) = grep { $_->{epoch} == $child->{epoch} && $_->{from} <= $child->{from} } reverse @lives;
+        $of->{to} = max($of->{to}, $child->{to}) if $of;
+    }
+    return @lives;
+}
+
+# ---- Faults ----
+
+sub faults_between {
+    my ($self, $from, $to) = @_;
+    return grep { $_->{from} <= $to && $_->{to} >= $from } @{ $self->{faults} };
+}
+
+# Whether more than one process was hit: by one fault, or by two that met. With the time in which a lease that was lost ends.
+sub is_large {
+    my ($self, $from, $to) = @_;
+    my @near = $self->faults_between($from - $self->{cluster}{ttl} - 2, $to);
+
+    return 1 if grep { $_->{large} } @near;
+    # Master and worker of one machine: nobody is left there to keep the lease.
+    for my $fault (grep { $_->{kind} eq 'kill master' } @near) {
+        return 1 if grep { $_ != $fault && abs($_->{from} - $fault->{from}) < 3 } @near;
+    }
+    return 0;
+}
+
+sub was_suspended {
+    my ($self, $life) = @_;
+    return scalar grep { $_->{kind} eq 'suspend machine' && $_->{machine} eq $life->{by} && $_->{to} >= $life->{from} && $_->{from} <= $life->{to} }
+        @{ $self->{faults} };
+}
+
+# ---- One job ----
+
+sub check_job {
+    my ($self, $job) = @_;
+    my @lives = @{ $self->{lives}{$job} };
+
+    $self->violate("$job: $_->[1] of $_->[0]{path}") for map { my $life = $_; map { [ $life, $_ ] } @{ $life->{broken} } } @lives;
+    for my $i (1 .. $#lives) {
+        my ($old, $new) = @lives[ $i - 1, $i ];
+
+        $self->check_overlap($job, $_, $new) for grep { $_->{to} > $new->{from} } @lives[ 0 .. $i - 1 ];
+        $self->check_order($job, $old, $new);
+        $self->check_gap($job, $old, $new) if $old->{to} <= $new->{from};
+    }
+    $self->check_end($job);
+    return;
+}
+
+sub check_overlap {
+    my ($self, $job, $old, $new) = @_;
+    my $time = $old->{to} - $new->{from};
+    my $woke = $self->was_suspended($old);
+
+    push @{ $self->{overlaps} }, $old->{to} if $woke;
+    return if $woke && $self->woke_for($old) < WAKE;
+    $self->violate(sprintf('%s: two copies ran for %.3f s: epoch %d (pid %d at %s) until %.3f, epoch %d (pid %d at %s) from %.3f',
+        $job, $time, @{$old}{qw(epoch pid by to)}, @{$new}{qw(epoch pid by from)}));
+    return;
+}
+
+# How long it went on after it woke.
+sub woke_for {
+    my ($self, $life) = @_;
+    my @wakes = map { $_->{to} } grep { $_->{kind} eq 'suspend machine' && $_->{machine} eq $life->{by} && $_->{to} <= $life->{to} + 0.1 } @{ $self->{faults} };
+
+    return @wakes ? $life->{to} - max(@wakes) : 1e9;
+}
+
+sub check_order {
+    my ($self, $job, $old, $new) = @_;
+
+    $self->violate("$job: epoch $new->{epoch} began after epoch $old->{epoch}") if $new->{epoch} < $old->{epoch};
+    $self->violate("$job: epoch $new->{epoch} went back to event $new->{start}, epoch $old->{epoch} had begun with $old->{start}")
+        if $new->{start} < $old->{start};
+    return if !defined $old->{dumped} || $new->{start} >= $old->{dumped} || $self->is_large($old->{to}, $new->{from});
+    $self->violate("$job: epoch $old->{epoch} dumped event $old->{dumped}, and epoch $new->{epoch} went on from $new->{start}");
+    return;
+}
+
+sub check_gap {
+    my ($self, $job, $old, $new) = @_;
+    my %gap = (job => $job, from => $old->{to}, to => $new->{from}, length => $new->{from} - $old->{to},
+        large => $self->is_large($old->{to}, $new->{from}), handover => $new->{epoch} != $old->{epoch});
+    my $ttl = $self->{cluster}{ttl};
+
+    push @{ $self->{gaps} }, \%gap;
+    my $bound = $gap{large} ? 1e9 : $ttl - 2;
+    $self->violate(sprintf('%s: a gap of %.2f s at %.2f, and no more than single processes had died', @gap{qw(job length from)})) if $gap{length} >= $bound;
+    return;
+}
+
+# ---- The end ----
+
+sub check_end {
+    my ($self, $job) = @_;
+    my ($record, $state) = $self->{cluster}->committed($job);
+    my $fed = $self->{cluster}->fed;
+
+    return $self->violate("$job: there is no committed state that can be read") if !$state;
+    $self->violate("$job: $state->{to} events of $fed are in the final state") if $state->{to} != $fed;
+    $self->violate("$job: their sum is $state->{sum}") if $state->{sum} != $fed * ($fed + 1) / 2;
+    $self->violate("$job: the final state is not marked clean") if !$record->{clean};
+    $self->check_line($job, @{ $state->{line} });
+    return;
+}
+
+# Each event was counted under one epoch, and none under an old one after a newer one.
+sub check_line {
+    my ($self, $job, @line) = @_;
+    my ($to, $epoch) = (0, 0);
+
+    for (@line) {
+        $self->violate("$job: epoch $_->[0] counted events after epoch $epoch") if $_->[0] <= $epoch;
+        $self->violate("$job: epoch $_->[0] counted from $_->[1], the one before to $to") if $_->[1] != $to + 1;
+        ($epoch, undef, $to) = @{$_};
+    }
+    return;
+}
+
+# ---- etcd's history: each change of a key in the order in which it happened ----
+
+sub check_history {
+    my ($self) = @_;
+    my (%queue, %last);
+
+    for my $change (@{ $self->{history} }) {
+        my ($job, $what) = $change->{key} =~ m{/jobs/([^/]+)/(lock/|state\z)} or next;
+
+        if ($what eq 'lock/') {
+            $change->{deleted} ? delete $queue{$job}{ $change->{key} } : ($queue{$job}{ $change->{key} } = $change->{created});
+            next;
+        }
+        $self->{commits}++;
+        $self->check_commit($job, $change, $queue{$job}, $last{$job}) if !$change->{deleted};
+        $last{$job} = $change->{record};
+    }
+    return;
+}
+
+# A commit that releases deletes the lock in the same transaction, and etcd tells the two in the order of their keys or requests.
+sub check_commit {
+    my ($self, $job, $change, $queue, $last) = @_;
+    my $epoch = $change->{record}{epoch};
+    my $owner = min(values %{$queue}, grep { defined } $change->{released});
+
+    $self->violate("$job: epoch $epoch committed at revision $change->{revision}, when epoch " . ($owner // 'none') . ' owned it')
+        if !defined $owner || $owner != $epoch;
+    return if !$last;
+    $self->violate("$job: epoch $epoch committed after epoch $last->{epoch}") if $epoch < $last->{epoch};
+    $self->violate("$job: seq $change->{record}{seq} committed after seq $last->{seq}") if $change->{record}{seq} <= $last->{seq};
+    return;
+}
+
+# ---- In numbers ----
+
+sub percentile {
+    my ($share, @sorted) = @_;
+    return @sorted ? $sorted[ min($#sorted, int($share * @sorted)) ] : 0;
+}
+
+sub describe_gaps {
+    my ($self, $large) = @_;
+    my @sorted = sort { $a <=> $b } map { $_->{length} } grep { !$_->{large} == !$large } @{ $self->{gaps} };
+
+    return sprintf('%d, p50 %.3f s, p99 %.3f s, max %.3f s', scalar @sorted, percentile(0.5, @sorted), percentile(0.99, @sorted),
+        $sorted[-1] // 0);
+}
+
+sub longest {
+    my ($self, $n) = @_;
+    my @sorted = sort { $b->{length} <=> $a->{length} } @{ $self->{gaps} };
+
+    return @sorted[ 0 .. min($n, scalar @sorted) - 1 ];
+}
+
+sub handovers { return scalar grep { $_->{handover} } @{ $_[0]{gaps} } }
+sub commits { return $_[0]{commits} // 0 }
+sub starts { return sum0(map { scalar @{$_} } values %{ $_[0]{lives} }) }
+
+1;
