@@ -7,7 +7,7 @@ use warnings;
 
 use Bench::Etcdctl;
 use Bench::Figures qw(heading median ratio row);
-use Bench::Jobs qw(open_fifo last_stamp stamp_jobs config end_peers settle);
+use Bench::Jobs qw(new_box open_fifo last_stamp stamp_jobs config end_peers settle);
 use Graceful::Etcd;
 use Graceful::Test qw(slurp wait_for);
 use HTTP::Tiny;
@@ -102,7 +102,7 @@ sub stop_masters {
 # Owners alone, then with the standbys. $watch: what is measured meanwhile, with the processes.
 sub rows_of_graceful {
     my ($more, $watch) = @_;
-    my $box = Graceful::Test->new;
+    my $box = new_box();
     my $fifo = open_fifo($box);
     my $jobs = stamp_jobs($fifo, CROWD, 0);
     my ($first, @owners) = start_master($box, 'web-1', $jobs, $more, 'running');
@@ -122,7 +122,7 @@ sub rows_of_graceful {
 
 sub rows_of_etcdctl {
     my ($etcd, $watch) = @_;
-    my $box = Graceful::Test->new;
+    my $box = new_box();
     my $fifo = open_fifo($box);
     my @owners = map { Bench::Etcdctl::start_etcdctl($box, $etcd, "/crowd-$_", $fifo, 0) } 1 .. CROWD;
     last_stamp($fifo, CROWD);

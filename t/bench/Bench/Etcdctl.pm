@@ -1,13 +1,13 @@
 package Bench::Etcdctl;
 
 # The same job under `etcdctl lock NAME COMMAND`, which releases the lock when the command has ended. The job leaves its
-# state itself, and syncs it, on a disk that all "machines" share; nothing is committed to etcd.
+# state itself, in a file that all "machines" share; nothing is committed to etcd.
 
 use strict;
 use warnings;
 
 use Bench::Figures qw(now);
-use Bench::Jobs qw(open_fifo next_stamp stamp_program start_peer end_peers child_of settle);
+use Bench::Jobs qw(new_box open_fifo next_stamp stamp_program start_peer end_peers child_of settle);
 use Graceful::Test qw(wait_for);
 use HTTP::Tiny;
 use JSON::PP;
@@ -15,7 +15,7 @@ use MIME::Base64 qw(encode_base64);
 
 sub new {
     my ($class, $etcd, $size) = @_;
-    my $box = Graceful::Test->new;
+    my $box = new_box(1);
     my $self = bless({ box => $box, fifo => open_fifo($box), etcd => $etcd, size => $size, name => "/peer-$size", pids => [] }, $class);
 
     $self->queue_one;
@@ -36,7 +36,7 @@ sub start_etcdctl {
 
     local $ENV{ETCDCTL_API} = 3;
     return start_peer($box->path('etcdctl.out'), 'etcdctl', '--endpoints', join(',', $etcd->endpoints), 'lock', '--ttl', 15, $name,
-        stamp_program(), $fifo->{path}, 'job001', $size, $box->path('state'));
+        stamp_program(), $fifo->{path}, 'job001', $size, "$box->{disk}/state");
 }
 
 # Keys in the queue of this lock.

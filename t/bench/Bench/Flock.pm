@@ -6,12 +6,12 @@ use strict;
 use warnings;
 
 use Bench::Figures qw(now);
-use Bench::Jobs qw(open_fifo next_stamp stamp_program start_peer end_peers settle);
+use Bench::Jobs qw(new_box open_fifo next_stamp stamp_program start_peer end_peers settle);
 use Graceful::Test qw(slurp wait_for);
 
 sub new {
     my ($class, $size) = @_;
-    my $box = Graceful::Test->new;
+    my $box = new_box();
     my $self = bless({ box => $box, fifo => open_fifo($box), size => $size, pids => [] }, $class);
 
     $self->queue_one;
@@ -24,8 +24,8 @@ sub queue_one {
     my ($self) = @_;
     my $box = $self->{box};
 
-    push @{ $self->{pids} }, start_peer($box->path('flock.out'), 'flock', '--no-fork', $box->path('lock'), stamp_program(),
-        $self->{fifo}{path}, 'job001', $self->{size}, $box->path('state'));
+    push @{ $self->{pids} }, start_peer($box->path('flock.out'), 'flock', '--no-fork', "$box->{disk}/lock", stamp_program(),
+        $self->{fifo}{path}, 'job001', $self->{size}, "$box->{disk}/state");
     return;
 }
 

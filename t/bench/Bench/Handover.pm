@@ -89,7 +89,7 @@ sub run_etcd {
         row_of_ratios('  graceful to etcdctl lock, 4 KiB', $gaps[0], $gaps[-1]);
         row_of_ratios('  graceful to the other build', $gaps[0], $gaps[1]) if $options->{with};
     }
-    print "  graceful commits the state to etcd; under etcdctl lock the job leaves it on this disk, synced\n";
+    print "  graceful commits the state to etcd; under etcdctl lock the job leaves it in a file of this machine\n";
     return;
 }
 

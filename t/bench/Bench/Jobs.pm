@@ -6,12 +6,13 @@ use strict;
 use warnings;
 
 use Exporter qw(import);
+use File::Temp qw(tempdir);
 use Graceful::Test qw(build_dir children_of slurp spew wait_for);
 use List::Util qw(max);
 use POSIX qw(mkfifo);
 use Time::HiRes qw(sleep);
 
-our @EXPORT_OK = qw(open_fifo next_stamp last_stamp stamp_program stamp_jobs config start_peer end_peers child_of settle find_program);
+our @EXPORT_OK = qw(new_box open_fifo next_stamp last_stamp stamp_program stamp_jobs config start_peer end_peers child_of settle find_program);
 
 my %peers;    # processes to end, whatever happens
 
@@ -59,9 +60,30 @@ sub stamp_jobs {
     return { map { $_ => { command => [ stamp_program(), $fifo->{path}, $_, "$size" ] } } @names };
 }
 
+# What a machine keeps in memory - /run, and what goes to a log daemon - is in memory here, too; states are on the disk, below
+# $box->{disk}. Not so beside etcd, which is alone on its disk: elsewhere it is another machine's, and does not share a journal with
+# the states of jobs.
+sub new_box {
+    my ($beside_etcd) = @_;
+    my $disk = tempdir('graceful-bench-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+    local $ENV{TMPDIR} = -w '/dev/shm' ? '/dev/shm' : $disk;
+    my $box = Graceful::Test->new;
+
+    $box->{disk} = $beside_etcd ? $box->dir : $disk;
+    return $box;
+}
+
 sub config {
     my ($box, $instance, $jobs, $more) = @_;
-    return $box->config($instance, $jobs, { log => { to => 'stderr', level => 'info' }, %{ $more // {} } });
+    my $disk = $box->{disk};
+
+    return $box->config($instance, $jobs, {
+        log => { to => 'stderr', level => 'info' },
+        coordinator => { type => 'local', path => "$disk/local" },
+        state => { url => "file://$disk/store" },
+        work_dir => "$disk/work-$instance",
+        %{ $more // {} },
+    });
 }
 
 # Starts another program; returns its pid.

@@ -6,14 +6,14 @@ use strict;
 use warnings;
 
 use Bench::Figures qw(now);
-use Bench::Jobs qw(open_fifo next_stamp last_stamp stamp_jobs config settle);
+use Bench::Jobs qw(new_box open_fifo next_stamp last_stamp stamp_jobs config settle);
 use Graceful::Test qw(wait_for);
 
 # $size: of the state. $more: keys of the configuration. $jobs: how many, which take turns, as a worker that hands its job
 # over has to come back to the queue. $program: another build of graceful than that of the build directory.
 sub new {
     my ($class, $size, $jobs, $more, $program) = @_;
-    my $box = Graceful::Test->new;
+    my $box = new_box($more->{coordinator});
     my $fifo = open_fifo($box);
     local $ENV{GRACEFUL} = $program // $box->graceful;
     my @masters = map { $box->start(config($box, $_, stamp_jobs($fifo, $jobs, $size), $more)) } qw(web-1 web-2);

@@ -6,7 +6,7 @@ use strict;
 use warnings;
 
 use Bench::Figures qw(now median heading row ms ratio);
-use Bench::Jobs qw(open_fifo last_stamp stamp_program stamp_jobs config start_peer end_peers settle find_program);
+use Bench::Jobs qw(new_box open_fifo last_stamp stamp_program stamp_jobs config start_peer end_peers settle find_program);
 use Graceful::Test qw(spew);
 use Time::HiRes qw(sleep);
 
@@ -68,14 +68,14 @@ sub measure {
         my $box;
 
         while (my ($kind, $size) = splice(@kinds, 0, 2)) {
-            $box = Graceful::Test->new unless $kind eq 'again';
+            $box = new_box() unless $kind eq 'again';
             my $fifo = $box->{fifo} //= open_fifo($box);
             my ($up, $down) = round_of_graceful($box, $fifo, config($box, 'web-1', stamp_jobs($fifo, MANY, $size)));
             push @{ $up{$kind} }, $up;
             push @{ $down{$kind} }, $down;
         }
         next if !$supervisord;
-        $box = Graceful::Test->new;
+        $box = new_box();
         my ($up, $down) = round_of_supervisord($box, open_fifo($box), $supervisord);
         push @{ $up{peer} }, $up;
         push @{ $down{peer} }, $down;
