@@ -19,6 +19,7 @@
 #include "base/sig.h"
 #include "job/kin.h"
 #include "job/spawn.h"
+#include "net/http.h"
 #include "role/board.h"
 #include "role/complaints.h"
 #include "role/home.h"
@@ -634,11 +635,18 @@ static void close_loop(struct master *m)
 	ev_loop_destroy(m->loop);
 }
 
+/* What all workers would set up each for itself, and hold a copy of. */
+static int share(const struct conf *conf, struct err *e)
+{
+	return conf->coord == CONF_COORD_ETCD ? http_init(e) : 0;
+}
+
 static int serve(struct master *m, struct err *e)
 {
 	int status;
 
-	if (kin_adopt_orphans(e) != 0 || home_open(&m->home, m->roster.conf, e) != 0)
+	if (kin_adopt_orphans(e) != 0 || share(m->roster.conf, e) != 0 ||
+	    home_open(&m->home, m->roster.conf, e) != 0)
 		return -1;
 	raise_limit(m);
 	status = run(m);
