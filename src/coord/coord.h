@@ -53,8 +53,9 @@ struct coord_hooks {
 	 */
 	void (*granted)(void *ctx, uint64_t epoch, const struct record *record);
 	/*
-	 * After granted(), unless coord_is_announced() was true then: whoever comes next will know
-	 * that we owned the job (coord_predecessor()). Only now may the job be started.
+	 * After granted(), unless coord_is_announced() was true then: nobody who comes after us
+	 * will go on from what an owner before us left (coord_predecessor()). Only now may the job
+	 * be started.
 	 */
 	void (*announced)(void *ctx);
 	/* Somebody else has it. holder: for people, such as "web-1 (pid 4711)"; may be called again
@@ -138,9 +139,9 @@ void coord_close(struct coord *c);
 
 bool coord_is_announced(const struct coord *c);
 /*
- * The epoch of the owner before us; 0 if there was none or it is not known. A state that a job left
- * on this machine under that epoch, when its lock was lost, is newer than the record, and nobody
- * else has gone on from the record.
+ * The epoch of the owner before us; 0 if there was none, it left in order, or it is not known. A
+ * state that a job left on this machine under that epoch, when its lock was lost, is newer than the
+ * record, and nobody else has gone on from the record.
  */
 uint64_t coord_predecessor(const struct coord *c);
 

@@ -5,9 +5,8 @@
  *   <ns>/jobs/<job>/lock/<lease id, hex>   the queue; the lowest create revision owns the job, and
  *                                          is the epoch
  *   <ns>/jobs/<job>/state                  the record
- *   <ns>/jobs/<job>/owner                  the epoch of the last owner, decimal: it was put there
- *                                          before the job was started, also if nothing was
- * committed
+ *   <ns>/jobs/<job>/owner                  the epoch of the last owner, decimal, also if it
+ * committed nothing; not there when it left in order
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -46,11 +45,13 @@ void etcd_post(struct etcd *t, void (*answer)(struct etcd *t))
 
 void etcd_unwatch(struct etcd *t)
 {
+	ask_cancel(&t->announcement);
 	ask_cancel(&t->look);
 	if (t->watch != NULL)
 		etcd_cancel(t->watch);
 	t->watch = NULL;
 	ev_timer_stop(t->base.loop, &t->look_due);
+	ev_timer_stop(t->base.loop, &t->grant_due);
 }
 
 void etcd_rest(struct etcd *t)
@@ -122,7 +123,8 @@ static void on_refused(void *ctx, enum etcd_code code, const struct err *e)
 
 static bool is_owner(const struct etcd *t)
 {
-	return t->phase == PHASE_OWNER || t->phase == PHASE_COMMITTING || t->phase == PHASE_LEAVING;
+	return t->phase == PHASE_OWNER || t->phase == PHASE_COMMITTING ||
+	       t->phase == PHASE_RELEASING;
 }
 
 static void on_renewed(void *ctx)
@@ -155,10 +157,11 @@ static void on_lost(void *ctx, const struct err *e)
 	case PHASE_QUEUED: etcd_fail(t, COORD_UNREACHABLE, e); break;
 	case PHASE_OWNER:
 	case PHASE_COMMITTING:
-	case PHASE_LEAVING: etcd_lose(t, lease_kill_by(&t->keeper.lease), e); break;
+	case PHASE_RELEASING: etcd_lose(t, lease_kill_by(&t->keeper.lease), e); break;
 	case PHASE_LEASING: on_ready(t); break; /* of an adoption: the key goes with it */
 	case PHASE_IDLE:
 	case PHASE_DOUBT:
+	case PHASE_LEAVING:
 	case PHASE_GONE: break;
 	}
 }
@@ -247,7 +250,35 @@ static void on_parted(void *ctx, const struct err *e)
 		t->base.hooks.released(t->base.ctx, COORD_FAILED, e);
 }
 
-/* With the lease goes the key: one request, for an owner as for a waiter. */
+/* Not succeeded: an attempt before this one did it, or the key has gone otherwise. It is not ours
+ * any more. */
+static void on_released(void *ctx, const struct etcd_answer *answer)
+{
+	struct etcd *t = ctx;
+	struct err e = answer->e;
+	bool succeeded;
+
+	if (answer->code != ETCD_OK || wire_read_succeeded(answer->body, &succeeded, &e) != 0) {
+		t->base.hooks.released(t->base.ctx, COORD_FAILED, &e);
+		return;
+	}
+	keeper_part(&t->keeper, ETCD_FAREWELL_PATIENCE, NULL);
+	answer_released(t);
+}
+
+/* The lease would take the lock key with it, but not the owner key. */
+void etcd_release(struct etcd *t)
+{
+	const char *owner_key = t->announced ? t->view.owner_key : NULL;
+
+	etcd_rest(t);
+	t->phase = PHASE_RELEASING;
+	ask_start(&t->step, "/v3/kv/txn", wire_release(t->view.own_key, t->epoch, owner_key),
+	    msec_add(clock_now(), ETCD_RELEASE_PATIENCE), on_released, t);
+}
+
+/* With the lease goes the key. Also in doubt: what the job left may be gone on from, if the owner
+ * key says that it was the last. */
 void etcd_leave(struct etcd *t)
 {
 	etcd_rest(t);
@@ -270,9 +301,9 @@ static void release(struct coord *c)
 	case PHASE_IDLE:
 	case PHASE_JOINING:
 	case PHASE_QUEUED:
-	case PHASE_OWNER:
 	case PHASE_DOUBT:
 	case PHASE_GONE: etcd_leave(t); break;
+	case PHASE_OWNER: etcd_release(t); break;
 	/* A grant that is cancelled might be carried out behind its revocation. */
 	case PHASE_LEASING:
 		t->leave_wanted = true;
@@ -280,6 +311,10 @@ static void release(struct coord *c)
 		break;
 	/* Its outcome would not be told. */
 	case PHASE_COMMITTING: t->leave_wanted = true; break;
+	case PHASE_RELEASING:
+		if (!ask_is_busy(&t->step))
+			etcd_release(t);
+		break;
 	case PHASE_LEAVING:
 		if (!keeper_is_parting(&t->keeper))
 			etcd_leave(t);
@@ -327,6 +362,13 @@ static void on_look_due(struct ev_loop *loop, struct ev_timer *w, int revents)
 	etcd_look(w->data);
 }
 
+static void on_grant_due(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+	(void)loop;
+	(void)revents;
+	etcd_grant(w->data);
+}
+
 static void on_loss(struct ev_loop *loop, struct ev_timer *w, int revents)
 {
 	(void)loop;
@@ -361,14 +403,18 @@ static struct coord *open_etcd(const struct coord_setup *setup, struct err *e)
 		return NULL;
 	}
 	ask_init(&t->step, setup->loop, t->client);
+	ask_init(&t->announcement, setup->loop, t->client);
 	ask_init(&t->look, setup->loop, t->client);
 	ask_init(&t->burial, setup->loop, t->client);
 	ev_timer_init(&t->post, on_post, 0., 0.);
 	ev_timer_init(&t->look_due, on_look_due, 0., 0.);
+	ev_timer_init(&t->grant_due, on_grant_due, 0., 0.);
+	ev_set_priority(&t->grant_due, EV_MINPRI); /* what arrives meanwhile comes first */
 	ev_timer_init(&t->loss, on_loss, 0., 0.);
 	t->post.data = t;
 	t->loss.data = t;
 	t->look_due.data = t;
+	t->grant_due.data = t;
 	t->phase = PHASE_IDLE;
 	return &t->base;
 }

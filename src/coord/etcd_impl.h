@@ -5,6 +5,25 @@
  *                 key while owner
  *   etcd_owner.c  announces itself, commits, and what is told when the lock is lost
  *
+ * The owner key, and when a new owner has to wait for it.
+ *
+ * A job that lost its lock leaves a state on its machine, with a note of its epoch N. Later that
+ * state may be gone on from only if no other owner's job ran in between, and that is what the key
+ * `owner` tells: it must say N. So it must never say N at a grant, once the job of a later owner Y
+ * has run. An owner announces itself: it puts its epoch there. One that leaves in order deletes the
+ * key with its lock key, in one transaction.
+ *  - Both depend on the lock key of the owner that asks (`compare`). That of N was deleted before Y
+ *    was granted, so from then on nothing of N can change the key, be it carried out ever so late
+ *    by a member that hung.
+ *  - If the key did not say N when Y was granted, it never will again: Y, and whoever comes after
+ *    Y, writes other numbers or deletes. So when it was not there, Y may start its job at once, and
+ *    its announcement travels beside it. Until that has landed only Y's own note will not be taken.
+ *  - If there was a number, it may be N: its owner did not leave in order. Then Y's announcement
+ *    must have landed before the job starts.
+ * What Y saw is true: see etcd_view.h; no owner before Y can have changed it since. And Y deletes
+ * the key only when its job may have been started (`announced`): if it was not, the last number is
+ * still true.
+ *
  * A hook may close the coord, so it is always the last thing called.
  */
 #ifndef COORD_ETCD_IMPL_H
@@ -36,7 +55,8 @@ enum etcd_phase {
 	PHASE_COMMITTING, /* owner or in doubt, with a commit under way */
 	PHASE_DOUBT,      /* the lease is lost by the clock; the lock may be ours as yet, and then
 			     commits count */
-	PHASE_LEAVING,    /* gives the lease back, and the key with it */
+	PHASE_RELEASING,  /* owner, gives the lock up; or that failed */
+	PHASE_LEAVING,    /* no owner; gives the lease back, and the key with it */
 	PHASE_GONE,       /* holds nothing, or nothing that counts */
 };
 
@@ -49,15 +69,17 @@ struct etcd {
 	bool wavering;     /* the last renewal has failed */
 	bool leave_wanted; /* coord_release() came while something had to be waited for */
 	uint64_t epoch;    /* while owner; the one that is adopted */
-	bool announced;    /* it is in the owner key */
+	bool announced;    /* the job may be started: see above */
 
 	struct view view;
-	struct ask step;   /* joining, the announcement, or a commit */
+	struct ask step; /* joining, a commit, or the release */
+	struct ask announcement;
 	struct ask look;   /* the view, or the own key while owner */
 	struct ask burial; /* of a lease that a dead worker left */
 	struct etcd_call *watch;
 	msec watch_since;
 	struct ev_timer look_due;
+	struct ev_timer grant_due;    /* the view says that we are first */
 	char holder[HOLDER_TEXT_MAX]; /* that was told last */
 
 	/* The commit under way. */
@@ -84,12 +106,15 @@ void etcd_unwatch(struct etcd *t);
 void etcd_rest(struct etcd *t);
 /* The acquire, or the adoption, is given up. */
 void etcd_fail(struct etcd *t, enum coord_trouble trouble, const struct err *e);
-/* What coord_release() asks for, now that nothing is under way. */
+/* What coord_release() asks for, now that nothing is under way: of an owner, and of others. */
+void etcd_release(struct etcd *t);
 void etcd_leave(struct etcd *t);
 
 /* etcd_queue.c */
 void etcd_join(struct etcd *t);
 void etcd_look(struct etcd *t);
+/* Nobody is before us, and what arrived since has been read: takes the lock, or looks again. */
+void etcd_grant(struct etcd *t);
 /* The lease was renewed, which may be what was missing. */
 void etcd_queue_renewed(struct etcd *t);
 

@@ -11,6 +11,17 @@
 
 /* ---- The announcement ---- */
 
+/* etcd does not take it: no reason to end a job that runs already. Its note will not be taken. */
+static void announcement_failed(struct etcd *t, const struct err *e)
+{
+	struct err why = *e;
+
+	if (t->announced)
+		return;
+	err_add(&why, "cannot write %s", t->view.owner_key);
+	etcd_lose(t, 0, &why);
+}
+
 static void on_announced(void *ctx, const struct etcd_answer *answer)
 {
 	struct etcd *t = ctx;
@@ -18,29 +29,28 @@ static void on_announced(void *ctx, const struct etcd_answer *answer)
 	bool succeeded;
 
 	if (answer->code != ETCD_OK || wire_read_succeeded(answer->body, &succeeded, &e) != 0) {
-		err_add(&e, "cannot write %s", t->view.owner_key);
-		etcd_lose(t, 0, &e);
+		announcement_failed(t, &e);
 	} else if (!succeeded) {
 		etcd_own_key_gone(t);
-	} else {
+	} else if (!t->announced) {
 		t->announced = true;
 		t->base.hooks.announced(t->base.ctx);
 	}
 }
 
 /*
- * Beside the restore, so that it costs no time; it also proves, after the queue, that the own key
- * still is there. The owner that is adopted did it before it started its job.
+ * Beside the restore, and beside the job's start where etcd_impl.h says so. The owner that is
+ * adopted did it likewise; and it may have died before it had landed, which harms nobody.
  */
 void etcd_announce(struct etcd *t)
 {
 	char epoch[24];
 
-	t->announced = t->adopting;
+	t->announced = t->adopting || t->view.owner == 0;
 	if (t->adopting)
 		return;
 	snprintf(epoch, sizeof(epoch), "%ju", (uintmax_t)t->epoch);
-	ask_start(&t->step, "/v3/kv/txn",
+	ask_start(&t->announcement, "/v3/kv/txn",
 	    wire_put_owned(t->view.own_key, t->epoch, t->view.owner_key, epoch), MSEC_NEVER,
 	    on_announced, t);
 }
@@ -64,7 +74,9 @@ static void finish(struct etcd *t, enum coord_result result, const struct err *e
 	/* Off the critical path: the key is deleted, the next owner is starting. */
 	if (result == COORD_OK && t->release)
 		keeper_part(&t->keeper, ETCD_FAREWELL_PATIENCE, NULL);
-	else if (t->phase != PHASE_GONE && t->leave_wanted)
+	else if (t->phase == PHASE_OWNER && t->leave_wanted)
+		etcd_release(t);
+	else if (t->phase == PHASE_DOUBT && t->leave_wanted)
 		etcd_leave(t);
 	t->base.hooks.committed(t->base.ctx, result, result == COORD_OK ? NULL : &why);
 }
@@ -140,7 +152,7 @@ static void send(struct etcd *t)
 {
 	ask_start(&t->step, "/v3/kv/txn",
 	    wire_commit(t->view.own_key, t->epoch, t->view.state_key, t->view.state_mod, t->text,
-		t->release),
+		t->release, t->view.owner_key),
 	    MSEC_NEVER, on_committed, t);
 }
 
@@ -195,8 +207,8 @@ static void tell_loss_next(struct etcd *t)
 }
 
 /*
- * By the clock, as nobody answers: the job has to end. But the key may be there when etcd is back, and
- * commits are conditional on it. One that is under way goes on.
+ * By the clock, as nobody answers: the job has to end. But the key may be there when etcd is back,
+ * and commits are conditional on it. One that is under way goes on.
  */
 static void fall_into_doubt(struct etcd *t, msec until, const struct err *e)
 {
@@ -215,9 +227,10 @@ static void fall_into_doubt(struct etcd *t, msec until, const struct err *e)
 void etcd_lose(struct etcd *t, msec until, const struct err *e)
 {
 	enum etcd_phase phase = t->phase;
+	bool releasing = phase == PHASE_RELEASING && ask_is_busy(&t->step);
 	struct err why = *e;
 
-	if (until != 0 && phase != PHASE_LEAVING && t->announced) {
+	if (until != 0 && phase != PHASE_RELEASING && t->announced) {
 		fall_into_doubt(t, until, e);
 		return;
 	}
@@ -228,7 +241,7 @@ void etcd_lose(struct etcd *t, msec until, const struct err *e)
 	if (phase == PHASE_COMMITTING) {
 		tell_loss_next(t);
 		t->base.hooks.committed(t->base.ctx, COORD_FAILED, &why);
-	} else if (phase == PHASE_LEAVING && keeper_is_parting(&t->keeper)) {
+	} else if (releasing) {
 		tell_loss_next(t);
 		t->base.hooks.released(t->base.ctx, COORD_FAILED, &why);
 	} else {

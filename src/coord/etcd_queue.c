@@ -26,8 +26,9 @@ static void on_joined(void *ctx, const struct etcd_answer *answer)
 }
 
 /*
- * Safe to repeat: a key that is there already stays as it is. And it is repeated until etcd answers,
- * as a place that was given up while etcd is away would stay in the queue with nobody behind it.
+ * Safe to repeat: a key that is there already stays as it is. And it is repeated until etcd
+ * answers, as a place that was given up while etcd is away would stay in the queue with nobody
+ * behind it.
  */
 void etcd_join(struct etcd *t)
 {
@@ -212,10 +213,19 @@ static void advance_adopted(struct etcd *t)
 }
 
 /*
- * Nobody is before us, and the view says why the record in it is the last one. But a process that
- * was suspended may read old news here: so the lease must have been renewed lately, and otherwise
- * the next renewal leads to a new look.
+ * The view says why the record in it is the last one. But a process that was suspended may read old
+ * news here. So what else has arrived is read first, such as the end of our own key; and the lease
+ * must have been renewed lately, and otherwise the next renewal leads to a new look. With both, the
+ * own key and the lease have been looked at after the queue, as DESIGN asks, without a request: the
+ * key is within the prefix that is watched, and while the lease lives nothing but a person's hand
+ * deletes it.
  */
+void etcd_grant(struct etcd *t)
+{
+	if (keeper_is_fresh(&t->keeper))
+		grant(t);
+}
+
 static void advance(struct etcd *t)
 {
 	const struct view *v = &t->view;
@@ -226,8 +236,8 @@ static void advance(struct etcd *t)
 		own_place_lost(t);
 	else if (v->n_ahead > 0)
 		wait_in_queue(t);
-	else if (keeper_is_fresh(&t->keeper))
-		grant(t);
+	else
+		ev_timer_start(t->base.loop, &t->grant_due);
 }
 
 void etcd_queue_renewed(struct etcd *t)
@@ -274,8 +284,8 @@ static void on_own_key(void *ctx, const struct etcd_answer *answer)
 }
 
 /*
- * Anew, if one is under way: what it waits for may be an endpoint that hangs. A waiter keeps its place
- * for as long as its lease may live; a rescue has no time to lose.
+ * Anew, if one is under way: what it waits for may be an endpoint that hangs. A waiter keeps its
+ * place for as long as its lease may live; a rescue has no time to lose.
  */
 void etcd_look(struct etcd *t)
 {
@@ -284,8 +294,8 @@ void etcd_look(struct etcd *t)
 	ev_timer_stop(t->base.loop, &t->look_due);
 	ask_cancel(&t->look);
 	if (t->phase == PHASE_QUEUED)
-		ask_start(&t->look, "/v3/kv/range", wire_get_prefix(t->view.prefix), until, on_view,
-		    t);
+		ask_start(
+		    &t->look, "/v3/kv/range", wire_get_prefix(t->view.prefix), until, on_view, t);
 	else
 		ask_start(
 		    &t->look, "/v3/kv/range", wire_get(t->view.own_key), MSEC_NEVER, on_own_key, t);

@@ -207,7 +207,7 @@ json_t *wire_acquire(const char *key, const char *value, uint64_t lease, const c
 }
 
 json_t *wire_commit(const char *lock_key, uint64_t epoch, const char *state_key, uint64_t state_mod,
-    const char *value, bool release)
+    const char *value, bool release, const char *owner_key)
 {
 	json_t *compares = FAULT("unfenced_commit") ? json_array()
 						    : append(list_of(created_at(lock_key, epoch)),
@@ -216,7 +216,7 @@ json_t *wire_commit(const char *lock_key, uint64_t epoch, const char *state_key,
 	json_t *failure = list_of(do_range(wire_get(lock_key)));
 
 	if (release)
-		success = append(success, do_delete(lock_key));
+		success = append(append(success, do_delete(lock_key)), do_delete(owner_key));
 	failure = append(failure, do_range(wire_get(state_key)));
 	return set(txn_if(compares, success), "failure", failure);
 }
@@ -224,6 +224,15 @@ json_t *wire_commit(const char *lock_key, uint64_t epoch, const char *state_key,
 json_t *wire_put_owned(const char *lock_key, uint64_t epoch, const char *key, const char *value)
 {
 	return txn_if(list_of(created_at(lock_key, epoch)), list_of(do_put(put_of(key, value))));
+}
+
+json_t *wire_release(const char *lock_key, uint64_t epoch, const char *owner_key)
+{
+	json_t *success = list_of(do_delete(lock_key));
+
+	if (owner_key != NULL)
+		success = append(success, do_delete(owner_key));
+	return txn_if(list_of(created_at(lock_key, epoch)), success);
 }
 
 json_t *wire_watch_prefix(const char *prefix, uint64_t from)
