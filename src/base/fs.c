@@ -230,6 +230,23 @@ fail:
 	return -1;
 }
 
+int fs_own(int fd, uid_t uid, gid_t gid, mode_t mode, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return err_sys(e, "cannot examine it");
+	if (uid == (uid_t)-1)
+		uid = st.st_uid;
+	if (gid == (gid_t)-1)
+		gid = st.st_gid;
+	if ((st.st_uid != uid || st.st_gid != gid) && fchown(fd, uid, gid) != 0)
+		return err_sys(e, "cannot give it to the job's user");
+	if ((st.st_mode & ALLPERMS) != mode && fchmod(fd, mode) != 0)
+		return err_sys(e, "cannot set its mode");
+	return 0;
+}
+
 /* The smallest of keep that is not below fd, or -1. */
 static int next_kept(int fd, const int *keep, size_t n)
 {

@@ -38,6 +38,12 @@ int fs_write_all(int fd, const void *data, size_t len, struct err *e);
  */
 int fs_sweep(int dirfd, bool (*go)(const char *name, void *ctx), void *ctx, struct err *e);
 
+/*
+ * Gives what is open to uid and gid (-1: whose it is), with this mode. What is so already is left
+ * alone: a file system with a journal writes even the same again.
+ */
+int fs_own(int fd, uid_t uid, gid_t gid, mode_t mode, struct err *e);
+
 /* Syncs the directory that holds path. */
 int fs_sync_dir_of(const char *path, struct err *e);
 

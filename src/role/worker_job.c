@@ -136,6 +136,10 @@ static int spawn(struct worker *w, struct err *e)
 	char **env;
 	int rc;
 
+	/* This process may have been suspended, or have waited for a disk, since it got the lock.
+	 */
+	if (clock_now() >= coord_safe_until(w->coord))
+		return err_set(e, "the job is not started: its lock may have ended meanwhile");
 	snprintf(state_path, sizeof(state_path), "%s/" STATE_FILE, w->dir);
 	env = spawn_env(w->job, &facts, e);
 	if (env == NULL)

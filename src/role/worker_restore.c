@@ -104,6 +104,13 @@ static bool has_lost_record(const struct worker *w)
 	return w->setup->known_seq > (w->have_record ? w->record.seq : 0);
 }
 
+static bool is_restored_quickly(const struct worker *w)
+{
+	const struct record *r = state_to_restore(w);
+
+	return r == NULL || (r->data != NULL && r->size <= WORKER_QUICK_MAX);
+}
+
 void worker_restore_begin(struct worker *w)
 {
 	struct restore *r;
@@ -123,6 +130,11 @@ void worker_restore_begin(struct worker *w)
 	if (r != NULL) {
 		r->w = w;
 		r->predecessor = coord_predecessor(w->coord);
+		if (is_restored_quickly(w)) {
+			restore_work(r);
+			restore_done(r);
+			return;
+		}
 		if (task_start(w->loop, restore_work, restore_done, r, &e) != NULL)
 			return;
 		free(r);

@@ -203,6 +203,15 @@ static void save_done(void *arg)
 		commit_again(w);
 }
 
+static bool is_saved_quickly(const struct worker *w)
+{
+	struct state_id id = { 0 };
+	struct err e;
+
+	return !w->kin && transfer_peek(w->dir, worker_job_uid(w), &id, &e) >= 0 &&
+	       id.size <= (off_t)WORKER_QUICK_MAX && id.size <= (off_t)w->conf->inline_max;
+}
+
 static void begin(struct worker *w)
 {
 	struct save *s = w->save;
@@ -213,6 +222,9 @@ static void begin(struct worker *w)
 		commit_again(w);
 	} else if (w->saving == SAVE_MARK) {
 		coord_release(w->coord);
+	} else if (is_saved_quickly(w)) {
+		save_work(s);
+		save_done(s);
 	} else {
 		s->at_work = task_start(w->loop, save_work, save_done, s, &e) != NULL;
 		if (!s->at_work)

@@ -137,10 +137,8 @@ static int fill(int fd, struct store *store, const struct record *r, struct err 
 /* The bytes are all there: now it may become the job's, and be seen. */
 static int publish(const struct target *t, int fd, const char *temp, struct err *e)
 {
-	if (fchown(fd, t->uid, t->gid) < 0)
-		return err_sys(e, "cannot give %s/%s to the job's user", t->dir, temp);
-	if (fchmod(fd, 0600) < 0)
-		return err_sys(e, "cannot set the mode of %s/%s", t->dir, temp);
+	if (fs_own(fd, t->uid, t->gid, 0600, e) < 0)
+		return err_add(e, "%s/%s", t->dir, temp);
 	return rename_over(t, temp, e);
 }
 

@@ -44,8 +44,7 @@ static int make_parents(const char *dir, struct err *e)
 
 int transfer_prepare(const char *dir, uid_t uid, gid_t gid, struct err *e)
 {
-	int rc = 0;
-	int fd;
+	int fd, rc;
 
 	if (make_parents(dir, e) < 0)
 		return -1;
@@ -54,10 +53,9 @@ int transfer_prepare(const char *dir, uid_t uid, gid_t gid, struct err *e)
 	fd = statefile_open_dir(dir, e);
 	if (fd < 0)
 		return -1;
-	if (fchown(fd, uid, gid) < 0)
-		rc = err_sys(e, "cannot give %s to the job's user", dir);
-	else if (fchmod(fd, 0700) < 0)
-		rc = err_sys(e, "cannot set the mode of %s", dir);
+	rc = fs_own(fd, uid, gid, 0700, e);
+	if (rc < 0)
+		err_add(e, "%s", dir);
 	close(fd);
 	return rc;
 }
