@@ -112,4 +112,27 @@ subtest 'a worker hangs until its lease ends' => sub {
     is(stop($next), 0, 'the second one stops');
 };
 
+subtest 'a machine is suspended between the grant and the start of the job' => sub {
+    plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
+    my $command = command('late');
+    local $ENV{GRACEFUL_FAULT} = 'worker.before_spawn=stop';
+    my $first = master('late', 'late', $command, '4s');
+    delete $ENV{GRACEFUL_FAULT};
+
+    $first->wait_log(qr/before_spawn/);
+    kill('STOP', $first->pid);
+    my ($worker) = children_of($first->pid);
+    my $next = master('early', 'late', $command, '15s');
+    $next->wait_state(late => 'running');
+    wait_for('its job runs', sub { runs('late') =~ /start 1/ });
+    kill('CONT', $worker);
+    wait_for('the first one does not start it', sub { $first->log_text =~ /its lock may have ended meanwhile/ });
+    kill('CONT', $first->pid);
+    waits($first);
+    is((() = runs('late') =~ /^start/mg), 1, 'the job was started once');
+    ok(!-e $box->path('late.runs.two'), 'no two jobs ran at once');
+    is(stop($first), 0, 'the first one stops');
+    is(stop($next), 0, 'the second one stops');
+};
+
 done_testing;
