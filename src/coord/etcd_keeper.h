@@ -68,8 +68,8 @@ uint64_t keeper_choose_id(void);
 void keeper_begin(struct keeper *k, msec ttl, msec patience);
 /* Takes a lease over that another process held. Likewise. */
 void keeper_adopt(struct keeper *k, uint64_t id, msec patience);
-/* The lock hangs on it from now on: it is lost in time to stop a job. Before that, only when etcd says
- * that it is gone. No-op when none is held. */
+/* The lock hangs on it from now on: it is lost in time to stop a job. Before that, only when etcd
+ * says that it is gone. No-op when none is held. */
 void keeper_rely(struct keeper *k);
 /* Whether begin or adopt is still to be answered. */
 bool keeper_is_asking(struct keeper *k);

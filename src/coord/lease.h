@@ -11,8 +11,8 @@
  *  - an answer that comes late extends the lease only by what it is worth; one that says that the
  *    lease is gone means lost, at once;
  *  - once somebody relies on it: with too little left to be safe (the margin for stopping the job),
- *    the lease counts as lost. Before that it is tried until the server says that it is gone: there is
- *    nothing to stop, and a place in a queue hangs on it;
+ *    the lease counts as lost. Before that it is tried until the server says that it is gone: there
+ * is nothing to stop, and a place in a queue hangs on it;
  *  - a lease once lost is never held again.
  */
 #ifndef COORD_LEASE_H

@@ -68,8 +68,8 @@ static void fill_report(struct worker *w)
 	r->job_pid = w->job_pid;
 	/* Of a worker that has ended well, the last report: it gives the lease back itself. */
 	r->lease = w->coord != NULL && (l->state != LIFE_GONE || l->lost || l->left)
-			   ? coord_lease(w->coord)
-			   : 0;
+		       ? coord_lease(w->coord)
+		       : 0;
 	r->lease_ms = l->owner && until != MSEC_NEVER ? until - clock_now() : -1;
 	r->dead_by = msec_min(until, w->lost_until);
 	r->mute_by = w->coord != NULL ? coord_mute_by(w->coord) : MSEC_NEVER;
@@ -458,7 +458,8 @@ static void on_wavering(void *ctx, const struct err *e)
 			 "ms without: %s",
 		    coord_safe_until(w->coord) - clock_now(), e->text);
 	else
-		log_warn("the lease could not be renewed, trying on to keep the place in the queue: %s",
+		log_warn(
+		    "the lease could not be renewed, trying on to keep the place in the queue: %s",
 		    e->text);
 }
 

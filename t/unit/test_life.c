@@ -1036,15 +1036,14 @@ static void a_lost_lock_gives_the_job_what_time_is_left(void **state)
 	open_script(&s, &usual);
 	PLAY(&s, TO_RUNNING, AT(1000, LOST, 3000, SIGNAL_STOP, DUMPING),
 	    AT(2000, LOST, 1500, NOTHING, DUMPING), AT(3500, TICK, 0, KILL, DUMPING),
-	    AT(3501, EXITED, 0, CLEAR, DUMPING),
-	    AT(3502, CLEARED, 0, COMMIT_RELEASE, DOUBTING), AT(3503, LOST, 0, EXIT, GONE));
+	    AT(3501, EXITED, 0, CLEAR, DUMPING), AT(3502, CLEARED, 0, COMMIT_RELEASE, DOUBTING),
+	    AT(3503, LOST, 0, EXIT, GONE));
 	assert_gone(&s, LIFE_DUMP_UNCLEAN);
 }
 
-#define TO_DOUBTING                                                                    \
-	TO_RUNNING, AT(1000, LOST, 3000, SIGNAL_STOP, DUMPING),                        \
-	    AT(1100, EXITED, 1, CLEAR, DUMPING),                                       \
-	    AT(1101, CLEARED, 0, COMMIT_RELEASE, DOUBTING)
+#define TO_DOUBTING                                             \
+	TO_RUNNING, AT(1000, LOST, 3000, SIGNAL_STOP, DUMPING), \
+	    AT(1100, EXITED, 1, CLEAR, DUMPING), AT(1101, CLEARED, 0, COMMIT_RELEASE, DOUBTING)
 
 /* Nobody can be asked; when somebody can, it turns out that the lock was ours all the time. */
 static void a_lock_in_doubt_may_still_be_committed_under(void **state)
@@ -1110,8 +1109,7 @@ static void a_lost_lock_cuts_every_other_deadline(void **state)
 	    AT(1001, LOST, 3000, NOTHING, DUMPING), AT(4001, TICK, 0, KILL, DUMPING));
 	open_script(&s, &usual);
 	PLAY(&s, TO_CLEARING, AT(1000, LOST, 3000, NOTHING, CLEARING),
-	    AT(4000, TICK, 0, KILL, CLEARING),
-	    AT(4001, CLEARED, 0, COMMIT_RELEASE, DOUBTING));
+	    AT(4000, TICK, 0, KILL, CLEARING), AT(4001, CLEARED, 0, COMMIT_RELEASE, DOUBTING));
 }
 
 static void a_lock_lost_while_restoring_starts_nothing(void **state)

@@ -213,7 +213,8 @@ static void do_kill(struct world *w)
 
 static void do_save(struct world *w, unsigned action)
 {
-	demand(w, w->life.state == LIFE_DOUBTING || (w->lock && !w->lost), "a commit needs the lock");
+	demand(
+	    w, w->life.state == LIFE_DOUBTING || (w->lock && !w->lost), "a commit needs the lock");
 	demand(w, !job_lives(w), "a commit at the end waits for the job's last process");
 	demand(w, !(w->asked & ~(unsigned)LIFE_ACQUIRE), "one question at a time");
 	w->hung = dice_chance(&w->dice, 8);
