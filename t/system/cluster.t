@@ -88,7 +88,7 @@ subtest 'local' => sub {
 };
 
 SKIP: {
-    skip('etcd is not installed', 3) unless Graceful::Etcd->installed;
+    skip('etcd is not installed', 4) unless Graceful::Etcd->installed;
     my $box = Graceful::Test->new;
     my $etcd = Graceful::Etcd->start(users => 1);
     my $more = { coordinator => $etcd->coordinator };
@@ -111,6 +111,21 @@ SKIP: {
         my (undef, $text) = cluster($box, $conf);
         like(row($text, 'clicks'), qr/\(not graceful\).*\(not graceful\)$/, 'for people, too');
         unlike($text, qr/[\e\x00-\x09]/, 'nothing drives the terminal');
+    };
+
+    subtest 'etcdctl lock' => sub {
+        my $lock = '/graceful/jobs/orders/lock';
+        my $pid = $etcd->background('lock', $lock);
+
+        my $owner = wait_for('etcdctl has the lock', sub { view($box, $conf)->{jobs}{orders}{owner} });
+        ok($owner->{foreign}, 'it is shown as no worker');
+        like($owner->{lease}, qr/^[0-9a-f]+$/, 'with its lease');
+        is($owner->{instance}, undef, 'and nothing is made up');
+        my (undef, $text) = cluster($box, $conf);
+        like(row($text, 'orders'), qr/^orders +\(not graceful\) +- +- +\d+ +- /, 'for people, too');
+        kill('INT', $pid);
+        waitpid($pid, 0);
+        wait_for('its lock is gone', sub { !view($box, $conf)->{jobs}{orders}{owner} });
     };
 
     subtest 'many jobs, and no server' => sub {

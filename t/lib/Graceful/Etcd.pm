@@ -182,7 +182,20 @@ sub try_ctl {
     return ($? >> 8, $said // '');
 }
 
-# The same with a file as standard input; dies when it fails.
+# Starts etcdctl and returns its pid, for the caller to end and to reap.
+sub background {
+    my ($self, @words) = @_;
+    my $pid = fork() // die "cannot fork: $!\n";
+
+    if ($pid == 0) {
+        $ENV{ETCDCTL_API} = 3;
+        open(STDOUT, '>', '/dev/null');
+        exec('etcdctl', '--endpoints', join(',', $self->endpoints), @{ $self->{ctl} }, @words) or POSIX::_exit(127);
+    }
+    return $pid;
+}
+
+# As ctl(), with a file as standard input.
 sub ctl_input {
     my ($self, $file, @words) = @_;
 
