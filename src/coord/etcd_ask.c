@@ -3,8 +3,9 @@
 #include <assert.h>
 #include <string.h>
 
-#define CALL_MAX 5000   /* for one round of the endpoints */
-#define ATTEMPT_MIN 200 /* what is left for one must be worth it */
+#define CALL_MAX 5000     /* for one round of the endpoints */
+#define ATTEMPT_FULL 1200 /* what a server gets to answer */
+#define ATTEMPT_MIN 200   /* what is left for one must be worth it */
 #define DELAY_MIN 100
 #define DELAY_MAX 1000
 
@@ -21,6 +22,20 @@ static bool is_passing(const struct etcd_answer *answer)
 	       answer->code == ETCD_DEADLINE || answer->code == ETCD_TLS;
 }
 
+/* What the deadline has cut short says less than an attempt before it. */
+static const struct etcd_answer *note_failure(
+    struct ask *a, const struct etcd_answer *answer, struct etcd_answer *told)
+{
+	if (a->until - a->sent >= ATTEMPT_FULL || a->failed.code == ETCD_OK) {
+		a->failed = *answer;
+		a->failed.body = NULL;
+		return answer;
+	}
+	*told = a->failed;
+	told->unknown = answer->unknown;
+	return told;
+}
+
 static void wait_for(struct ask *a, msec delay)
 {
 	ev_timer_set(&a->pause, (double)delay / 1000., 0.);
@@ -29,10 +44,13 @@ static void wait_for(struct ask *a, msec delay)
 
 static void on_answer(void *ctx, const struct etcd_answer *answer)
 {
+	struct etcd_answer told;
 	struct ask *a = ctx;
 	msec delay = a->delay;
 
 	a->call = NULL;
+	if (is_passing(answer))
+		answer = note_failure(a, answer, &told);
 	if (!is_passing(answer) || msec_add(clock_now(), delay + ATTEMPT_MIN) >= a->until) {
 		finish(a, answer);
 		return;
@@ -93,6 +111,7 @@ void ask_start(struct ask *a, const char *path, json_t *body, msec until,
 	a->until = until;
 	a->delay = 0;
 	a->unsure = false;
+	a->failed.code = ETCD_OK;
 	a->done = done;
 	a->ctx = ctx;
 	attempt(a);

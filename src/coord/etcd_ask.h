@@ -25,7 +25,8 @@ struct ask {
 	const char *path;
 	json_t *body;
 	msec until;
-	msec sent; /* when the attempt began that was answered */
+	struct etcd_answer failed; /* the last attempt that had its full time; code ETCD_OK: none */
+	msec sent;                 /* when the attempt began that was answered */
 	msec delay;
 	bool unsure; /* an earlier attempt may have been carried out, too */
 	void (*done)(void *ctx, const struct etcd_answer *answer);

@@ -434,6 +434,12 @@ static void on_lost(void *ctx, msec until, const struct err *e)
 	w->lost_until = until;
 	log_error("the lock is lost, the job must be gone in %" PRId64 "ms: %s",
 	    left > 0 ? left : 0, e->text);
+	/* Until it is known what became of it, which may take as long as the coordinator is away.
+	 */
+	if (left > 0) {
+		w->report.trouble_kind = COORD_UNREACHABLE;
+		keep_words(w->report.trouble, e->text);
+	}
 	worker_tell(w, LIFE_EV_LOST, left);
 	worker_restore_announced(w);
 }
@@ -442,8 +448,11 @@ static void on_kept(void *ctx)
 {
 	struct worker *w = ctx;
 
-	if (w->wavering)
+	if (w->wavering && w->life.owner)
 		log_info("the lease is renewed again");
+	/* A waiter's trouble was told by the master, and so is its end. */
+	if (w->wavering && !w->life.owner)
+		w->report.trouble_kind = COORD_FINE;
 	w->wavering = false;
 	worker_report(w);
 }
@@ -453,14 +462,17 @@ static void on_wavering(void *ctx, const struct err *e)
 	struct worker *w = ctx;
 
 	w->wavering = true;
-	if (w->life.owner)
+	if (w->life.owner) {
 		log_warn("the lease could not be renewed, trying on; the job may run for %" PRId64
 			 "ms without: %s",
 		    coord_safe_until(w->coord) - clock_now(), e->text);
-	else
-		log_warn(
-		    "the lease could not be renewed, trying on to keep the place in the queue: %s",
-		    e->text);
+		return;
+	}
+	log_debug("the lease could not be renewed, trying on to keep the place in the queue: %s",
+	    e->text);
+	w->report.trouble_kind = COORD_UNREACHABLE;
+	keep_words(w->report.trouble, e->text);
+	worker_report(w);
 }
 
 static void on_announced(void *ctx)

@@ -59,7 +59,7 @@ sub wait_running {
     my ($master) = @_;
 
     $master->wait_state($_ => 'running') for @jobs;
-    ok(!defined $master->job('job1')->{trouble}, 'the status has forgotten it');
+    wait_for('the status forgets it', sub { !defined $master->job('job1')->{trouble} });
     $master->wait_log(qr/locks can be had again, after .* jobs=8/);
     is(scalar(() = $master->log_text =~ /can be had again/g), 1, 'one line says that it is over');
     return;
@@ -162,6 +162,25 @@ subtest 'etcd is killed and comes back' => sub {
     $etcd->run_node(0);
     wait_running($master);
     is(stop($master), 0, 'it stops');
+};
+
+subtest 'etcd hangs while jobs wait' => sub {
+    my $box = Graceful::Test->new;
+    my $etcd = Graceful::Etcd->start;
+    my $owner = master($box, 'owns', $etcd->coordinator(ttl => '300s'));
+
+    $owner->wait_state($_ => 'running') for @jobs;
+    my $master = master($box, 'waits', $etcd->coordinator(ttl => '5s'));
+    wait_for('all of its jobs wait', sub { (() = $master->log_text =~ /waits for the lock/g) >= @jobs });
+    $etcd->pause(0);
+    wait_trouble($master, qr/no answer/);
+    one_complaint($master, qr/no answer/);
+    $etcd->resume(0);
+    $master->wait_log(qr/locks can be had again, after .* jobs=8/);
+    wait_for('the status forgets it', sub { !defined $master->job('job1')->{trouble} });
+    is(stop($master), 0, 'the one that waits stops');
+    is(stop($owner), 0, 'and the owner');
+    is(scalar($etcd->leases), 0, 'no lease is left');
 };
 
 done_testing;
