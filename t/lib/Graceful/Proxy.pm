@@ -113,13 +113,15 @@ sub obey {
     my ($verb, @words) = split(' ', readline($p->{control}) // return 0);
     my $answer = 1;
 
-    if ($verb eq 'cut') { hang_up($p, $_) for values %{ $p->{links} } }
+    my @links = values %{ $p->{links} };
+
+    if ($verb eq 'cut') { hang_up($p, $_) for @links }
     elsif ($verb eq 'hold') { $p->{hold} = $words[0] }
-    elsif ($verb eq 'held') { $answer = grep { $_->{late} } values %{ $p->{links} } }
+    elsif ($verb eq 'held') { $answer = grep { $_->{late} } @links }
     elsif ($verb eq 'mangle') { $p->{mangle} = [@words] }
     elsif ($verb eq 'let_go') {
         delete $p->{hold};
-        for my $link (values %{ $p->{links} }) {
+        for my $link (@links) {
             my $late = delete $link->{late} // next;    # each link is in there twice
             syswrite($link->{server}, $late);
         }
