@@ -57,19 +57,18 @@ int fs_mkdirs(const char *path, mode_t mode, struct err *e)
 
 /* Opens a regular file and nothing else; O_NONBLOCK so that a FIFO without a writer does not hang
  * us. */
-static int open_regular(const char *path, struct err *e)
+int fs_open_regular(const char *path, struct stat *st, struct err *e)
 {
-	struct stat st;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
 	if (fd < 0)
 		return err_sys(e, "cannot open %s", path);
-	if (fstat(fd, &st) != 0) {
+	if (fstat(fd, st) != 0) {
 		err_sys(e, "cannot examine %s", path);
-	} else if (S_ISDIR(st.st_mode)) {
+	} else if (S_ISDIR(st->st_mode)) {
 		errno = EISDIR;
 		err_sys(e, "cannot read %s", path);
-	} else if (!S_ISREG(st.st_mode)) {
+	} else if (!S_ISREG(st->st_mode)) {
 		err_set(e, "cannot read %s: it is not a regular file", path);
 	} else {
 		return fd;
@@ -107,20 +106,28 @@ static int read_up_to(int fd, const char *path, size_t max, char **data, size_t 
 	return 0;
 }
 
-int fs_read(const char *path, size_t max, char **data, size_t *len, struct err *e)
+int fs_read_fd(int fd, const char *path, size_t max, char **data, size_t *len, struct err *e)
 {
 	char *buf;
-	int fd = open_regular(path, e);
-	int rc;
+	int rc = read_up_to(fd, path, max, &buf, len, e);
 
-	if (fd < 0)
-		return -1;
-	rc = read_up_to(fd, path, max, &buf, len, e);
-	close(fd);
 	if (rc == 0)
 		*data = buf;
 	else
 		free(buf);
+	return rc;
+}
+
+int fs_read(const char *path, size_t max, char **data, size_t *len, struct err *e)
+{
+	struct stat st;
+	int fd = fs_open_regular(path, &st, e);
+	int rc;
+
+	if (fd < 0)
+		return -1;
+	rc = fs_read_fd(fd, path, max, data, len, e);
+	close(fd);
 	return rc;
 }
 

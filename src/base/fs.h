@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -20,6 +21,9 @@ int fs_mkdirs(const char *path, mode_t mode, struct err *e);
 /* Reads a regular file of at most max bytes into a fresh, NUL-terminated buffer that the caller
  * frees. */
 int fs_read(const char *path, size_t max, char **data, size_t *len, struct err *e);
+/* The two halves of it. path: for messages. */
+int fs_open_regular(const char *path, struct stat *st, struct err *e);
+int fs_read_fd(int fd, const char *path, size_t max, char **data, size_t *len, struct err *e);
 
 /*
  * Replaces path atomically: readers see the old file or the new one, never a part. Writes

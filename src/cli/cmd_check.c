@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/trust.h"
 #include "cli/cli.h"
 #include "cli/probe.h"
 #include "cli/screen.h"
@@ -89,16 +90,26 @@ static void check_state_file(struct check *c, const struct job_conf *job)
 		    limit < job->state_max ? "set state.url" : "raise state_max");
 }
 
+/* Of those that jobs must not be able to play with. */
+static void check_own_dir(struct check *c, const char *key, const char *path)
+{
+	struct err e;
+
+	check_dir(c, key, path);
+	if (trust_dir(path, &e) != 0)
+		complain(c, "%s: %s", key, e.text);
+}
+
 static void check_machine(struct check *c)
 {
 	const struct conf *conf = c->conf;
 	struct err e;
 
-	check_dir(c, "run_dir", conf->run_dir);
-	check_dir(c, "work_dir", conf->work_dir);
+	check_own_dir(c, "run_dir", conf->run_dir);
+	check_own_dir(c, "work_dir", conf->work_dir);
 	check_dir(c, "state.url", conf->state_dir);
 	if (conf->coord == CONF_COORD_LOCAL)
-		check_dir(c, "coordinator.path", conf->local_path);
+		check_own_dir(c, "coordinator.path", conf->local_path);
 	if (conf->metrics_file != NULL && probe_file(conf->metrics_file, &e) != 0)
 		complain(c, "metrics_file: %s", e.text);
 	for (size_t i = 0; i < conf->n_jobs; i++)

@@ -57,6 +57,8 @@ struct job_conf {
 	char *cwd; /* absolute; default "/" */
 	mode_t umask;
 	int nice;
+	bool no_new_privs; /* programs that it runs gain nothing from set-user-ID bits and the like
+			    */
 	struct conf_limit *limits;
 	size_t n_limits;
 	char **env;      /* "KEY=value" of "env", NULL-terminated */

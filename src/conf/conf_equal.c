@@ -49,8 +49,8 @@ static bool limits_equal(const struct job_conf *a, const struct job_conf *b)
 static bool process_equal(const struct job_conf *a, const struct job_conf *b)
 {
 	return list_equal(a->argv, b->argv) && text_equal(a->cwd, b->cwd) && a->umask == b->umask &&
-	       a->nice == b->nice && limits_equal(a, b) && list_equal(a->env, b->env) &&
-	       list_equal(a->pass_env, b->pass_env);
+	       a->nice == b->nice && a->no_new_privs == b->no_new_privs && limits_equal(a, b) &&
+	       list_equal(a->env, b->env) && list_equal(a->pass_env, b->pass_env);
 }
 
 static bool life_equal(const struct job_conf *a, const struct job_conf *b)

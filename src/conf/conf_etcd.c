@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/trust.h"
 #include "conf/conf_check.h"
 
 /* False, and reported at n, when path is no regular file that can be found. */
@@ -24,6 +25,17 @@ static void check_file(
 
 	if (path != NULL)
 		stat_file(rd, node_get(etcd, key), path, &st);
+}
+
+static void check_secret(
+    struct reader *rd, const struct node *etcd, const char *key, const char *path)
+{
+	const struct node *n = node_get(etcd, key);
+	struct stat st;
+	struct err e;
+
+	if (path != NULL && stat_file(rd, n, path, &st) && trust_secret(path, &st, &e) != 0)
+		report_error(rd->report, n, "%s", e.text);
 }
 
 static bool has_https(const struct conf *conf)
@@ -52,7 +64,7 @@ static void check_tls(struct reader *rd, const struct node *etcd, const struct c
 	check_pair(rd, etcd, "cert_file", "key_file");
 	check_file(rd, etcd, "ca_file", conf->ca_file);
 	check_file(rd, etcd, "cert_file", conf->cert_file);
-	check_file(rd, etcd, "key_file", conf->key_file);
+	check_secret(rd, etcd, "key_file", conf->key_file);
 	/* Whoever sets one of them believes that the connection is encrypted. */
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		const struct node *n = node_get(etcd, keys[i]);
@@ -64,16 +76,8 @@ static void check_tls(struct reader *rd, const struct node *etcd, const struct c
 
 static void check_password(struct reader *rd, const struct node *etcd, const struct conf *conf)
 {
-	const struct node *n = node_get(etcd, "password_file");
-	struct stat st;
-
 	check_pair(rd, etcd, "user", "password_file");
-	if (conf->password_file == NULL || !stat_file(rd, n, conf->password_file, &st))
-		return;
-	if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-		report_error(rd->report, n,
-		    "%.200s is open to others than its owner (mode %04o): chmod 600",
-		    conf->password_file, (unsigned int)st.st_mode & 07777);
+	check_secret(rd, etcd, "password_file", conf->password_file);
 }
 
 void check_etcd(struct reader *rd, const struct node *n, const struct conf *conf)

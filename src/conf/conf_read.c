@@ -95,6 +95,7 @@ static void store_number(const struct key *key, void *field, int64_t value)
 	case KIND_DURATION: *(msec *)field = value; break;
 	case KIND_SIZE: *(uint64_t *)field = (uint64_t)value; break;
 	case KIND_UMASK: *(mode_t *)field = (mode_t)value; break;
+	case KIND_BOOL:
 	case KIND_SWITCH: *(bool *)field = value != 0; break;
 	default: *(int *)field = (int)value; break;
 	}
@@ -175,6 +176,14 @@ static void read_word(struct reader *rd, const struct node *n, const struct key 
 		}
 	}
 	read_refuse(rd, n, expected);
+}
+
+static void read_bool(struct reader *rd, const struct node *n, const struct key *key, void *field)
+{
+	if (json_is_boolean(n->value))
+		store_number(key, field, json_is_true(n->value));
+	else
+		read_refuse(rd, n, "true or false");
 }
 
 /*
@@ -373,6 +382,7 @@ static void read_value(
 	case KIND_INT: read_int(rd, n, key, field); break;
 	case KIND_WORD:
 	case KIND_SWITCH: read_word(rd, n, key, field); break;
+	case KIND_BOOL: read_bool(rd, n, key, field); break;
 	case KIND_SIGNAL: read_signal(rd, n, key, field); break;
 	case KIND_UMASK: read_umask(rd, n, key, field); break;
 	case KIND_PATH:
@@ -397,6 +407,7 @@ static void store_default(struct reader *rd, const struct key *key, void *field)
 	case KIND_INT:
 	case KIND_WORD:
 	case KIND_SWITCH:
+	case KIND_BOOL:
 	case KIND_SIGNAL:
 	case KIND_UMASK: store_number(key, field, key->fallback); break;
 	case KIND_PATH:

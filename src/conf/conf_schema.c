@@ -71,6 +71,7 @@ static const struct key job_keys[] = {
 	{ "cwd",               KIND_PATH,      JOB(cwd), .text = "/" },
 	{ "umask",             KIND_UMASK,     JOB(umask), .fallback = 0022 },
 	{ "nice",              KIND_INT,       JOB(nice), .fallback = 0, .min = -20, .max = 19 },
+	{ "no_new_privs",      KIND_BOOL,      JOB(no_new_privs), .fallback = true },
 	{ "limits",            KIND_LIMITS,    JOB(limits) },
 	{ "env",               KIND_ENV,       JOB(env) },
 	{ "pass_env",          KIND_ENV_NAMES, JOB(pass_env) },

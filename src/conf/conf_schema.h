@@ -17,6 +17,7 @@ enum kind {
 	KIND_INT,       /* int */
 	KIND_WORD,      /* int or enum: the index in words */
 	KIND_SWITCH,    /* bool: the same with two words */
+	KIND_BOOL,      /* bool: true or false */
 	KIND_SIGNAL,    /* int */
 	KIND_UMASK,     /* mode_t */
 	KIND_PATH,      /* char *: absolute, without "..", "//" or a "/" at the end */

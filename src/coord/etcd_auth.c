@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fs.h"
+#include "base/trust.h"
 #include "coord/etcd_client_impl.h"
 
 #define PATH "/v3/auth/authenticate"
@@ -147,7 +147,7 @@ static char *make_body(const struct conf *conf, struct err *e)
 	json_t *body;
 	size_t len;
 
-	if (fs_read(conf->password_file, PASSWORD_MAX, &password, &len, e) < 0)
+	if (trust_read_secret(conf->password_file, PASSWORD_MAX, &password, &len, e) < 0)
 		return NULL;
 	password[strcspn(password, "\r\n")] = '\0';
 	body = json_pack("{s:s, s:s}", "name", conf->user, "password", password);

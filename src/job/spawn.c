@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -246,6 +247,29 @@ static void switch_user(const struct job_conf *job, int report_fd)
 		fail(report_fd, "switch to \"user\"");
 }
 
+/* Else the kernel does it, unless somebody has set securebits; with another user than root nothing
+ * is to be left. */
+static void drop_capabilities(int report_fd)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	if (syscall(SYS_capset, &header, none) != 0)
+		fail(report_fd, "drop capabilities");
+}
+
+/*
+ * After the switch of the user. What it runs may not become another user by a set-user-ID bit,
+ * either: a worker that is not root could not kill it any more.
+ */
+static void limit_privileges(const struct job_conf *job, int report_fd)
+{
+	if (job->switch_user && job->uid != 0)
+		drop_capabilities(report_fd);
+	if (job->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		fail(report_fd, "set \"no_new_privs\"");
+}
+
 static int run_child(void *arg)
 {
 	const struct child *c = arg;
@@ -256,6 +280,7 @@ static int run_child(void *arg)
 	connect_stdio(c->output_fd, report_fd);
 	apply_limits(job, report_fd);
 	switch_user(job, report_fd);
+	limit_privileges(job, report_fd);
 	if (chdir(job->cwd) != 0)
 		fail(report_fd, "change to \"cwd\"");
 	/* After the switch of the user, which would clear it. A parent that died before this line

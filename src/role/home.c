@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/trust.h"
 
 static struct pidfh *claim(const char *dir, const char *key, struct err *e)
 {
@@ -32,19 +33,28 @@ static struct pidfh *claim(const char *dir, const char *key, struct err *e)
 	return f;
 }
 
+/* Looked at before, too: else somebody could have us make things where he likes. */
+static int make_dir(const char *path, mode_t mode, const char *key, struct err *e)
+{
+	if (trust_dir(path, e) != 0 || fs_mkdirs(path, mode, e) != 0 || trust_dir(path, e) != 0)
+		return err_add(e, "\"%s\"", key);
+	return 0;
+}
+
 static int make_dirs(const struct conf *conf, struct err *e)
 {
-	char path[PATH_MAX];
+	char notify[PATH_MAX + sizeof(CONF_NOTIFY_DIR)], jobs[PATH_MAX + sizeof(CONF_JOBS_DIR)];
 
-	if (fs_mkdirs(conf->run_dir, 0755, e) != 0)
-		return err_add(e, "\"run_dir\"");
-	snprintf(path, sizeof(path), "%s/notify", conf->run_dir);
-	if (fs_mkdirs(path, 0711, e) != 0)
-		return err_add(e, "\"run_dir\"");
-	/* Jobs reach their own directory below it, but cannot list it. */
-	snprintf(path, sizeof(path), "%s/jobs", conf->work_dir);
-	if (fs_mkdirs(path, 0711, e) != 0)
-		return err_add(e, "\"work_dir\"");
+	snprintf(notify, sizeof(notify), "%s/" CONF_NOTIFY_DIR, conf->run_dir);
+	snprintf(jobs, sizeof(jobs), "%s/" CONF_JOBS_DIR, conf->work_dir);
+	if (conf->coord == CONF_COORD_LOCAL && trust_dir(conf->local_path, e) != 0)
+		return err_add(e, "\"coordinator.path\"");
+	/* Jobs reach their own places in them, but cannot list these. */
+	if (make_dir(conf->run_dir, 0755, "run_dir", e) != 0 ||
+	    make_dir(notify, 0711, "run_dir", e) != 0 ||
+	    make_dir(conf->work_dir, 0755, "work_dir", e) != 0 ||
+	    make_dir(jobs, 0711, "work_dir", e) != 0)
+		return -1;
 	return 0;
 }
 

@@ -29,6 +29,7 @@
 #include "role/worker.h"
 
 #define CLEAR_AGAIN_MS 50
+#define REPORTS_MAX 500     /* more than fit into a pipe */
 #define REPORT_GRACE_MS 500 /* for a report that found no room in its pipe */
 
 struct master {
@@ -176,11 +177,13 @@ static void take_report(struct master *m, struct post *p)
 /* Whether there was any. */
 static bool read_reports(struct master *m, struct post *p)
 {
-	enum post_read got;
+	enum post_read got = POST_NOTHING;
 	bool any = false;
 	struct err e;
 
-	while ((got = post_read(p, m->loop, &e)) == POST_NEWS) {
+	/* No more than what may have been in the pipe, as one worker that goes on and on must not
+	 * keep this process from the others: the rest is read in the next round. */
+	for (int i = 0; i < REPORTS_MAX && (got = post_read(p, m->loop, &e)) == POST_NEWS; i++) {
 		if (e.text[0] != '\0')
 			log_error("%s: %s", p->job->name, e.text);
 		else
@@ -188,6 +191,8 @@ static bool read_reports(struct master *m, struct post *p)
 		board_touch(&m->board);
 		any = true;
 	}
+	if (got == POST_NEWS)
+		ev_feed_event(m->loop, &p->reports, EV_READ); /* some may be in our buffer */
 	if (got == POST_EOF)
 		fleet_eof(&m->roster.fleet, &p->seat, clock_now());
 	return any;

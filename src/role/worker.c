@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -281,6 +282,7 @@ void worker_rearm(struct worker *w)
 	else if (w->moving_at == MSEC_NEVER)
 		w->moving_at = msec_add(clock_now(), MOVING_MS);
 	at = msec_min(at, msec_min(w->stop_again_at, msec_min(w->look_at, w->moving_at)));
+	at = msec_min(at, w->hear_again_at);
 	alarm_set(&w->alarm, msec_min(at, w->kill_again_at));
 }
 
@@ -296,6 +298,8 @@ static void on_alarm(void *ctx)
 	struct worker *w = ctx;
 	msec now = clock_now();
 
+	if (now >= w->hear_again_at)
+		worker_job_hear(w);
 	if (now >= w->stop_again_at)
 		worker_job_stop(w);
 	if (now >= w->kill_again_at)
@@ -574,6 +578,7 @@ static void open_policies(struct worker *w)
 	w->moving_at = MSEC_NEVER;
 	w->stop_again_at = MSEC_NEVER;
 	w->lost_until = MSEC_NEVER;
+	w->hear_again_at = MSEC_NEVER;
 	w->shown = w->life.state;
 	w->state_since = clock_wall();
 }
@@ -605,6 +610,9 @@ static void detach(const struct worker_setup *s)
 	setrlimit(RLIMIT_NOFILE, &s->nofile);
 	signal(SIGTTOU,
 	    SIG_IGN); /* logging to a terminal from outside its foreground group must not stop us */
+	/* A core of it would hold the password or the key. */
+	if (s->conf->user != NULL || s->conf->key_file != NULL)
+		prctl(PR_SET_DUMPABLE, 0);
 	log_who(s->rescue ? "rescue" : "worker", s->job->name);
 	fault_who(s->rescue ? "rescue" : "worker", s->job->name);
 }

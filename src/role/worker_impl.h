@@ -87,6 +87,8 @@ struct worker {
 	pid_t job_pid;
 	int last_pid; /* for lines that arrive after its end */
 	msec spawned_at;
+	unsigned heard; /* messages on the notify socket, since then */
+	msec hearing_since, hear_again_at;
 	msec stop_again_at; /* the stop signal waits for the job's handler */
 	bool kin;           /* processes of the job may live */
 	bool killing;
@@ -137,6 +139,8 @@ void worker_report_now(struct worker *w);
 /* worker_job.c */
 void worker_job_open(struct worker *w);
 void worker_job_spawn(struct worker *w);
+/* hear_again_at has come. */
+void worker_job_hear(struct worker *w);
 void worker_job_signal(struct worker *w, int signo);
 /* The same, to a job that somebody may have stopped. */
 void worker_job_wake(struct worker *w, int signo);

@@ -19,6 +19,11 @@
 
 #define PIPE_SIZE 65536
 
+/* A job that floods its socket must not keep its worker from its work, nor the master from
+ * everybody's: each message may be a report. What comes too fast waits in the socket. */
+#define NOTIFY_BURST 50
+#define NOTIFY_WINDOW_MS 100
+
 /* How long a job that was just started may take to install its handlers, and how often to look. */
 #define SETTLE_MS 1000
 #define SETTLE_LOOK_MS 10
@@ -75,6 +80,27 @@ static void take_notification(struct worker *w, const struct notify *n)
 	worker_report(w);
 }
 
+static void pace_notify(struct worker *w)
+{
+	msec now = clock_now();
+
+	if (now >= w->hearing_since + NOTIFY_WINDOW_MS) {
+		w->hearing_since = now;
+		w->heard = 0;
+	}
+	if (++w->heard < NOTIFY_BURST)
+		return;
+	ev_io_stop(w->loop, &w->notify);
+	w->hear_again_at = w->hearing_since + NOTIFY_WINDOW_MS;
+	worker_rearm(w);
+}
+
+void worker_job_hear(struct worker *w)
+{
+	w->hear_again_at = MSEC_NEVER;
+	ev_io_start(w->loop, &w->notify);
+}
+
 static void on_notify(struct ev_loop *loop, struct ev_io *io, int revents)
 {
 	struct worker *w = io->data;
@@ -84,6 +110,7 @@ static void on_notify(struct ev_loop *loop, struct ev_io *io, int revents)
 
 	(void)loop;
 	(void)revents;
+	pace_notify(w);
 	rc = notify_receive(io->fd, worker_job_uid(w), &n, &e);
 	if (rc < 0)
 		log_warn("%s", e.text);
@@ -109,7 +136,7 @@ static const char *open_notify(struct worker *w)
 	struct err e;
 	int fd;
 
-	if (ev_is_active(&w->notify))
+	if (w->notify.fd >= 0)
 		return w->notify_path;
 	fd = notify_open(w->notify_path, worker_job_uid(w), w->job->gid, &e);
 	if (fd < 0) {

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -42,6 +43,17 @@ static int make_parents(const char *dir, struct err *e)
 	return rc;
 }
 
+/* A job that took all rights from its directory, which we may own without being root, is helped. */
+static int open_whatever_mode(const char *dir, struct err *e)
+{
+	struct err why;
+	int fd = statefile_open_dir(dir, &why);
+
+	if (fd < 0 && why.code == EACCES)
+		fchmodat(AT_FDCWD, dir, 0700, AT_SYMLINK_NOFOLLOW);
+	return fd >= 0 ? fd : statefile_open_dir(dir, e);
+}
+
 int transfer_prepare(const char *dir, uid_t uid, gid_t gid, struct err *e)
 {
 	int fd, rc;
@@ -50,7 +62,7 @@ int transfer_prepare(const char *dir, uid_t uid, gid_t gid, struct err *e)
 		return -1;
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_sys(e, "cannot make %s", dir);
-	fd = statefile_open_dir(dir, e);
+	fd = open_whatever_mode(dir, e);
 	if (fd < 0)
 		return -1;
 	rc = fs_own(fd, uid, gid, 0700, e);

@@ -11,7 +11,7 @@ use Test::More;
 use Graceful::Test qw(wait_for slurp spew);
 
 my $box = Graceful::Test->new;
-chmod(0777, $box->dir);    # jobs of other users leave notes there
+chmod(01777, $box->dir);    # jobs of other users leave notes there
 
 # Replaces the state of a job from outside, as the job would.
 sub put_state {

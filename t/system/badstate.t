@@ -18,7 +18,7 @@ use Graceful::Test qw(wait_for slurp spew);
 use constant { ROOT => $> == 0, NOBODY => 65534 };
 
 my $box = Graceful::Test->new;
-chmod(0777, $box->dir);    # jobs of other users leave notes there
+chmod(01777, $box->dir);    # jobs of other users leave notes there
 
 # Failures follow each other quickly, and what gave up tries again soon.
 my %quick = (restart_min => '10ms', restart_max => '200ms', max_failures => 3, failure_window => '1h');

@@ -16,7 +16,7 @@ use Graceful::Test qw(alive wait_for slurp spew);
 use constant ROOT => $> == 0;
 
 my $box = Graceful::Test->new;
-chmod(0777, $box->dir);
+chmod(01777, $box->dir);
 
 my %quick = (restart_min => '10ms', restart_max => '100ms', max_failures => 3, failure_window => '1h');
 

@@ -16,7 +16,7 @@ use Test::More;
 use Graceful::Test qw(wait_for slurp spew alive);
 
 my $box = Graceful::Test->new;
-chmod(0777, $box->dir);    # jobs of other users leave notes there
+chmod(01777, $box->dir);    # jobs of other users leave notes there
 
 # For jobs: a command "notify TEXT" with nothing but Perl.
 my $notify = $box->path('notify');
@@ -127,6 +127,7 @@ subtest 'a foreign user' => sub {
     $master->wait_log(qr/his: ignored a notification from pid \d+ of user 65533/, 'that it was refused');
     ok(!exists $master->job('guarded')->{status}, 'nothing came of it');
     is($master->job('his')->{status}, 'mine', 'here neither');
+    chmod(0711, "$master->{run_dir}/notify");
     $master->signal('INT');
     is($master->wait_exit, 0, 'stopped');
 };

@@ -120,6 +120,7 @@ static void defaults_are_filled_in(void **state)
 	assert_string_equal(job->cwd, "/");
 	assert_int_equal(job->umask, 0022);
 	assert_int_equal(job->nice, 0);
+	assert_true(job->no_new_privs);
 	assert_int_equal(job->n_limits, 0);
 	assert_null(job->env[0]);
 	assert_null(job->pass_env[0]);
@@ -178,7 +179,7 @@ static void assert_limit(
 }
 
 #define ALL_JOB_KEYS                                                                             \
-	"'cwd': '/tmp/.', 'umask': '277', 'nice': -20, "                                         \
+	"'cwd': '/tmp/.', 'umask': '277', 'nice': -20, 'no_new_privs': false, "                  \
 	"'limits': { 'stack': [5, 'unlimited'], 'core': 'unlimited', 'nofile': 64 }, "           \
 	"'env': { '_b9': 'x=y', 'A': '' }, 'pass_env': ['TZ'], 'stop_signal': 'SIGTERM', "       \
 	"'checkpoint_signal': 'RTMIN+1', 'checkpoint': 'infinity', 'stop_timeout': 'infinity', " \
@@ -194,6 +195,7 @@ static void job_keys_are_read(void **state)
 	assert_string_equal(job->cwd, "/tmp");
 	assert_int_equal(job->umask, 0277);
 	assert_int_equal(job->nice, -20);
+	assert_false(job->no_new_privs);
 	assert_int_equal(job->n_limits, 3);
 	assert_limit(job, 0, RLIMIT_CORE, RLIM_INFINITY, RLIM_INFINITY);
 	assert_limit(job, 1, RLIMIT_NOFILE, 64, 64);
@@ -274,6 +276,8 @@ static void bad_job_values_are_refused(void **state)
 		{ "'umask': ''", "umask: must be an octal number in quotes from \"0000\" to "
 				 "\"0777\", not \"\"" },
 		{ "'nice': -21", "nice: must be a whole number from -20 to 19, not -21" },
+		{ "'no_new_privs': 1", "no_new_privs: must be true or false, not 1" },
+		{ "'no_new_privs': 'yes'", "no_new_privs: must be true or false, not \"yes\"" },
 		{ "'nice': 1.5", "nice: must be a whole number from -20 to 19, not a number" },
 		{ "'limits': { 'files': 1 }",
 		    "limits.files: no such limit; there are as, core, cpu, data, fsize, memlock, "
@@ -668,11 +672,12 @@ static void deep_nesting_is_refused(void **state)
 
 /* One good job, and what each job key may be changed to. */
 static const char *const changes[] = { "'command': ['/b']", "'user': 'nobody'", "'group': '65534'",
-	"'cwd': '/tmp'", "'umask': '77'", "'nice': 1", "'limits': { 'core': 0 }",
-	"'env': { 'A': 'b' }", "'pass_env': ['TZ']", "'stop_signal': 'TERM'",
-	"'checkpoint_signal': 'USR1'", "'checkpoint': '1s'", "'stop_timeout': '50s'",
-	"'hurry_timeout': '4s'", "'watchdog': '1s'", "'restart_min': '1s'", "'restart_max': '40s'",
-	"'max_failures': 6", "'failure_window': '2m'", "'on_exit': 'done'", "'state_max': '1MiB'" };
+	"'cwd': '/tmp'", "'umask': '77'", "'nice': 1", "'no_new_privs': false",
+	"'limits': { 'core': 0 }", "'env': { 'A': 'b' }", "'pass_env': ['TZ']",
+	"'stop_signal': 'TERM'", "'checkpoint_signal': 'USR1'", "'checkpoint': '1s'",
+	"'stop_timeout': '50s'", "'hurry_timeout': '4s'", "'watchdog': '1s'", "'restart_min': '1s'",
+	"'restart_max': '40s'", "'max_failures': 6", "'failure_window': '2m'", "'on_exit': 'done'",
+	"'state_max': '1MiB'" };
 
 static struct conf *parse_changed(const char *change)
 {
@@ -1115,7 +1120,10 @@ static void secrets_of_etcd_are_checked(void **state)
 		    "f:3: coordinator.ca_file: / is not a regular file" },
 		{ ETCD(HTTPS "'cert_file': '@/open'"),
 		    "f:3: coordinator.cert_file: needs \"key_file\", too" },
-		{ ETCD(HTTPS "'key_file': '@/open'"),
+		{ ETCD(HTTPS "'cert_file': '@/open', 'key_file': '@/open'"),
+		    "f:3: coordinator.key_file: @/open is open to others than its owner "
+		    "(mode 0640): chmod 600" },
+		{ ETCD(HTTPS "'key_file': '@/private'"),
 		    "f:3: coordinator.key_file: needs \"cert_file\", too" },
 		{ ETCD(HTTPS "'user': 'u'"),
 		    "f:3: coordinator.user: needs \"password_file\", too" },

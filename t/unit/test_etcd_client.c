@@ -814,6 +814,10 @@ static void test_a_missing_password_file(void **state)
 	ask_and_wait(true);
 	assert_ended(ETCD_BAD_USER, false, password_file);
 	write_password("se cret");
+	assert_int_equal(chmod(password_file, 0640), 0);
+	ask_and_wait(true);
+	assert_ended(ETCD_BAD_USER, false, "is open to others than its owner (mode 0640)");
+	assert_int_equal(chmod(password_file, 0600), 0);
 	ask_and_wait(true);
 	assert_ended(ETCD_OK, false, "");
 }

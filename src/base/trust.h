@@ -1,0 +1,29 @@
+/*
+ * trust.h - whether a path leads where we think it does, whoever else has an account here.
+ *
+ * A root process that works below a directory of somebody else does what that one likes: names can
+ * become links between two calls. So the directories that this program relies on, and all above
+ * them, must belong to root or to ourselves, and be such that nobody else can replace what is in
+ * them. Links on the way are followed, and have to lead through such directories, too.
+ */
+#ifndef BASE_TRUST_H
+#define BASE_TRUST_H
+
+#include <stddef.h>
+#include <sys/stat.h>
+
+#include "base/err.h"
+
+/*
+ * path is absolute. The directory itself may be written by its owner alone; those above it by
+ * others, too, if they are sticky, as /tmp is. What is not there yet is ours to make: no failure.
+ */
+int trust_dir(const char *path, struct err *e);
+
+/* An open or examined file with a secret in it: of root or ourselves, and closed to all others. */
+int trust_secret(const char *path, const struct stat *st, struct err *e);
+
+/* As fs_read(), of a file with a secret in it. */
+int trust_read_secret(const char *path, size_t max, char **data, size_t *len, struct err *e);
+
+#endif

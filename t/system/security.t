@@ -1,0 +1,497 @@
+#!/usr/bin/perl
+# Who may do what: what a job is given, what another user's job can do to its neighbours, to the workers and to the files that
+# they rely on; and what a master refuses to rely on. Most of it needs root, to run jobs as others.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use JSON::PP qw(decode_json encode_json);
+use POSIX ();
+use Test::More;
+
+use Graceful::Etcd;
+use Graceful::Test qw(wait_for slurp spew alive);
+
+my $is_root = $> == 0;
+my $box = Graceful::Test->new;
+chmod(01777, $box->dir);    # jobs of other users leave notes there
+
+# A job that answers questions: each line of perl in NAME.ask is evaluated, and what comes of it put into NAME.answer.
+my $oracle = spew($box->path('oracle'), <<'END');
+use JSON::PP;
+use POSIX ();
+my ($name) = @ARGV;
+my $stop;
+$SIG{INT} = sub { $stop = 1 };
+sub slurp { open(my $in, '<', $_[0]) or return "no: $!"; local $/; my $text = <$in>; return $text }
+sub spew { open(my $out, '>', $_[0]) or return "no: $!"; print {$out} $_[1]; close($out) or return "no: $!"; return 'done' }
+sub try { return $_[0] ? 'done' : "no: $!" }
+my $n = 0;
+$n++ while -e "$name.answer.$n";    # by the one before
+spew("$ENV{GRACEFUL_STATE}.tmp", "$$\n");
+rename("$ENV{GRACEFUL_STATE}.tmp", $ENV{GRACEFUL_STATE});
+while (!$stop) {
+    select(undef, undef, undef, 0.02);
+    next if !-e "$name.ask.$n";
+    my $answer = eval(slurp("$name.ask.$n"));
+    spew("$name.answer.$n.tmp", JSON::PP->new->allow_nonref->encode($answer // "died: $@"));
+    rename("$name.answer.$n.tmp", "$name.answer.$n");
+    $n++;
+}
+END
+my %asked;
+
+sub oracle { my ($name) = @_; return [$^X, $oracle, $box->path($name)] }
+
+# In list context what a list reference holds.
+sub ask {
+    my ($name, $question) = @_;
+    my $n = $asked{$name}++ // 0;
+    my $file = $box->path("$name.answer.$n");
+
+    spew($box->path("$name.ask.$n.tmp"), $question);
+    chmod(0644, $box->path("$name.ask.$n.tmp"));
+    rename($box->path("$name.ask.$n.tmp"), $box->path("$name.ask.$n"));
+    wait_for("$name to answer \"$question\"", sub { -e $file });
+    my $answer = JSON::PP->new->allow_nonref->decode(slurp($file));
+    return wantarray && ref($answer) ? @{$answer} : $answer;
+}
+
+sub ids { my ($user) = @_; return (getpwnam($user))[2, 3] }
+
+sub stop {
+    my ($master, $want) = @_;
+
+    $master->signal('INT');
+    is($master->wait_exit, $want // 0, 'every state dumped, every lock released');
+    return;
+}
+
+# A master that was started carelessly: with descriptors and variables that are nobody else's business.
+sub carelessly {
+    open(my $file, '<', '/etc/passwd') or die;
+    POSIX::dup2(fileno($file), $_) for 7, 8, 63, 200;
+    pipe(my $in, my $out) or die;
+    POSIX::dup2(fileno($out), 9);
+    @ENV{qw(SECRET GRACEFUL_STATE LD_LIBRARY_PATH NOTIFY_SOCKET LISTEN_FDS WATCHDOG_USEC TZ)} =
+        ('xyzzy', '/etc/passwd', '/nowhere', '/nowhere', 3, 1, 'Europe/Paris');
+    return;
+}
+
+sub check_descriptors {
+    my ($job) = @_;
+    my %fds = %{ ask($job, '+{ map { ($_ => readlink("/proc/self/fd/$_")) } grep { -e "/proc/self/fd/$_" } 0 .. 1023 }') };
+
+    is($fds{0}, '/dev/null', 'stdin');
+    like($fds{$_}, qr/^pipe:/, "output $_") for 1, 2;
+    delete @fds{0, 1, 2};
+    # Perl has its script and its own things open, close-on-exec; what was handed down is not.
+    my @leaked = grep { $fds{$_} !~ m{/oracle$|\.ask\.} } sort keys %fds;
+    is("@leaked", '', 'and no other descriptor') or diag(explain(\%fds));
+    return;
+}
+
+sub check_environment {
+    my ($job, $user) = @_;
+    my %env = %{ ask($job, '+{ %ENV }') };
+    my @given = qw(GRACEFUL_EPOCH GRACEFUL_INSTANCE GRACEFUL_JOB GRACEFUL_RESTORED GRACEFUL_STATE HOME LOGNAME MINE
+        NOTIFY_SOCKET PATH SHELL TZ USER);
+
+    is(join(' ', sort keys %env), join(' ', @given), 'the environment is built, not inherited');
+    is($env{TZ}, 'Europe/Paris', 'pass_env lets one through');
+    is($env{MINE}, 'yes', 'env adds one');
+    like($env{NOTIFY_SOCKET}, qr{/run-.*/notify/}, 'NOTIFY_SOCKET is its own');
+    like($env{GRACEFUL_STATE}, qr{/jobs/$job/state$}, 'and so is GRACEFUL_STATE');
+    is($env{USER}, $user, 'USER');
+    return;
+}
+
+sub check_rights {
+    my ($job, $uid, $gid, @groups) = @_;
+    my $status = ask($job, 'slurp("/proc/self/status")');
+
+    is(join(' ', $status =~ /^Uid:\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)/m), "$uid $uid $uid $uid", 'the user, for good');
+    is(join(' ', $status =~ /^Gid:\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)/m), "$gid $gid $gid $gid", 'the group, for good');
+    is(join(' ', sort split(' ', ($status =~ /^Groups:[ \t]*(.*)$/m)[0])), join(' ', sort @groups), 'its groups and no others');
+    is(join(' ', map { $status =~ /^Cap$_:\s+(\S+)/m } qw(Inh Prm Eff Amb)), join(' ', ('0' x 16) x 4), 'no capability');
+    is(($status =~ /^NoNewPrivs:\s+(\d)/m)[0], 1, 'and none to be had');
+    return;
+}
+
+my %more = (env => { MINE => 'yes' }, pass_env => ['TZ']);
+
+subtest 'what a job is given' => sub {
+    my ($uid, $gid) = ids('nobody');
+    my $master = $box->start(
+        $box->config('given', { given => { command => oracle('given'), ($is_root ? (user => 'nobody') : ()), %more } }),
+        sub { carelessly(); $) = "0 4 20 27" if $is_root });
+
+    $master->wait_state(given => 'running');
+    check_descriptors('given');
+    check_environment('given', $is_root ? 'nobody' : scalar(getpwuid($>)));
+    check_rights('given', $uid, $gid, $gid) if $is_root;
+    stop($master);
+};
+
+subtest 'the same with etcd' => sub {
+    plan skip_all => 'not root' if !$is_root;
+    plan skip_all => 'etcd is not installed' if !Graceful::Etcd->installed;
+    my $etcd = Graceful::Etcd->start;
+    my $master = $box->start(
+        $box->config('given-etcd', { etcetera => { command => oracle('etcetera'), user => 'nobody', %more } },
+            { coordinator => $etcd->coordinator }),
+        \&carelessly);
+
+    $master->wait_state(etcetera => 'running');
+    check_descriptors('etcetera');
+    check_environment('etcetera', 'nobody');
+    check_rights('etcetera', ids('nobody'), (ids('nobody'))[1]);
+    stop($master);
+};
+
+subtest 'groups of a user' => sub {
+    plan skip_all => 'not root' if !$is_root;
+    my ($name, @groups) = find_member();
+    plan skip_all => 'nobody here is a member of two groups' if !defined $name;
+    my $master = $box->start($box->config('groups', { member => { command => oracle('member'), user => $name } }));
+
+    $master->wait_state(member => 'running');
+    check_rights('member', ids($name), @groups);
+    stop($master);
+};
+
+# Somebody without rights who is in more groups than his own, and all of these.
+sub find_member {
+    while (my ($name, undef, undef, $members) = getgrent()) {
+        for my $user (split(' ', $members)) {
+            my ($uid, $gid) = ids($user);
+            next if !$uid;
+            my %all = ($gid => 1);
+            setgrent();
+            while (my @g = getgrent()) {
+                $all{ $g[2] } = 1 if grep { $_ eq $user } split(' ', $g[3]);
+            }
+            return ($user, keys %all);
+        }
+    }
+    return;
+}
+
+subtest 'a set-user-ID program gives a job nothing' => sub {
+    plan skip_all => 'not root' if !$is_root;
+    my $id = $box->path('id');
+    my ($uid) = ids('nobody');
+
+    system('cp', '/usr/bin/id', $id) == 0 or die;
+    chmod(04755, $id);
+    plan skip_all => 'the file system of the test has no set-user-ID bits' if qx(setpriv --reuid $uid --clear-groups $id -u) != 0;
+    my $master = $box->start($box->config('suid', {
+        tied => { command => oracle('tied'), user => 'nobody' },
+        free => { command => oracle('free'), user => 'nobody', no_new_privs => JSON::PP::false },
+    }));
+
+    $master->wait_state($_ => 'running') for qw(tied free);
+    is(ask('tied', "qx($id -u)"), "$uid\n", 'with no_new_privs, the default');
+    is(ask('free', "qx($id -u)"), "0\n", 'unless that is switched off');
+    stop($master);
+};
+
+subtest 'a job and its neighbours' => sub {
+    plan skip_all => 'not root' if !$is_root;
+    my $master = $box->start($box->config('street', {
+        good => { command => oracle('good'), user => 'daemon' },
+        evil => { command => oracle('evil'), user => 'nobody' },
+    }));
+    my %job = map { $_ => $master->wait_state($_ => 'running') } qw(good evil);
+    my ($work, $run) = ($master->{work_dir}, $master->{run_dir});
+
+    wait_for('both to have dumped', sub { !grep { !$master->job($_)->{seq} } qw(good evil) });
+    for my $victim (['the master', $master->pid], ['its own worker', $job{evil}{worker_pid}],
+        ["another's worker", $job{good}{worker_pid}], ["another's job", $job{good}{job_pid}]) {
+        my ($whose, $pid) = @{$victim};
+        like(ask('evil', "try(kill('$_', $pid))"), qr/^no: Operation not permitted/, "$_ to $whose") for qw(INT KILL USR1 STOP);
+        # PTRACE_ATTACH, by its number
+        like(ask('evil', "try(syscall(101, 16, $pid, 0, 0) == 0)"), qr/^no: Operation not permitted/, "ptrace of $whose")
+            if (POSIX::uname())[4] eq 'x86_64';
+        like(ask('evil', "slurp('/proc/$pid/$_')"), qr/^no: Permission denied/, "$_ of $whose") for qw(environ mem);
+        like(ask('evil', "try(opendir(my \$d, '/proc/$pid/fd'))"), qr/^no: Permission denied/, "descriptors of $whose");
+    }
+    like(ask('evil', "slurp('$work/jobs/good/state')"), qr/^no: Permission denied/, "another job's state");
+    like(ask('evil', "spew('$work/jobs/good/state', 'mine')"), qr/^no: Permission denied/, 'cannot be replaced');
+    like(ask('evil', "try(opendir(my \$d, '$_'))"), qr/^no: Permission denied/, "cannot list $_") for "$work/jobs", "$run/notify";
+    like(ask('evil', "try(rename('$work/jobs/evil', '$work/jobs/other'))"), qr/^no: Permission denied/,
+        'cannot move its own directory away');
+    like(ask('evil', "try(symlink('/etc', '$_/x'))"), qr/^no: Permission denied/, "cannot plant a link in $_")
+        for $work, "$work/jobs", $run, "$run/notify", $box->path('local'), $box->path('store');
+    like(ask('evil', "spew('$_', 'x')"), qr/^no: Permission denied/, "cannot write $_")
+        for "$run/status.json", "$run/graceful.pid", "$work/graceful.pid", "$work/history";
+    my $send = 'use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => "%s"); try($s && $s->send("READY=1"))';
+    like(ask('evil', sprintf($send, "$run/notify/good")), qr/^no: Permission denied/, "another job's NOTIFY_SOCKET");
+    is(ask('evil', sprintf($send, "$run/notify/evil")), 'done', 'but its own');
+    wait_for('that to be heard', sub { $master->job('evil')->{ready} });
+    ok(!$master->job('good')->{ready}, 'and nothing of the other');
+    is($master->job($_)->{job_pid}, $job{$_}{job_pid}, "$_ runs on") for qw(good evil);
+    stop($master);
+};
+
+# Starts a master that has to refuse; returns what it says.
+sub refused {
+    my ($name, $more, $prepare) = @_;
+    my $conf = $box->config($name, { idle => { command => ['/bin/sleep', '1000'], stop_signal => 'TERM' } }, $more);
+    my $master = $box->start($conf, $prepare);
+
+    is($master->wait_exit, 1, "$name is refused");
+    my ($rc, undef, $err) = $box->run($box->graceful, 'check', '-c', $conf);
+    is($rc, 78, 'and check sees it before') if !$prepare;
+    return $master->log_text;
+}
+
+subtest 'directories that somebody else could play with' => sub {
+    plan skip_all => 'not root' if !$is_root;
+    my ($uid, $gid) = ids('nobody');
+    my $dir = $box->path('dirs');
+
+    mkdir($dir);
+    mkdir("$dir/$_") for qw(open group theirs);
+    chmod(0777, "$dir/open");
+    chmod(0775, "$dir/group");
+    chown($uid, $gid, "$dir/theirs");
+    like(refused('r1', { run_dir => "$dir/open" }),
+        qr{"run_dir": \Q$dir\E/open can be written by others than its owner \(mode 0777\).*chmod go-w it}, 'run_dir');
+    like(refused('r2', { work_dir => "$dir/group" }), qr{"work_dir": \Q$dir\E/group can be written by others}, 'work_dir');
+    like(refused('r3', { work_dir => "$dir/theirs" }),
+        qr{"work_dir": \Q$dir\E/theirs belongs to uid $uid, who could replace what is in it}, 'of somebody else');
+    like(refused('r4', { work_dir => "$dir/theirs/x/work" }), qr{\Q$dir\E/theirs belongs to uid $uid}, 'below that');
+    ok(!-e "$dir/theirs/x", 'where nothing was made');
+    like(refused('r5', { run_dir => "$dir/open/run" }), qr{\Q$dir\E/open can be written by others}, 'below an open one');
+    like(refused('r6', { coordinator => { type => 'local', path => "$dir/theirs/local" } }),
+        qr{"coordinator.path": \Q$dir\E/theirs belongs to}, 'the place of the locks');
+    symlink("$dir/theirs", "$dir/link");
+    like(refused('r7', { work_dir => "$dir/link" }), qr{\Q$dir\E/theirs belongs to uid $uid}, 'by a link');
+};
+
+subtest 'secrets' => sub {
+    my $password = spew($box->path('password'), "xyzzy\n");
+    my $etcd = { type => 'etcd', endpoints => ['http://127.0.0.1:1'], user => 'me', password_file => $password };
+    my $conf = $box->config('secret', { idle => { command => ['/bin/sleep', '1000'] } }, { coordinator => $etcd });
+    my ($rc, $out, $err);
+
+    for my $mode (0644, 0640, 0604, 0660, 0666) {
+        chmod($mode, $password);
+        ($rc, $out, $err) = $box->run($box->graceful, 'check', '-c', $conf);
+        like("$rc $err", qr/^78 .*coordinator\.password_file: \Q$password\E is open to others than its owner/, sprintf('mode %04o', $mode));
+    }
+    chmod(0600, $password);
+    ($rc, $out, $err) = $box->run($box->graceful, 'check', '-c', $conf);
+    is("$rc$err", '0', '0600 is fine');
+    return if !$is_root;
+    chown((ids('nobody'))[0], -1, $password);
+    ($rc, $out, $err) = $box->run($box->graceful, 'check', '-c', $conf);
+    like("$rc $err", qr/^78 .*belongs to uid \d+: chown it to root/, 'of somebody else');
+};
+
+# As nobody, without any right of root.
+sub as_nobody {
+    my ($uid, $gid) = ids('nobody');
+
+    $) = "$gid $gid";
+    POSIX::setgid($gid);
+    POSIX::setuid($uid);
+    return;
+}
+
+sub of_nobody {
+    my ($name) = @_;
+    my $dir = $box->path($name);
+
+    mkdir($dir);
+    chown(ids('nobody'), $dir);
+    return $dir;
+}
+
+subtest 'wholly unprivileged' => sub {
+    plan skip_all => 'not root' if !$is_root;
+    my $home = of_nobody('home');
+    my %where = (run_dir => "$home/run", work_dir => "$home/work", coordinator => { type => 'local', path => "$home/local" },
+        state => { url => "file://$home/store" });
+    my $conf = $box->config('plain', { plain => { command => oracle('plain') } }, \%where);
+    spew($box->path('plain.log'), '');
+    chown(ids('nobody'), $box->path('plain.log'));
+    my $master = $box->start($conf, \&as_nobody);
+
+    $master->wait_state(plain => 'running');
+    check_rights('plain', ids('nobody'), (ids('nobody'))[1]);
+    wait_for('a backup', sub { $master->job('plain')->{seq} });
+    is((stat "$home/work/jobs/plain")[2] & 07777, 0700, "the job's directory");
+    stop($master);
+    my $again = $box->start($conf);
+    is($again->wait_exit, 1, 'root does not go on with directories of somebody else');
+    like($again->log_text, qr/belongs to uid \d+, who could replace what is in it: it has to belong to root, or/, 'and says why');
+};
+
+subtest 'the memory of a worker with a password in it' => sub {
+    plan skip_all => 'not root' if !$is_root;
+    my $home = of_nobody('vault');
+    my $password = spew("$home/password", "xyzzy\n");
+    my %where = (run_dir => "$home/run", work_dir => "$home/work", state => { url => "file://$home/store" });
+    my $etcd = { type => 'etcd', endpoints => ['http://127.0.0.1:1'], user => 'me', password_file => $password };
+
+    chown(ids('nobody'), $password);
+    chmod(0600, $password);
+    spew($box->path('vault.log'), '');
+    chown(ids('nobody'), $box->path('vault.log'));
+    my $master = $box->start(
+        $box->config('vault', { idle => { command => ['/bin/sleep', '1000'] } }, { %where, coordinator => $etcd }), \&as_nobody);
+    my $worker = wait_for('a worker', sub { $master->job('idle')->{worker_pid} });
+
+    # What cannot be dumped or traced by its own user belongs to root in /proc.
+    wait_for('it to be closed', sub { (stat "/proc/$worker/fd")[4] == 0 });
+    is((stat('/proc/' . $master->pid . '/fd'))[4], (ids('nobody'))[0], 'the master has none, and is not');
+    stop($master);
+};
+
+# The attacks of one job: each is begun, and then the master has to go on as if nothing were.
+my $flood = <<'END';
+use IO::Socket::UNIX;
+for my $i (1 .. 3) {
+    next if fork();
+    my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET}) or exit(1);
+    my @words = ("STATUS=" . "\x{1}x\n" x 1000, "WATCHDOG=1", "READY=1", "EXTEND_TIMEOUT_USEC=999999999999", "\0" x 4000, "STATUS=$i");
+    while (1) { $s->send($words[rand(@words)]) }
+}
+'fork';
+END
+my $shout = <<'END';
+if (!fork()) {
+    $SIG{INT} = 'IGNORE';
+    while (1) { syswrite(STDOUT, "\0\x1b[2Jnoise\n" x 2000) }
+}
+'fork';
+END
+my $bomb = <<'END';
+if (!fork()) {
+    setpgrp(0, 0);
+    $SIG{$_} = 'IGNORE' for qw(INT TERM HUP);
+    # With a moment between, as this machine is not ours alone.
+    while (1) { my $pid = fork(); POSIX::setsid() if defined $pid && $pid == 0; select(undef, undef, undef, 0.05) }
+}
+'fork';
+END
+# A lease makes whoever opens the file wait, or fail, until it is given back.
+my $lease = <<'END';
+use Fcntl;
+our $held;
+$SIG{IO} = 'IGNORE';
+open($held, '+<', $ENV{GRACEFUL_STATE}) or return "no: $!";
+return fcntl($held, 1024, 1) ? 'done' : "no: $!";
+END
+my $grow = <<'END';
+if (!fork()) {
+    while (1) {
+        open(my $out, '>>', $ENV{GRACEFUL_STATE}) or exit(1);
+        truncate($out, 0) if -s $out > 50_000_000;
+        syswrite($out, 'x' x 65536);
+    }
+}
+'fork';
+END
+
+sub evil_pair {
+    my ($name, $more) = @_;
+    my $master = $box->start($box->config($name, {
+        "evil-$name" => { command => oracle("evil-$name"), ($is_root ? (user => 'nobody') : ()), stop_timeout => '3s', hurry_timeout => '500ms',
+            checkpoint => '100ms', %{ $more // {} } },
+        "good-$name" => { command => oracle("good-$name"), ($is_root ? (user => 'daemon') : ()), checkpoint => '100ms' },
+    }));
+
+    for my $job ("evil-$name", "good-$name") {
+        $master->wait_state($job => 'running');
+        wait_for("$job to be backed up", sub { $master->job($job)->{seq} });
+    }
+    return $master;
+}
+
+# The neighbour can go on, and the master hears: a hand-over of the one, a checkpoint of the other.
+sub check_neighbour {
+    my ($master, $name) = @_;
+    my $seq = $master->job("good-$name")->{seq};
+
+    is(ask("good-$name", 'spew("$ENV{GRACEFUL_STATE}.tmp", "more") eq "done" && try(rename("$ENV{GRACEFUL_STATE}.tmp", $ENV{GRACEFUL_STATE}))'),
+        'done', 'the neighbour writes a state');
+    $master->signal('USR1');
+    wait_for('it to be backed up', sub { $master->job("good-$name")->{seq} > $seq });
+    pass('which is backed up');
+    return;
+}
+
+# Everything that the job forked is gone, whatever it did.
+sub check_end {
+    my ($master, $name, @status) = @_;
+    my @all = $master->descendants;
+
+    $master->signal('INT');
+    my $status = $master->wait_exit;
+    ok((grep { $status == $_ } @status), "the master ends ($status)");
+    is(join(' ', grep { alive($_) } @all), '', 'and leaves nobody behind');
+    return;
+}
+
+subtest 'floods' => sub {
+    my $master = evil_pair('flood');
+
+    is(ask('evil-flood', $_), 'fork', 'a flood begins') for $flood, $shout;
+    wait_for('the flood to arrive', sub { $master->job('evil-flood')->{ready} });
+    check_neighbour($master, 'flood');
+    check_end($master, 'flood', 0, 3);
+};
+
+subtest 'a fork bomb' => sub {
+    my $master = evil_pair('bomb', { limits => { nproc => 40 } });
+
+    is(ask('evil-bomb', $bomb), 'fork', 'it is lit');
+    check_neighbour($master, 'bomb');
+    check_end($master, 'bomb', 0, 3);
+};
+
+subtest 'a state that cannot be opened, or read to its end' => sub {
+    my $master = evil_pair('state');
+
+    like(ask('evil-state', "eval { $lease } // \$\@"), qr/^done|^no/, 'a lease on the file') or diag('?');
+    check_neighbour($master, 'state');
+    is(ask('evil-state', 'close($held); unlink($ENV{GRACEFUL_STATE}); ' . $grow), 'fork', 'a file that grows and shrinks all the time');
+    check_neighbour($master, 'state');
+    check_end($master, 'state', 0, 3);
+};
+
+subtest 'a state of holes' => sub {
+    my $master = evil_pair('holes', { state_max => '1MiB' });
+
+    is(ask('evil-holes', 'open(my $out, ">", "$ENV{GRACEFUL_STATE}.tmp"); truncate($out, 1 << 40); close($out);
+        try(rename("$ENV{GRACEFUL_STATE}.tmp", $ENV{GRACEFUL_STATE}))'), 'done', 'a terabyte of nothing');
+    $master->wait_log(qr/evil-holes: .*the state is too large: 1099511627776 bytes/);
+    check_neighbour($master, 'holes');
+    check_end($master, 'holes', 3);
+};
+
+subtest 'a directory without rights' => sub {
+    my $master = evil_pair('dir');
+    my $dir = "$master->{work_dir}/jobs/evil-dir";
+
+    is(ask('evil-dir', "mkdir('$dir/.restore-1'); mkdir('$dir/.restore-1/x'); symlink('/etc/passwd', '$dir/.restore-2');
+        for (1 .. 2000) { open(my \$o, '>', '$dir/.restore-a\$_') }; try(chmod(0, '$dir', '$dir/state'))"), 'done', 'a trap is set');
+    check_neighbour($master, 'dir');
+    my $before = slurp('/etc/passwd');
+    my $worker = $master->job('evil-dir')->{worker_pid};
+    kill('KILL', $worker);
+    wait_for('another worker to run it', sub {
+        my $now = $master->job('evil-dir');
+        ($now->{state} // '') eq 'running' && ($now->{worker_pid} // $worker) != $worker;
+    });
+    ok(slurp('/etc/passwd') eq $before, 'nothing else was touched');
+    is((stat $dir)[2] & 07777, 0700, 'the directory is as it should be');
+    check_neighbour($master, 'dir');
+    check_end($master, 'dir', 0, 3);
+};
+
+done_testing();
