@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <syslog.h>
 #include <time.h>
@@ -17,8 +18,10 @@
 
 #include "base/clock.h"
 
-/* A line waits this long for a full target, unless the line before it waited in vain. */
+/* All lines of one turn of an event loop wait this long for a full target; none of them does when
+ * one waited in vain, until a line finds room. */
 #define PATIENCE_MS 200
+#define TRIES 20
 
 enum target { TARGET_FILE, TARGET_SOCKET, TARGET_SYSLOG };
 
@@ -26,11 +29,16 @@ static struct {
 	enum target target;
 	enum log_level level;
 	int fd;
+	bool may_block; /* O_NONBLOCK could not be had */
 	bool stuck;
-	unsigned long lost;
+	bool in_loop;
+	msec patience; /* left in this turn of the loop */
+	unsigned long lost, lost_told;
 	char role[16];
 	char job[72];
-} out = { .target = TARGET_FILE, .level = LOG_LEVEL_INFO, .fd = STDERR_FILENO };
+} out = {
+	.target = TARGET_FILE, .level = LOG_LEVEL_INFO, .fd = STDERR_FILENO, .patience = PATIENCE_MS
+};
 
 static const struct {
 	const char *name;
@@ -53,10 +61,23 @@ bool log_level_parse(const char *name, enum log_level *level)
 	return false;
 }
 
+static void interrupt(int signo)
+{
+	(void)signo;
+}
+
+/* So that the timer of write_in_time() ends a system call and nothing else. */
+static void expect_timer(void)
+{
+	struct sigaction sa = { .sa_handler = interrupt };
+
+	sigaction(SIGALRM, &sa, NULL);
+}
+
 /*
  * A description of our own on the same pipe or terminal, so that O_NONBLOCK is ours alone: on the
- * shared one it would change the shell's terminal, too. Where that cannot be had the plain
- * descriptor has to do, with poll() in front.
+ * shared one it would change the shell's terminal, too. Where that cannot be had - who became
+ * another user may not open what the one before opened - writing has to be interrupted.
  */
 static int open_stderr(void)
 {
@@ -72,6 +93,9 @@ static int open_stderr(void)
 	if (!S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode))
 		return STDERR_FILENO;
 	fd = open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	out.may_block = fd < 0;
+	if (out.may_block)
+		expect_timer();
 	return fd < 0 ? STDERR_FILENO : fd;
 }
 
@@ -99,6 +123,7 @@ void log_open(bool to_syslog, enum log_level level)
 		close(out.fd);
 	out.level = level;
 	out.stuck = false;
+	out.may_block = false;
 	out.target = to_syslog ? TARGET_SYSLOG : TARGET_FILE;
 	out.fd = to_syslog ? open_syslog() : open_stderr();
 }
@@ -138,11 +163,49 @@ unsigned long log_lost(void)
 	return out.lost;
 }
 
-static ssize_t put_once(const char *line, size_t len)
+static void on_turn(struct ev_loop *loop, struct ev_prepare *prepare, int revents)
 {
-	if (out.target == TARGET_FILE)
-		return write(out.fd, line, len);
-	return send(out.fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)loop;
+	(void)prepare;
+	(void)revents;
+	out.patience = PATIENCE_MS;
+}
+
+void log_turns(struct ev_loop *loop)
+{
+	static struct ev_prepare prepare;
+
+	out.in_loop = true;
+	ev_prepare_init(&prepare, on_turn);
+	ev_prepare_start(loop, &prepare);
+}
+
+/* poll() said that there is room; another process may have been faster, and a terminal may have
+ * meant less than a line. The timer repeats, as its first signal may come before the write. */
+static ssize_t write_in_time(const char *line, size_t len)
+{
+	struct timeval limit = { .tv_usec = PATIENCE_MS * 1000L };
+	struct itimerval on = { .it_value = limit, .it_interval = limit }, off = { 0 };
+	ssize_t n;
+
+	setitimer(ITIMER_REAL, &on, NULL);
+	n = write(out.fd, line, len);
+	setitimer(ITIMER_REAL, &off, NULL);
+	return n;
+}
+
+/* A line that was cut is a line lost. */
+static bool put_once(const char *line, size_t len)
+{
+	ssize_t n;
+
+	if (out.target != TARGET_FILE)
+		n = send(out.fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	else if (out.may_block)
+		n = write_in_time(line, len);
+	else
+		n = write(out.fd, line, len);
+	return n == (ssize_t)len;
 }
 
 /* A syslogd that was restarted has a new socket behind the old name. */
@@ -156,24 +219,44 @@ static bool reconnect(void)
 	return out.fd >= 0;
 }
 
-static void put(const char *line, size_t len)
+/* Whether there is room, or came while the patience lasted. */
+static bool wait_for_room(void)
 {
 	struct pollfd p = { .fd = out.fd, .events = POLLOUT };
-	int saved = errno;
-	ssize_t n;
+	msec began;
+	int n;
 
-	if (out.fd >= 0 && poll(&p, 1, out.stuck ? 0 : PATIENCE_MS) == 0) {
-		out.stuck = true;
-		out.lost++;
-		errno = saved;
-		return;
+	if (out.fd < 0 || poll(&p, 1, 0) != 0) {
+		out.stuck = false;
+		return true;
 	}
-	out.stuck = false;
-	n = put_once(line, len);
-	if (n < 0 && reconnect())
-		n = put_once(line, len);
-	if (n < 0)
-		out.lost++;
+	if (out.stuck || out.patience <= 0)
+		return false;
+	began = clock_now();
+	n = poll(&p, 1, (int)out.patience);
+	if (out.in_loop)
+		out.patience -= clock_now() - began;
+	out.stuck = n == 0;
+	return n != 0;
+}
+
+static bool put_somehow(const char *line, size_t len)
+{
+	return put_once(line, len) || (reconnect() && put_once(line, len));
+}
+
+/* Others write to the same pipe: the room that was there may be gone by now. */
+static void put(const char *line, size_t len)
+{
+	int saved = errno;
+	bool heard = false;
+
+	for (int i = 0; i < TRIES && !heard && wait_for_room(); i++) {
+		heard = put_somehow(line, len);
+		if (!heard && errno != EAGAIN)
+			break;
+	}
+	out.lost += !heard;
 	errno = saved;
 }
 
@@ -228,6 +311,28 @@ static void put_text(char *buf, size_t start, size_t len)
 static void put_format(enum log_level level, const char *fmt, va_list ap)
     __attribute__((format(printf, 2, 0)));
 
+/* Before the next line that may be heard. */
+static void tell_lost(void)
+{
+	char buf[PIPE_BUF];
+	unsigned long lost = out.lost;
+	size_t start;
+	int n;
+
+	if (lost == out.lost_told || !wait_for_room())
+		return;
+	start = put_head(buf, sizeof(buf) - 1, LOG_LEVEL_WARN, out.role[0] ? out.role : "graceful",
+	    (int)getpid());
+	n = snprintf(buf + start, sizeof(buf) - 1 - start,
+	    "lines of this process were lost here, as the log did not take them lines=%lu",
+	    lost - out.lost_told);
+	put_text(buf, start, start + (size_t)n);
+	if (out.lost == lost)
+		out.lost_told = lost;
+	else
+		out.lost = lost; /* this one does not count */
+}
+
 static void put_format(enum log_level level, const char *fmt, va_list ap)
 {
 	char buf[PIPE_BUF];
@@ -237,6 +342,7 @@ static void put_format(enum log_level level, const char *fmt, va_list ap)
 
 	if (level > out.level)
 		return;
+	tell_lost();
 	start = put_head(buf, room, level, out.role[0] ? out.role : "graceful", (int)getpid());
 	n = vsnprintf(buf + start, room - start, fmt, ap);
 	if (n < 0)
@@ -267,6 +373,7 @@ void log_output(int pid, const char *line, size_t len)
 
 	if (out.level < LOG_LEVEL_INFO)
 		return;
+	tell_lost();
 	start = put_head(buf, room, LOG_LEVEL_INFO, "job", pid);
 	if (len > room - start)
 		len = room - start;

@@ -6,11 +6,13 @@
  * Text is a sentence for the operator; figures follow as key=value. A line is written with one
  * write() of at most PIPE_BUF bytes, so that lines of many processes never mix. A log that cannot
  * be written - full pipe, dead reader, hung terminal - loses lines and never blocks, kills or fails
- * the caller.
+ * the caller; how many, it says when it takes lines again. The one exception is a regular file on a
+ * disk that hangs.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <ev.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -47,6 +49,13 @@ void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* A line of a job's own output: as log_info(), with "job[pid]" in the place of the role. line has
  * no newline. */
 void log_output(int pid, const char *line, size_t len);
+
+/*
+ * Lines may wait a fifth of a second for a full target, all lines of one turn of this loop
+ * together: a slow reader must not keep a process from its signals and its lease. (Without a loop:
+ * each line.) Once a process.
+ */
+void log_turns(struct ev_loop *loop);
 
 /* Lines lost so far because the target did not take them. */
 unsigned long log_lost(void);

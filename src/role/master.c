@@ -568,6 +568,7 @@ static int open_loop(struct master *m, struct err *e)
 	m->loop = ev_loop_new(EVFLAG_AUTO);
 	if (m->loop == NULL)
 		return err_set(e, "cannot make an event loop");
+	log_turns(m->loop);
 	fd = sig_open(wanted, e);
 	if (fd < 0 || alarm_open(&m->alarm, m->loop, on_alarm, m, e) != 0)
 		return -1;

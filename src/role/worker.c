@@ -542,6 +542,7 @@ static int open_loop(struct worker *w, struct err *e)
 	w->loop = ev_loop_new(EVFLAG_AUTO);
 	if (w->loop == NULL)
 		return err_set(e, "cannot make an event loop");
+	log_turns(w->loop);
 	fd = sig_open(wanted, e);
 	if (fd < 0 || alarm_open(&w->alarm, w->loop, on_alarm, w, e) != 0)
 		return -1;

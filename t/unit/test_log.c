@@ -5,6 +5,7 @@
 #include "child_test.h"
 #include "state_test.h"
 
+#include <grp.h>
 #include <regex.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -95,6 +96,23 @@ static bool is_line(const char *line, const char *level, const char *role, const
 	    "%s +%s\\[%d\\] +%s\n$",
 	    level, role, (int)getpid(), rest);
 	return matches(line, pattern);
+}
+
+/* The line that says that lines were lost, and the one after it. */
+static bool hear_after_loss(int fd, const char *rest)
+{
+	char two[8 * PIPE_BUF];
+	char pattern[256];
+
+	snprintf(two, sizeof(two), "%s", hear(fd));
+	/* Of a socket each line is a message of its own. */
+	if (strchr(two, '\n') == strrchr(two, '\n'))
+		snprintf(two + strlen(two), sizeof(two) - strlen(two), "%s", hear(fd));
+	snprintf(pattern, sizeof(pattern),
+	    "warn  graceful\\[%d\\] +lines of this process were lost here.* "
+	    "lines=[1-9][0-9]*\n.*info  graceful\\[%d\\] +%s\n$",
+	    (int)getpid(), (int)getpid(), rest);
+	return matches(two, pattern);
 }
 
 /* Lines */
@@ -242,7 +260,9 @@ static void log_to_full_target(int fd)
 	CHECK((fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK) == 0);
 	hear_all(fd);
 	log_info("here again");
-	CHECK(is_line(hear(fd), "info", "graceful", "here again"));
+	CHECK(hear_after_loss(fd, "here again"));
+	log_info("and again");
+	CHECK(is_line(hear(fd), "info", "graceful", "and again"));
 }
 
 static void log_to_full_pipe(void)
@@ -255,11 +275,34 @@ static void log_to_full_socket(void)
 	log_to_full_target(listen_on_packets());
 }
 
+/*
+ * A descriptor that another user opened cannot be opened again, so writing is by the shared
+ * description, which blocks. A terminal that says that it has room may mean less than a line.
+ */
+static void log_to_full_terminal(void)
+{
+	int near = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	int fd;
+
+	if (near < 0 || grantpt(near) != 0 || unlockpt(near) != 0 || getuid() != 0)
+		return;
+	fd = open(ptsname(near), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	CHECK(fd >= 0 && dup2(fd, STDERR_FILENO) == STDERR_FILENO);
+	CHECK(setgroups(0, NULL) == 0);
+	become_nobody();
+	log_open(false, LOG_LEVEL_INFO);
+	CHECK(log_fd() == STDERR_FILENO);
+	log_much();
+	CHECK(log_lost() > 0);
+	CHECK((fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK) == 0);
+}
+
 static void test_a_full_target(void **state)
 {
 	(void)state;
 	in_child(log_to_full_pipe);
 	in_child(log_to_full_socket);
+	in_child(log_to_full_terminal);
 }
 
 static void log_to_dead_reader(int fd)
@@ -309,7 +352,9 @@ static void log_to_fifo(void)
 		CHECK(log_lost() == (unsigned long)round + 1);
 		reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 		log_info("here again");
-		CHECK(is_line(hear(reader), "info", "graceful", "here again"));
+		CHECK(hear_after_loss(reader, "here again"));
+		log_info("and again");
+		CHECK(is_line(hear(reader), "info", "graceful", "and again"));
 		close(reader);
 	}
 }
@@ -429,6 +474,11 @@ static bool is_unmixed(const char *line)
 	return len > 1 && text[len - 1] == '\n';
 }
 
+static bool is_about_loss(const char *line)
+{
+	return matches(line, "lines of this process were lost here.* lines=[0-9]+\n$");
+}
+
 /* Lines may get lost when this reader is slow; those that come are whole, and nobody blocks. */
 static void write_all_together(void)
 {
@@ -444,7 +494,7 @@ static void write_all_together(void)
 	f = fdopen(fd, "r");
 	CHECK(f != NULL);
 	while (fgets(line, sizeof(line), f) != NULL) {
-		CHECK(is_unmixed(line));
+		CHECK(is_unmixed(line) || is_about_loss(line));
 		lines++;
 	}
 	CHECK(lines >= WRITERS);
@@ -549,6 +599,12 @@ static void test_syslog(void **state)
 	in_child(log_to_syslog);
 }
 
+static bool syslog_tells_of_loss(int fd)
+{
+	return is_syslog_line(hear_syslog(fd), 28,
+	    "graceful lines of this process were lost here, as the log did not take them lines=1");
+}
+
 static void restart_syslogd(void)
 {
 	int fd;
@@ -559,12 +615,14 @@ static void restart_syslogd(void)
 	CHECK(log_lost() == 1);
 	fd = start_syslogd();
 	log_info("first");
+	CHECK(syslog_tells_of_loss(fd));
 	CHECK(is_syslog_line(hear_syslog(fd), 30, "graceful first"));
 	close(fd);
 	log_info("lost");
 	CHECK(log_lost() == 2);
 	fd = start_syslogd();
 	log_info("second");
+	CHECK(syslog_tells_of_loss(fd));
 	CHECK(is_syslog_line(hear_syslog(fd), 30, "graceful second"));
 	close(fd);
 	fd = start_syslogd(); /* restarted, and no line was tried in between */
@@ -589,6 +647,7 @@ static void fill_syslog(void)
 	CHECK(log_lost() > 0);
 	hear_all(fd);
 	log_info("here again");
+	CHECK(strstr(hear_syslog(fd), "lines of this process were lost here") != NULL);
 	CHECK(is_syslog_line(hear_syslog(fd), 30, "graceful here again"));
 }
 
