@@ -33,7 +33,9 @@ void worker_stamps_granted(struct worker *w, const struct record *record)
 {
 	memset(&w->took, 0, sizeof(w->took));
 	if (record != NULL) {
-		snprintf(w->took.peer, sizeof(w->took.peer), "%s", record->instance);
+		/* A record that somebody edited may have anything there. */
+		if (conf_job_name_ok(record->instance))
+			snprintf(w->took.peer, sizeof(w->took.peer), "%s", record->instance);
 		w->took.size = record->size;
 		w->took.clean = record->clean;
 		if (is_direct(w, record))
