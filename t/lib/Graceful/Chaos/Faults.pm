@@ -117,7 +117,7 @@ sub kill_node {
 sub stop_node {
     my ($c, $f) = @_;
 
-    return if !$c->etcd->pid($f->{node});
+    return if !grep { $_ == $f->{node} } $c->etcd->live_nodes;
     $c->etcd->pause($f->{node});
     return sub { $c->etcd->resume($f->{node}) };
 }
