@@ -184,6 +184,26 @@ struct conf *conf_parse(const char *text, size_t len, const char *name, struct c
 	return NULL;
 }
 
+/* It names commands and users: who can write it can run anything. */
+static int read_file(const char *path, char **text, size_t *len, struct err *e)
+{
+	struct stat st;
+	int fd = fs_open_regular(path, &st, e);
+	int rc;
+
+	if (fd < 0)
+		return -1;
+	if ((st.st_mode & S_IWOTH) != 0)
+		rc = err_set(e,
+		    "can be written by everybody (mode %04o), who could have anything run by it: "
+		    "chmod o-w",
+		    (unsigned)st.st_mode & 07777);
+	else
+		rc = fs_read_fd(fd, path, CONF_FILE_MAX, text, len, e);
+	close(fd);
+	return rc;
+}
+
 struct conf *conf_load(const char *path, struct conf_errors *errors)
 {
 	struct report report = { .file = path };
@@ -192,7 +212,7 @@ struct conf *conf_load(const char *path, struct conf_errors *errors)
 	char *text;
 	size_t len;
 
-	if (fs_read(path, CONF_FILE_MAX, &text, &len, &e) < 0) {
+	if (read_file(path, &text, &len, &e) < 0) {
 		report_text_error(&report, 0, 0, "%s", e.text);
 		report_finish(&report, false, errors);
 		return NULL;

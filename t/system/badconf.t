@@ -57,6 +57,17 @@ sub refused {
     return $said[0];
 }
 
+subtest 'a file that everybody can write' => sub {
+    my $path = spew($box->path('open.json'), text());
+
+    chmod(0646, $path);
+    refused('mode 0646', $path, qr/\Q$path\E: can be written by everybody \(mode 0646\).*chmod o-w/);
+    chmod(0664, $path);
+    my ($status) = $box->run($box->graceful, 'check', '-c', $path);
+    is($status, 0, 'those of its group may');
+    unlink($path);
+};
+
 subtest 'each mistake is named by file, line and key' => sub {
     my @cases = (
         [ 'unknown key', { 2 => '  "instanse": "web-1",' }, 2, 'instanse', qr/did you mean "instance"/ ],
