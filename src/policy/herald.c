@@ -8,9 +8,11 @@
 /* Figures change often; who reads them is a person. */
 #define STATUS_PAUSE 1000
 #define RETRY 500
-/* Asked for again well before it has passed, so that a busy machine is no reason to be killed. */
+/* So much time is asked for, and again when less than EXTEND_LEFT of it is left: a busy machine is
+ * no reason to be killed. Gains below EXTEND_STEP are not worth a message. */
 #define EXTEND 30000
-#define EXTEND_AGAIN 10000
+#define EXTEND_LEFT 20000
+#define EXTEND_STEP 1000
 
 /* In this order they are told. */
 static const char *const state_names[HERALD_STATES] = { "running", "standby", "starting",
@@ -33,7 +35,6 @@ void herald_init(struct herald *h, msec watchdog, msec now)
 	memset(h, 0, sizeof(*h));
 	h->watchdog = watchdog == 1 ? 1 : watchdog / 2;
 	h->alive_at = h->watchdog > 0 ? now : MSEC_NEVER;
-	h->extend_at = MSEC_NEVER;
 }
 
 static void add(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -96,33 +97,39 @@ static void say_status(
 	add(buf, HERALD_MAX, "STATUS=%s\n", text);
 }
 
+/* When more time has to be asked for, if there is more to be had. */
+static msec extend_at(const struct herald *h)
+{
+	return h->ends < msec_add(h->extended_to, EXTEND_STEP) ? MSEC_NEVER
+							       : h->extended_to - EXTEND_LEFT;
+}
+
 static void ask_time(struct herald *h, const struct herald_view *v, msec now, char buf[HERALD_MAX])
 {
-	msec more = v->ends == MSEC_NEVER ? EXTEND : msec_min(EXTEND, v->ends - now);
-
-	if (now < h->extend_at)
+	h->ends = v->stopping ? v->ends : 0;
+	h->extends_to = h->extended_to;
+	if (now < extend_at(h))
 		return;
-	/* Its time is up, unless a job asks for more. */
-	if (more <= 0) {
-		h->extend_at = msec_add(now, EXTEND_AGAIN);
+	/* It has passed already: nothing to be had by asking. */
+	if (h->ends <= now) {
+		h->extended_to = h->extends_to = h->ends;
 		return;
 	}
-	h->asks_time = true;
-	add(buf, HERALD_MAX, "EXTEND_TIMEOUT_USEC=%" PRId64 "\n", more * 1000);
+	h->extends_to = msec_min(h->ends, now + EXTEND);
+	add(buf, HERALD_MAX, "EXTEND_TIMEOUT_USEC=%" PRId64 "\n", (h->extends_to - now) * 1000);
 }
 
 bool herald_next(struct herald *h, const struct herald_view *v, msec now, char buf[HERALD_MAX])
 {
 	buf[0] = '\0';
 	h->saying = h->said;
-	h->says_status = h->says_alive = h->asks_time = false;
+	h->says_status = h->says_alive = false;
 	if (!v->up || now < h->retry_at)
 		return false;
 	h->saying.ready = !v->stopping;
 	h->saying.stopping = v->stopping;
 	if (v->stopping && !h->said.stopping) {
 		add(buf, HERALD_MAX, "STOPPING=1\n");
-		h->extend_at = now;
 		h->status_at = now;
 	} else if (!v->stopping && !h->said.ready) {
 		add(buf, HERALD_MAX, "READY=1\n");
@@ -147,13 +154,12 @@ void herald_sent(struct herald *h, bool ok, msec now)
 	}
 	if (h->says_alive)
 		h->alive_at = msec_add(now, h->watchdog);
-	if (h->asks_time)
-		h->extend_at = msec_add(now, EXTEND_AGAIN);
+	h->extended_to = h->extends_to;
 }
 
 msec herald_deadline(const struct herald *h)
 {
-	msec at = msec_min(h->alive_at, h->extend_at);
+	msec at = msec_min(h->alive_at, extend_at(h));
 
 	if (h->retry_at > 0)
 		return h->retry_at;

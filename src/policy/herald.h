@@ -45,9 +45,11 @@ struct herald {
 	struct herald_said said;
 	/* What the message that is being sent says. */
 	struct herald_said saying;
-	bool says_status, says_alive, asks_time;
-	/* Not before: the next status, sign of life, request for more time to stop; anything. */
-	msec status_at, alive_at, extend_at, retry_at;
+	bool says_status, says_alive;
+	msec extends_to;
+	/* Not before: the next status, sign of life, anything. */
+	msec status_at, alive_at, retry_at;
+	msec ends, extended_to; /* as last seen; time to stop was asked for until then */
 	bool status_waits;
 };
 

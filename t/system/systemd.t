@@ -51,6 +51,24 @@ subtest 'from the start to the stop' => sub {
     is($init->count(qr/^READY=1$/), 1, 'and never ready again');
 };
 
+subtest 'a job that asks for more time to stop' => sub {
+    my $box = Graceful::Test->new;
+    my $init = Graceful::Notify->new($box->path('init.sock'));
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $conf = $box->config('web-1', { orders => {
+        command => $actor->command('hold=' . $box->path('go'), 'extend=100000000'), stop_timeout => '2s', hurry_timeout => '1s',
+    } });
+    my $master = $box->start($conf, sub { $init->prepare });
+
+    wait_for('ready', sub { $master->job('orders')->{ready} });
+    $master->signal('INT');
+    $init->wait_for_line(qr/^EXTEND_TIMEOUT_USEC=(?:[12]\d{6}|3000000)$/);
+    pass('first there is what the configuration gives it');
+    like($init->wait_for_line(qr/^EXTEND_TIMEOUT_USEC=/, 2), qr/=30000000$/, 'then what it asked for');
+    spew($box->path('go'), '');
+    is($master->wait_exit, 0, 'exit status');
+};
+
 subtest 'a reload' => sub {
     my ($box, $init, $conf, %actors) = set_up();
     my $master = $box->start($conf, sub { $init->prepare });

@@ -122,6 +122,7 @@ static void test_signs_of_life(void **state)
 	    "STOPPING=1\nSTATUS=0 of 1 job dumped, waiting for orders\n"
 	    "EXTEND_TIMEOUT_USEC=30000000\n");
 	expect(&h, &v, 30100, "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=30000000\n");
+	assert_int_equal(herald_deadline(&h), 40100);
 }
 
 static void test_a_reload(void **state)
@@ -157,16 +158,23 @@ static void test_a_stop(void **state)
 	v.words = "43 %";
 	expect(&h, &v, 500, NULL);
 	expect(&h, &v, 1010, "STATUS=1 of 3 jobs dumped, clicks: 43 %\n");
+	expect(&h, &v, 10009, NULL);
 	expect(&h, &v, 10010, "EXTEND_TIMEOUT_USEC=30000000\n");
 	/* No more than the jobs have. */
-	expect(&h, &v, 60000, "EXTEND_TIMEOUT_USEC=10000000\n");
-	expect(&h, &v, 70000, NULL);
-	assert_int_equal(herald_deadline(&h), 80000);
+	expect(&h, &v, 50000, "EXTEND_TIMEOUT_USEC=20000000\n");
+	assert_true(herald_deadline(&h) == MSEC_NEVER);
+	expect(&h, &v, 69999, NULL);
+	v.ends = 70999;
+	expect(&h, &v, 69999, NULL);
 	v.ends = 90000; /* one asked for more */
-	expect(&h, &v, 80000, "EXTEND_TIMEOUT_USEC=10000000\n");
+	expect(&h, &v, 69999, "EXTEND_TIMEOUT_USEC=20001000\n");
+	expect(&h, &v, 80000, NULL);
+	v.ends = 95000; /* in the past, when it is seen */
+	expect(&h, &v, 100000, NULL);
+	assert_true(herald_deadline(&h) == MSEC_NEVER);
 	v = stopping(3, 3, NULL, NULL);
 	v.ends = 0;
-	expect(&h, &v, 80001, "STATUS=3 of 3 jobs dumped\n");
+	expect(&h, &v, 100001, "STATUS=3 of 3 jobs dumped\n");
 }
 
 static void test_a_stop_before_it_was_up(void **state)
