@@ -8,10 +8,11 @@ use lib "$FindBin::Bin/../lib";
 use JSON::PP qw(decode_json encode_json);
 use Test::More;
 
+use Graceful::Etcd;
 use Graceful::Test qw(wait_for slurp spew);
 
 my $box = Graceful::Test->new;
-my $job = { keeper => { command => $box->job('keeper', 'echo first | dump', 'echo last | dump') } };
+my $job = { keeper => { command => $box->job('keeper', 'echo first | dump', 'echo last | dump'), checkpoint => '100ms' } };
 my @conf = map { $box->config("web-$_", $job) } 1 .. 2;
 
 sub history {
@@ -116,6 +117,26 @@ subtest 'a death leaves its trace in what follows' => sub {
     is(in_order($lines[1]{stamps}, qw(uploaded released)), 'in order', 'but it was committed');
     $two->signal('INT');
     is($two->wait_exit, 0, 'ended well');
+};
+
+subtest 'over etcd' => sub {
+    plan skip_all => 'etcd is not installed' if !Graceful::Etcd->installed;
+    my $etcd = Graceful::Etcd->start;
+    @conf = map { $box->config("far-$_", $job, { coordinator => $etcd->coordinator }) } 1 .. 2;
+    my @masters = map { $box->start($_) } $conf[0];
+
+    $masters[0]->wait_state(keeper => 'running');
+    push @masters, $box->start($conf[1]);
+    $masters[1]->wait_state(keeper => 'standby');
+    wait_for('the state to be committed', sub { $masters[0]->job('keeper')->{seq} });
+    $masters[0]->signal('INT');
+    is($masters[0]->wait_exit, 0, 'the first gives the job up');
+    wait_for('the second to note it', sub { lines(2) });
+    my ($took) = lines(2);
+    is($took->{peer}, 'far-1', 'the second knows from whom');
+    is(in_order($took->{stamps}, qw(told signalled dumped uploaded granted restored started)), 'in order', 'and when');
+    $masters[1]->signal('INT');
+    is($masters[1]->wait_exit, 0, 'ended well');
 };
 
 done_testing();

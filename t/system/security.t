@@ -200,8 +200,8 @@ subtest 'a set-user-ID program gives a job nothing' => sub {
 subtest 'a job and its neighbours' => sub {
     plan skip_all => 'not root' if !$is_root;
     my $master = $box->start($box->config('street', {
-        good => { command => oracle('good'), user => 'daemon' },
-        evil => { command => oracle('evil'), user => 'nobody' },
+        good => { command => oracle('good'), user => 'daemon', checkpoint => '100ms' },
+        evil => { command => oracle('evil'), user => 'nobody', checkpoint => '100ms' },
     }));
     my %job = map { $_ => $master->wait_state($_ => 'running') } qw(good evil);
     my ($work, $run) = ($master->{work_dir}, $master->{run_dir});
@@ -315,7 +315,7 @@ subtest 'wholly unprivileged' => sub {
     my $home = of_nobody('home');
     my %where = (run_dir => "$home/run", work_dir => "$home/work", coordinator => { type => 'local', path => "$home/local" },
         state => { url => "file://$home/store" });
-    my $conf = $box->config('plain', { plain => { command => oracle('plain') } }, \%where);
+    my $conf = $box->config('plain', { plain => { command => oracle('plain'), checkpoint => '100ms' } }, \%where);
     spew($box->path('plain.log'), '');
     chown(ids('nobody'), $box->path('plain.log'));
     my $master = $box->start($conf, \&as_nobody);
