@@ -178,11 +178,7 @@ subtest 'the unit file' => sub {
 subtest 'its time to stop' => sub {
     my $box = Graceful::Test->new;
     my ($seconds) = slurp(build_dir() . '/init/graceful.service') =~ /^TimeoutStopSec=(\d+)$/m;
-    my $sample = slurp(build_dir() . '/etc/graceful.json');
-
-    # The program of the sample is not installed yet.
-    $sample =~ s{"/[^"]*/tally"}{"${\$box->tally}"};
-    my ($status, $out, $err) = $box->run($box->graceful, 'check', '--kill-timeout', $seconds, '-c', spew($box->path('sample.json'), $sample));
+    my ($status, $out, $err) = $box->run($box->graceful, 'check', '--kill-timeout', $seconds, '-c', $box->sample);
     is($status, 0, 'is longer than any stop of the sample configuration') or diag($err);
 };
 

@@ -62,17 +62,13 @@ sub last_word {
 subtest 'its kill timeout' => sub {
     my $box = Graceful::Test->new;
     my ($seconds) = $sample =~ /^kill timeout (\d+)$/m;
-    my $text = slurp(build_dir() . '/etc/graceful.json');
-
-    # The program of the sample is not installed yet.
-    $text =~ s{"/[^"]*/tally"}{"${\$box->tally}"};
-    my $conf = spew($box->path('sample.json'), $text);
+    my $conf = $box->sample;
     my ($status, $out, $err) = $box->run($box->graceful, 'check', '--kill-timeout', $seconds, '-c', $conf);
     is($status, 0, 'is longer than any stop of the sample configuration') or diag($err);
     ($status, $out, $err) = $box->run($box->graceful, 'check', '--kill-timeout', 5, '-c', $conf);
     is($status, 78, 'five seconds are not');
     like($err, qr/jobs\.packages: a stop may take 1m05s, which is 1m00s more/, 'and it says for which job, and by how much');
-    spew($conf, $text =~ s{"60s"}{"infinity"}r);
+    $conf = $box->sample(sub { s{"60s"}{"infinity"} });
     ($status, $out, $err) = $box->run($box->graceful, 'check', '--kill-timeout', 1_000_000, '-c', $conf);
     is($status, 78, 'no time is enough for an infinite stop');
     like($err, qr/jobs\.packages\.stop_timeout: is infinite/, 'and it says so');

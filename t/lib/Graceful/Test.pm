@@ -142,6 +142,18 @@ sub config {
     return spew($self->path("$instance.json"), JSON::PP->new->canonical->pretty->encode(\%conf));
 }
 
+# The sample configuration as it is installed, but for the paths in it, which are of the box. $edit, if given, gets its text as $_.
+# Returns the path.
+sub sample {
+    my ($self, $edit) = @_;
+    local $_ = slurp(build_dir() . '/etc/graceful.json');
+
+    s{"(file://)?/[^"]*/(\w+/graceful[^"]*)"}{'"' . ($1 // '') . $self->path($2) . '"'}ge;
+    s{"/[^"]*/tally"}{"${\$self->tally}"};
+    $edit->() if $edit;
+    return spew($self->path('sample.json'), $_);
+}
+
 # Starts `graceful run`, with further words if there are any, and returns at once. $prepare, if given, runs in the child before
 # the exec.
 sub start {
