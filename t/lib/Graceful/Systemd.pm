@@ -35,8 +35,12 @@ sub start {
     mkdir($box->path('units'));
     spew($box->path('units/default.target'), "[Unit]\nDescription=a test\n");
     spew($box->path("units/$_"), $units{$_}) for keys %units;
+    # Without groups of its own it would take hold of the processes in ours.
     for my $above (hierarchies()) {
-        mkdir("$above/graceful-test-$$") or next;
+        if (!mkdir("$above/graceful-test-$$")) {
+            $why = "no control group can be made in $above: $!";
+            return;
+        }
         push @{ $self->{groups} }, "$above/graceful-test-$$";
     }
     $self->launch;
@@ -54,7 +58,9 @@ sub launch {
     open(STDIN, '<', '/dev/null');
     open(STDOUT, '>', $box->path('systemd.log'));
     open(STDERR, '>&', \*STDOUT);
-    spew("$_/cgroup.procs", $$) for @{ $self->{groups} };
+    for my $group (@{ $self->{groups} }) {
+        eval { spew("$group/cgroup.procs", $$) } or POSIX::_exit(126);
+    }
     exec(qw(unshare --pid --mount --cgroup --net --uts --ipc --fork --kill-child --mount-proc),
         source_dir() . '/t/lib/systemd-init', $box->path('units')) or POSIX::_exit(127);
 }
@@ -97,7 +103,7 @@ sub property {
 sub DESTROY {
     my ($self) = @_;
     local ($?, $@, $!);
-    my $init = eval { $self->init_pid };
+    my $init = $self->{pid} && eval { $self->init_pid };
 
     kill('KILL', grep { defined } $init, $self->{pid});
     waitpid($self->{pid}, 0) if $self->{pid};
