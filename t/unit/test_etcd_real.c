@@ -548,6 +548,7 @@ static void write_password(const char *password)
 	f = fopen(password_file, "we");
 	assert_non_null(f);
 	fprintf(f, "%s\n", password);
+	assert_int_equal(fchmod(fileno(f), 0600), 0);
 	assert_int_equal(fclose(f), 0);
 }
 
