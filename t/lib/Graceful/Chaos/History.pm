@@ -20,13 +20,15 @@ sub read_all {
 
     $etcd->ctl('put', $mark, 'x');
     my ($url) = map { $etcd->url($_) } $etcd->live_nodes;
-    open(my $out, '-|', 'timeout', 60, 'etcdctl', '--endpoints', $url, 'watch', '--prefix', '--rev=1', '-w', 'json', $prefix)
+    my $pid = open(my $out, '-|', 'timeout', 60, 'etcdctl', '--endpoints', $url, 'watch', '--prefix', '--rev=1', '-w', 'json', $prefix)
         or die "etcdctl watch: $!\n";
     while (my $line = <$out>) {
         my @new = map { change_of($_) } @{ $json->decode($line)->{Events} // [] };
         push @changes, @new;
         last if grep { $_->{key} eq $mark } @new;
     }
+    local ($?, $!);
+    kill('TERM', $pid);    # a watch has no end of its own
     close($out);
     note_releases(@changes);
     return @changes;
