@@ -115,9 +115,9 @@ struct worker {
 	enum save_kind saving; /* under way */
 	enum save_kind save_next;
 	struct save *save;
-	bool refused;       /* what is in the file can never be saved */
-	unsigned abandoned; /* saves whose threads may still be at it */
-	char *stale_url;    /* a blob to be removed after the last report */
+	struct state_id refused_id; /* of a file that can never be saved; all zero: none */
+	unsigned abandoned;         /* saves whose threads may still be at it */
+	char *stale_url;            /* a blob to be removed after the last report */
 	bool swept;
 
 	struct handover took, gave; /* as far as they have come */

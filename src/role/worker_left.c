@@ -1,5 +1,6 @@
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "coord/leftover.h"
@@ -12,6 +13,17 @@
 static void note_path(const struct worker *w, char path[NOTE_MAX])
 {
 	snprintf(path, NOTE_MAX, "%s/" CONF_JOBS_DIR "/.left-%s", w->conf->work_dir, w->job->name);
+}
+
+static void set_realm(const struct worker *w, struct left *left)
+{
+	const struct conf *c = w->conf;
+
+	/* Not the endpoints: they may be other ones of the same cluster. */
+	if (c->coord == CONF_COORD_ETCD)
+		snprintf(left->realm, sizeof(left->realm), "etcd:%s", c->ns);
+	else
+		snprintf(left->realm, sizeof(left->realm), "local:%s%s", c->local_path, c->ns);
 }
 
 static int write_note(const struct worker *w, const struct left *left, struct err *e)
@@ -31,9 +43,10 @@ void worker_left_keep(const struct worker *w)
 		.clean = w->life.clean };
 	struct err e;
 
-	if (!w->life.ran || w->life.dump == LIFE_DUMP_CLEAN || w->refused ||
-	    !worker_state_unsaved(w, &left.id))
+	if (!w->life.ran || w->life.dump == LIFE_DUMP_CLEAN || !worker_state_unsaved(w, &left.id) ||
+	    state_id_equal(&left.id, &w->refused_id))
 		return;
+	set_realm(w, &left);
 	if (write_note(w, &left, &e) == 0)
 		log_warn("%s/" STATE_FILE
 			 " could not be committed and stays there: the job goes on "
@@ -45,10 +58,15 @@ void worker_left_keep(const struct worker *w)
 		    w->dir, e.text);
 }
 
-/* Should the coordinator be mistaken: nobody who came later has committed anything. */
-static bool is_outdated(const struct worker *w, const struct left *left)
+/* Whether the owner that left it is the last one before us. Should the coordinator be mistaken:
+ * nobody who came later has committed anything. */
+static bool is_newest(const struct worker *w, const struct left *left, uint64_t predecessor)
 {
-	return w->have_record && w->record.epoch > left->epoch;
+	struct left here;
+
+	set_realm(w, &here);
+	return strcmp(left->realm, here.realm) == 0 && left->epoch == predecessor &&
+	       !(w->have_record && w->record.epoch > left->epoch);
 }
 
 /* Names the new epoch in the note: until a commit, this process may die, too. */
@@ -72,7 +90,7 @@ enum worker_left worker_left_find(const struct worker *w, uint64_t predecessor,
 	if (left_read(path, boot, &left) && worker_state_unsaved(w, &id) &&
 	    state_id_equal(&id, &left.id)) {
 		*clean = left.clean;
-		if (predecessor == left.epoch && !is_outdated(w, &left) && take(w, &left, e))
+		if (is_newest(w, &left, predecessor) && take(w, &left, e))
 			return LEFT_GOES_ON;
 		if (transfer_reject(w->dir, moved, e) != 0)
 			return LEFT_FAILED;

@@ -16,6 +16,7 @@ struct save {
 	struct record record;
 	struct state_id id, known;
 	bool have_known;
+	bool found;
 	bool unchanged; /* the file is the one of the last record */
 	bool at_work;   /* its thread has it */
 	bool abandoned; /* nobody waits for it any more */
@@ -36,7 +37,8 @@ static void save_work(void *arg)
 	struct save *s = arg;
 
 	s->rc = transfer_peek(s->backup.dir, s->backup.owner, &s->id, &s->e);
-	s->unchanged = s->rc > 0 && s->have_known && state_id_equal(&s->id, &s->known);
+	s->found = s->rc > 0;
+	s->unchanged = s->found && s->have_known && state_id_equal(&s->id, &s->known);
 	if (s->rc > 0 && !s->unchanged)
 		s->rc = transfer_backup(&s->backup, &s->record, &s->id, &s->e);
 	FAULT("after_upload");
@@ -74,7 +76,6 @@ static void fail(struct worker *w, const struct err *e, bool for_good)
 	else
 		log_error("cannot save the state, and there is no older one: %s", e->text);
 	w->report.backup_failures++;
-	w->refused = for_good;
 	finish(w, LIFE_EV_SAVE_FAILED, for_good);
 }
 
@@ -153,15 +154,11 @@ static void save_without_file(struct worker *w)
 	}
 }
 
-/* Whether another try may do better once the job is gone: a full disk may, a FIFO in the place of
- * the state will not. */
+/* Also of a file that nobody could look at. */
 static bool is_passing(int code)
 {
 	switch (code) {
-	case ENOSPC:
-	case EDQUOT:
 	case EIO:
-	case EROFS:
 	case ENOMEM:
 	case EMFILE:
 	case ENFILE:
@@ -170,6 +167,20 @@ static bool is_passing(int code)
 	case ESTALE: return true;
 	}
 	return false;
+}
+
+/*
+ * Whether no other try can do better, as there is no state: a FIFO is in its place, it is too
+ * large, it was taken away. Once a proper file was seen, whatever came with an error number
+ * concerns where its bytes go to, and may pass - a full disk, a store that is not mounted: what the
+ * job left is as good as before.
+ */
+static bool refuse(struct worker *w, const struct save *s)
+{
+	if (is_passing(s->e.code) || (s->found && s->e.code != 0))
+		return false;
+	w->refused_id = s->id;
+	return true;
 }
 
 /* Its blob has a name that no record will ever have. */
@@ -192,7 +203,7 @@ static void save_done(void *arg)
 	if (s->abandoned)
 		forget_late(s);
 	else if (s->rc < 0)
-		fail(w, &s->e, !is_passing(s->e.code));
+		fail(w, &s->e, refuse(w, s));
 	else if (s->rc == 0)
 		save_without_file(w);
 	else if (!s->unchanged)

@@ -10,15 +10,20 @@
 #ifndef STATE_LEFT_H
 #define STATE_LEFT_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
 #include "state/transfer.h"
 
+#define LEFT_REALM_MAX (2 * PATH_MAX)
+
 struct left {
 	uint64_t epoch; /* of the last owner that may have written it */
-	bool clean;     /* dumped at a stop */
+	/* Where that epoch was given out: the same number elsewhere is another owner. */
+	char realm[LEFT_REALM_MAX + 1];
+	bool clean; /* dumped at a stop */
 	struct state_id id;
 };
 

@@ -88,7 +88,7 @@ static int take_inline(const struct stream_end *from, size_t size, struct record
 {
 	r->data = malloc(size > 0 ? size : 1);
 	if (r->data == NULL)
-		return err_set(e, "cannot read %s: out of memory", from->name);
+		return err_sys(e, "cannot read %s", from->name);
 	return stream_read(from, r->data, size, r->sha256, e);
 }
 

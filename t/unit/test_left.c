@@ -13,6 +13,7 @@ static struct left usual(void)
 {
 	return (struct left){
 		.epoch = 4711,
+		.realm = "local:/var/lib/graceful/local/graceful",
 		.clean = true,
 		.id = { .dev = 66305,
 		    .ino = 1835009,
@@ -31,6 +32,7 @@ static void comes_back(void **state)
 	assert_int_equal(left_write(at("note"), &wrote, BOOT, &err), 0);
 	assert_true(left_read(at("note"), BOOT, &read));
 	assert_true(read.epoch == wrote.epoch);
+	assert_string_equal(read.realm, wrote.realm);
 	assert_true(read.clean);
 	assert_true(state_id_equal(&read.id, &wrote.id));
 	wrote.clean = false;
@@ -54,13 +56,17 @@ static void does_not_outlive_a_restart(void **state)
 static void nonsense(void **state)
 {
 	static const char *const texts[] = { "", "{}", "[]", "4711",
-		"{\"epoch\":0,\"clean\":true,\"boot\":\"" BOOT "\",\"dev\":1,\"ino\":2,\"size\":3,"
-		"\"mtime\":[1,2],\"ctime\":[1,2]}",
-		"{\"epoch\":\"7\",\"clean\":true,\"boot\":\"" BOOT
+		"{\"epoch\":0,\"realm\":\"r\",\"clean\":true,\"boot\":\"" BOOT
 		"\",\"dev\":1,\"ino\":2,\"size\":3,"
 		"\"mtime\":[1,2],\"ctime\":[1,2]}",
+		"{\"epoch\":\"7\",\"realm\":\"r\",\"clean\":true,\"boot\":\"" BOOT
+		"\",\"dev\":1,\"ino\":2,\"size\":3,"
+		"\"mtime\":[1,2],\"ctime\":[1,2]}",
+		"{\"epoch\":7,\"realm\":\"r\",\"clean\":true,\"boot\":\"" BOOT
+		"\",\"dev\":1,\"ino\":2,\"size\":3,"
+		"\"mtime\":[1],\"ctime\":[1,2]}",
 		"{\"epoch\":7,\"clean\":true,\"boot\":\"" BOOT "\",\"dev\":1,\"ino\":2,\"size\":3,"
-		"\"mtime\":[1],\"ctime\":[1,2]}" };
+		"\"mtime\":[1,2],\"ctime\":[1,2]}" };
 	struct left left;
 
 	(void)state;

@@ -1,0 +1,131 @@
+#!/usr/bin/perl
+# A last state that cannot be committed stays where the job put it, and is worth as much as before: it is tried again, the next
+# owner goes on from it, and it passes for no other job's.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+
+use Graceful::Actor;
+use Graceful::Test qw(slurp spew wait_for);
+
+my %limits = (checkpoint => '1h', restart_min => '10ms', restart_max => '50ms', stop_timeout => '2s', hurry_timeout => '1s');
+
+# A box, the job in it, and the configuration of a master whose states are all blobs.
+sub open_box {
+    my ($job, $more) = @_;
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+
+    return ($box, $actor, conf_of($box, $actor, 'web-1', $job, $more));
+}
+
+sub conf_of {
+    my ($box, $actor, $instance, $job, $more) = @_;
+
+    return $box->config($instance, { orders => { command => $actor->command, %limits, %{ $job // {} } } },
+        { state => { url => 'file://' . $box->path('store'), inline_max => '0B' }, %{ $more // {} } });
+}
+
+sub start_ready {
+    my ($box, $conf) = @_;
+    my $master = $box->start($conf);
+
+    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    return $master;
+}
+
+sub stop_ok {
+    my ($master, $status, $what) = @_;
+
+    $master->signal('INT');
+    return is($master->wait_exit, $status, $what // "$master->{instance} stops with $status");
+}
+
+sub move { my ($from, $to) = @_; rename($from, $to) or die "rename $from: $!\n"; return }
+
+subtest 'the store goes away, and comes back in time' => sub {
+    my ($box, $actor, $conf) = open_box({ stop_timeout => '10m' });
+    my $master = start_ready($box, $conf);
+
+    move($box->path('store'), $box->path('away'));
+    $master->signal('INT');
+    $master->wait_log(qr/cannot save the state.*cannot open the state store/);
+    move($box->path('away'), $box->path('store'));
+    is($master->wait_exit, 0, 'the dump was committed after all');
+    $master = start_ready($box, $conf);
+    my $start = $actor->wait_start(2);
+    is("$start->{restored} $start->{count}", 'clean 1', 'and is what the next run gets');
+    stop_ok($master, 0);
+};
+
+subtest 'the store goes away for good' => sub {
+    my ($box, $actor, $conf) = open_box();
+    my $master = start_ready($box, $conf);
+
+    move($box->path('store'), $box->path('away'));
+    stop_ok($master, 3);
+    move($box->path('away'), $box->path('store'));
+    $master = start_ready($box, $conf);
+    my $start = $actor->wait_start(2);
+    is("$start->{restored} $start->{count}", 'clean 1', 'the next run goes on from the dump, as nobody else did');
+    stop_ok($master, 0);
+};
+
+subtest 'a job that ended without a store is started again from what it left' => sub {
+    my ($box, $actor, $conf) = open_box();
+    my $master = start_ready($box, $conf);
+
+    stop_ok($master, 0);
+    $master = start_ready($box, $conf);
+    move($box->path('store'), $box->path('away'));
+    # It takes a TERM for a reason to dump and to end, too.
+    kill('TERM', $actor->wait_start(2)->{pid});
+    $master->wait_log(qr/cannot save the state.*cannot open the state store/);
+    my $start = $actor->wait_start(3);
+    is("$start->{restored} $start->{count}", 'clean 2', 'not from the last committed state');
+    move($box->path('away'), $box->path('store'));
+    stop_ok($master, 0);
+};
+
+subtest 'a file that was refused once says nothing about the next one' => sub {
+    my ($box, $actor, $conf) = open_box({ state_max => '1KiB' });
+    my $master = start_ready($box, $conf);
+    my $state = $box->path('work-web-1/jobs/orders/state');
+    my $lock = $box->path('local/graceful/jobs/orders/lock');
+
+    spew("$state.new", 'x' x 2048);
+    move("$state.new", $state);
+    $master->signal('USR1');
+    $master->wait_log(qr/cannot save the state.*too large/);
+    move($box->path('store'), $box->path('away'));
+    spew("$state.new", "7\n");
+    move("$state.new", $state);
+    move($lock, "$lock.away");
+    my $start = $actor->wait_start(2);
+    is("$start->{epoch} $start->{restored} $start->{count}", '2 crash 7', 'the lock is lost, and the next run goes on from it');
+    stop_ok($master, 0);
+};
+
+subtest 'what was left in one namespace is nothing to the job of that name in another' => sub {
+    my ($box, $actor, $conf) = open_box();
+    my $other = conf_of($box, $actor, 'web-2', {}, { namespace => '/other' });
+    my $master = start_ready($box, $other);
+
+    stop_ok($master, 0, 'a first owner in the other namespace');
+    $master = start_ready($box, $conf);
+    move($box->path('store'), $box->path('away'));
+    stop_ok($master, 3, 'a first owner in this one, whose dump is left');
+    move($box->path('away'), $box->path('store'));
+    spew($box->path('work-web-1/jobs/orders/mark'), '');
+    $master = start_ready($box, conf_of($box, $actor, 'web-1', {}, { namespace => '/other' }));
+    my $start = $actor->wait_start(3);
+    is("$start->{epoch} $start->{restored} $start->{count}", '2 clean 1', 'it starts from its own state');
+    like($master->log_text, qr/it is kept as/, 'and the other one is kept');
+    unlike($master->log_text, qr/goes on from the state that it left/, 'and not gone on from');
+    stop_ok($master, 0);
+};
+
+done_testing;
