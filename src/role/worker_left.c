@@ -58,15 +58,25 @@ void worker_left_keep(const struct worker *w)
 		    w->dir, e.text);
 }
 
-/* Whether the owner that left it is the last one before us. Should the coordinator be mistaken:
- * nobody who came later has committed anything. */
+/* Should the coordinator be mistaken, or count anew because somebody emptied it: nobody else, and
+ * nobody later, has committed anything. */
+static bool is_outdated(const struct worker *w, const struct left *left)
+{
+	const struct record *r = &w->record;
+
+	if (!w->have_record || r->epoch < left->epoch)
+		return false;
+	return r->epoch > left->epoch || strcmp(r->instance, w->conf->instance) != 0;
+}
+
+/* Whether the owner that left it is the last one before us. */
 static bool is_newest(const struct worker *w, const struct left *left, uint64_t predecessor)
 {
 	struct left here;
 
 	set_realm(w, &here);
 	return strcmp(left->realm, here.realm) == 0 && left->epoch == predecessor &&
-	       !(w->have_record && w->record.epoch > left->epoch);
+	       !is_outdated(w, left);
 }
 
 /* Names the new epoch in the note: until a commit, this process may die, too. */

@@ -128,4 +128,21 @@ subtest 'what was left in one namespace is nothing to the job of that name in an
     stop_ok($master, 0);
 };
 
+subtest 'nor after the coordinator was emptied, and counts from 1 again' => sub {
+    my ($box, $actor, $conf) = open_box();
+    my $other = conf_of($box, $actor, 'web-2');
+    my $master = start_ready($box, $conf);
+
+    move($box->path('store'), $box->path('away'));
+    stop_ok($master, 3, 'the dump of the first owner is left');
+    move($box->path('local'), $box->path('emptied'));
+    $master = start_ready($box, $other);
+    stop_ok($master, 0, 'another first owner');
+    $master = start_ready($box, $conf);
+    my $start = $actor->wait_start(3);
+    is("$start->{epoch} $start->{restored} $start->{count}", '2 clean 1', 'the next one starts');
+    unlike($master->log_text, qr/goes on from the state that it left/, 'from what that one committed');
+    stop_ok($master, 0);
+};
+
 done_testing;
