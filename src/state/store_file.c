@@ -117,27 +117,40 @@ static int make_job_dir(const struct store_file *s, const char *job, struct err 
 	return rc;
 }
 
-/* Of the file's name, which is a blob's or that of its temporary file; 0: it is neither. */
-static uint64_t epoch_of(const char *name, bool *is_temp)
+struct number {
+	uint64_t epoch, seq;
+};
+
+/* Of the file's name, which is a blob's or that of its temporary file; epoch 0: it is neither. */
+static struct number number_of(const char *name, bool *is_temp)
 {
+	struct number n = { 0 };
+
 	*is_temp = strncmp(name, TEMP_PREFIX, strlen(TEMP_PREFIX)) == 0;
 	if (*is_temp)
 		name += strlen(TEMP_PREFIX);
-	return is_blob_name(name) ? strtoull(name, NULL, 10) : 0;
+	if (is_blob_name(name)) {
+		n.epoch = strtoull(name, NULL, 10);
+		n.seq = strtoull(strchr(name, '-') + 1, NULL, 10);
+	}
+	return n;
 }
 
 /*
- * What a worker that was killed in the middle of a put left behind. Only names up to our epoch: a
- * larger one belongs to a newer owner, who may be at work. An older owner that is still writing
- * will fail to rename, which is right: it could not commit any more.
+ * What a worker that was killed in the middle of a put left behind. Only names up to our own: a
+ * larger epoch belongs to a newer owner, who may be at work; and with a larger number under ours
+ * the worker itself is, when we are a put that hung and that it has abandoned. An older owner that
+ * is still writing will fail to rename, which is right: it could not commit any more.
  */
 static bool is_stale_temp(const char *name, void *ctx)
 {
-	const uint64_t *our_epoch = ctx;
+	const struct number *ours = ctx;
 	bool is_temp;
-	uint64_t epoch = epoch_of(name, &is_temp);
+	struct number n = number_of(name, &is_temp);
 
-	return is_temp && epoch > 0 && epoch <= *our_epoch;
+	if (!is_temp || n.epoch == 0 || n.epoch > ours->epoch)
+		return false;
+	return n.epoch < ours->epoch || n.seq <= ours->seq;
 }
 
 /* Copies and syncs into the temporary file. */
@@ -192,6 +205,7 @@ static int file_put(struct store *base, const char *job, uint64_t epoch, uint64_
 {
 	struct store_file *s = of_base(base);
 	struct stream_end from = { fd, "the state file" };
+	struct number ours = { epoch, seq };
 	char name[BLOB_NAME_MAX + 1];
 	int dir, rc;
 
@@ -203,7 +217,7 @@ static int file_put(struct store *base, const char *job, uint64_t epoch, uint64_
 	dir = open_job_dir(s, job, e);
 	if (dir < 0)
 		return -1;
-	fs_sweep(dir, is_stale_temp, &epoch, NULL);
+	fs_sweep(dir, is_stale_temp, &ours, NULL);
 	rc = write_blob(dir, name, &from, size, sha256, e);
 	if (rc < 0)
 		err_add(e, "%s/%s", s->dir, job);
@@ -290,7 +304,7 @@ static bool is_garbage(const char *name, void *ctx)
 {
 	const struct garbage *g = ctx;
 	bool is_temp;
-	uint64_t epoch = epoch_of(name, &is_temp);
+	uint64_t epoch = number_of(name, &is_temp).epoch;
 
 	return epoch > 0 && epoch < g->before && (g->keep == NULL || strcmp(name, g->keep) != 0);
 }

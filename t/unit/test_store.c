@@ -397,11 +397,13 @@ static void test_left_overs_of_the_dead_are_swept(void **state)
 	free(put("abc", 7, 3));
 	write_text(at("deep/store/orders/.tmp-6-9"), "a killed worker's");
 	write_text(at("deep/store/orders/.tmp-7-4"), "its successor's");
+	write_text(at("deep/store/orders/.tmp-7-5"), "of the put after this one, which hung");
 	write_text(at("deep/store/orders/.tmp-10-1"), "a newer owner's");
 	write_text(at("deep/store/orders/.tmp-notes"), "a person's");
 	free(put("abc", 7, 4));
 	assert_false(is_there(at("deep/store/orders/.tmp-6-9")));
 	assert_false(is_there(at("deep/store/orders/.tmp-7-4")));
+	assert_true(is_there(at("deep/store/orders/.tmp-7-5")));
 	assert_true(is_there(at("deep/store/orders/.tmp-10-1")));
 	assert_true(is_there(at("deep/store/orders/.tmp-notes")));
 	assert_text(at("deep/store/orders/7-3"), "abc");
