@@ -185,7 +185,7 @@ bool tenure_holds_lock_file(const struct tenure *t, struct err *e)
  * We are first, and nobody can come before us, as numbers only rise. Only now is the record read:
  * one that was read before would miss the last commit of the owner before us.
  */
-static enum tenure_step become_owner(struct tenure *t)
+static enum tenure_step find_state(struct tenure *t)
 {
 	int rc;
 
@@ -209,9 +209,18 @@ static enum tenure_step become_owner(struct tenure *t)
 		record_clear(&t->record);
 		return TENURE_FAILED;
 	}
+	return TENURE_FIRST;
+}
+
+static enum tenure_step become_owner(struct tenure *t)
+{
+	enum tenure_step step = find_state(t);
+
+	if (step != TENURE_FIRST)
+		return step;
 	t->predecessor = local_dir_succeed(&t->dir, t->place);
 	tenure_started(t, 0, NULL);
-	return TENURE_FIRST;
+	return step;
 }
 
 static enum tenure_step look_ahead(struct tenure *t, int probe)
@@ -303,13 +312,14 @@ static enum tenure_step find_freed(struct tenure *t)
 	return rc < 0 ? TENURE_FAILED : TENURE_FREED;
 }
 
+/* The notes stay those of the dead owner: they lead to its job, which may live on. */
 static enum tenure_step adopt_place(struct tenure *t, int probe)
 {
 	uint64_t ahead;
 	int rc = places_nearest(probe, t->place, &ahead, &t->err);
 
 	if (rc == 0)
-		return become_owner(t);
+		return find_state(t);
 	if (rc == 1)
 		err_set(&t->err, "epoch %ju owns the job before epoch %ju", (uintmax_t)ahead,
 		    (uintmax_t)t->place);

@@ -24,6 +24,8 @@
 /* Of a state on its way that is large enough for somebody to wait for. */
 #define MOVING_MIN (1u << 20)
 #define MOVING_MS 500
+/* For this process to kill a job that has no lock any more, before the master does. */
+#define KILL_GRACE_MS 100
 
 /* Reports */
 
@@ -55,15 +57,27 @@ static void fill_moving(const struct worker *w, struct report *r)
 	r->to_move = p.total >= MOVING_MIN ? p.total : 0;
 }
 
+/* When the master has to hear of us. Of a lost lock, that the job is being killed. */
+static msec mute_by(const struct worker *w)
+{
+	if (w->life.lost)
+		return w->kin && !w->killing ? msec_add(w->lost_until, KILL_GRACE_MS) : MSEC_NEVER;
+	return w->coord != NULL ? coord_mute_by(w->coord) : MSEC_NEVER;
+}
+
 static void fill_report(struct worker *w)
 {
 	struct report *r = &w->report;
 	const struct life *l = &w->life;
 	msec until = w->coord != NULL ? coord_safe_until(w->coord) : MSEC_NEVER;
+	/* A lost lock, too, as long as the job is not gone: should this process die, the master has
+	 * to see to that. */
+	bool owner = l->owner || w->kin;
 
 	snprintf(r->state, sizeof(r->state), "%s", life_state_shown(l->state));
-	r->owner = l->owner;
-	r->ended_well = l->owner && l->clean && (l->exited || l->rescue);
+	r->owner = owner;
+	/* Of the run that is being started nothing is known. */
+	r->ended_well = owner && l->clean && (l->exited || l->rescue) && !(l->awaited & LIFE_SPAWN);
 	r->placed = life_is_placed(l);
 	r->settled = life_is_settled(l);
 	r->job_pid = w->job_pid;
@@ -73,9 +87,9 @@ static void fill_report(struct worker *w)
 		       : 0;
 	r->lease_ms = l->owner && until != MSEC_NEVER ? until - clock_now() : -1;
 	r->dead_by = msec_min(until, w->lost_until);
-	r->mute_by = w->coord != NULL ? coord_mute_by(w->coord) : MSEC_NEVER;
+	r->mute_by = mute_by(w);
 	r->stop_by = l->stopping && l->give_up_at != MSEC_NEVER ? l->give_up_at : 0;
-	r->epoch = l->owner ? w->epoch : 0;
+	r->epoch = owner ? w->epoch : 0;
 	r->seq = w->have_record ? w->record.seq : 0;
 	r->size = w->have_record ? w->record.size : 0;
 	r->clean = w->have_record && w->record.clean;
@@ -445,6 +459,7 @@ static void on_lost(void *ctx, msec until, const struct err *e)
 		keep_words(w->report.trouble, e->text);
 	}
 	worker_tell(w, LIFE_EV_LOST, left);
+	FAULT("after_loss");
 	worker_restore_announced(w);
 }
 

@@ -190,6 +190,7 @@ subtest 'a worker is killed before it has restored the state: an older one is no
     rename($box->path('store'), $box->path('away')) or die "rename: $!\n";
     my $master = $box->start($confs{'web-1'});
     $master->wait_log(qr/cannot restore the state/);
+    wait_for('it is known to have the lock', sub { $master->job('orders')->{epoch} });
     kill('KILL', worker_of($master));
     $master->wait_log(qr/rescue.*released the lock/s);
     is(slurp($record), $committed, 'the record is what it was');
@@ -259,6 +260,23 @@ subtest 'master and worker are killed at once' => sub {
     takes_over($next, $actor, 'crash 0');
 };
 
+subtest 'a worker, then its rescue worker and the master are killed, and the job dumps under another title' => sub {
+    my ($box, $actor, $master, $hold) = holding('early', 'rename');
+    my $worker = worker_of($master);
+
+    wait_for('a backup', sub { $master->job('orders')->{seq} });
+    my $next = successor($box, $actor);
+    kill('KILL', $worker);
+    $master->wait_log(qr/rescue.*took the lock/);
+    my $rescue = wait_for('another worker', sub { my $now = worker_of($master); $now && $now != $worker ? $now : undef });
+    kill('KILL', $master->pid, $rescue);
+    $master->wait_exit;
+    $next->wait_log(qr/waits for .*left/);
+    is($actor->count(qr/^start/), 1, 'the next owner does not start yet');
+    spew($hold, '');
+    takes_over($next, $actor, 'crash 0');
+};
+
 subtest 'master and worker are killed, and the job has a stubborn family' => sub {
     my ($box, $actor, $master) = running(['early', 'family']);
 
@@ -305,6 +323,42 @@ subtest 'a job that gave up root hears of its worker\'s death all the same' => s
     $actor->wait_for_line(qr/^dropped$/, 2);
     $master->signal('INT');
     is($master->wait_exit, 0, 'exit status');
+};
+
+subtest 'a worker is killed right after it has started the job again' => sub {
+    plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
+    my $box = Graceful::Test->new;
+    my $job = $box->job('orders', <<'END', 'exit 7');
+echo "$GRACEFUL_RESTORED" >>"$dir/starts"
+[ "$(wc -l <"$dir/starts")" = 1 ] && { echo 1 | dump; exit 0; }
+END
+    my $conf = $box->config('web-1', { orders => { command => $job, %limits, restart_min => '10ms', restart_max => '10ms' } });
+    my $master = $box->start($conf, sub { $ENV{GRACEFUL_FAULT} = 'worker.after_spawn=kill::2' });
+
+    $master->wait_log(qr/worker was ended by SIGKILL/);
+    $master->wait_log(qr/started the job \S+ epoch=2 /);
+    my ($told) = $master->log_text =~ /started the job \S+ epoch=2 restored=(\w+)/;
+    is($told, 'crash', 'it is not told that the run before dumped, as the one before that did');
+    $master->signal('INT');
+    $master->wait_exit;
+};
+
+subtest 'a worker is killed after it has lost its lock' => sub {
+    plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $master = $box->start($box->config('web-1', job_of($actor, ['family'], { restart_min => '10ms' })),
+        sub { $ENV{GRACEFUL_FAULT} = 'worker.after_loss=kill' });
+
+    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    rename($box->path('local/graceful/jobs/orders/lock'), $box->path('lock')) or die "rename: $!\n";
+    $master->wait_log(qr/worker was ended by SIGKILL/);
+    $actor->wait_start(2);
+    is($actor->count(qr/^overlap/), 0, 'what is left of its job is gone before the next run begins');
+    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'exit status');
+    is_deeply([$actor->survivors], [], 'nothing is left of any job');
 };
 
 done_testing;

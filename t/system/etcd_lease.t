@@ -65,10 +65,11 @@ subtest 'for a moment' => sub {
 
 # A job of four processes in three sessions, none of which ends by itself.
 sub gone_before_the_lease_ends {
-    my ($name, $fail, $mend) = @_;
+    my ($name, $fail, $mend, $fault) = @_;
     my $actor = Graceful::Actor->new($box, $name);
     my $proxy = Graceful::Proxy->start($etcd->url(0), $box->path("$name.proxy"));
-    my $master = $box->start(config($name, $actor, [ 'beat', 'family', 'hold=' . $box->path("$name.go") ], endpoints => [ $proxy->url ]));
+    my $master = $box->start(config($name, $actor, [ 'beat', 'family', 'hold=' . $box->path("$name.go") ], endpoints => [ $proxy->url ]),
+        sub { $ENV{GRACEFUL_FAULT} = $fault if $fault });
 
     $actor->wait_start(1);
     wait_for('a renewal', sub { $proxy->last_answered('/v3/lease/keepalive') });
@@ -79,7 +80,7 @@ sub gone_before_the_lease_ends {
     my ($last_beat) = slurp("$actor->{journal}.beats") =~ /([\d.]+)\n\z/;
     my $lease_ends = $proxy->last_answered('/v3/lease/keepalive') + TTL;
     cmp_ok($last_beat, '<', $lease_ends, sprintf('it was gone %d ms before the lease could end', $lease_ends - $last_beat));
-    like($master->log_text, qr/killing every process of the job/, 'by force');
+    like($master->log_text, $fault ? qr/worker was ended by SIGKILL/ : qr/killing every process of the job/, 'by force');
     $mend->();
     $actor->wait_start(2);
     pass('it runs again by itself');
@@ -95,6 +96,11 @@ subtest 'etcd is suspended' => sub {
 
 subtest 'etcd is killed' => sub {
     gone_before_the_lease_ends('killed', sub { $etcd->kill_node(0) }, sub { $etcd->run_node(0) });
+};
+
+subtest 'etcd is suspended, and the worker dies after it has lost its lock' => sub {
+    plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
+    gone_before_the_lease_ends('dead', sub { $etcd->pause(0) }, sub { $etcd->resume(0) }, 'worker.after_loss=kill');
 };
 
 # etcd gives every lease its whole time again when it starts: so the lock is still there.
