@@ -35,6 +35,7 @@ struct rule {
 static struct {
 	struct rule rules[RULES_MAX];
 	size_t n;
+	char *text; /* that the rules point into */
 	char *go;
 	const char *role, *job;
 	atomic_ulong *hits; /* one a rule, shared by all processes */
@@ -115,16 +116,15 @@ static char *take_variable(const char *name)
 
 void fault_open(void)
 {
-	char *text = take_variable("GRACEFUL_FAULT");
-
+	faults.text = take_variable("GRACEFUL_FAULT");
 	faults.go = take_variable("GRACEFUL_FAULT_GO");
-	if (text == NULL)
+	if (faults.text == NULL)
 		return;
 	faults.hits = mmap(NULL, RULES_MAX * sizeof(*faults.hits), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (faults.hits == MAP_FAILED)
-		bad_rule(text, "out of memory");
-	read_rules(text);
+		bad_rule(faults.text, "out of memory");
+	read_rules(faults.text);
 }
 
 void fault_who(const char *role, const char *job)

@@ -46,20 +46,28 @@ static void vigil_done(void *arg)
 	free(v);
 }
 
-void worker_alone_watch(struct worker *w)
+static int begin_vigil(struct worker *w, struct err *e)
 {
 	struct vigil *v = calloc(1, sizeof(*v));
-	struct err e;
 
-	err_set(&e, "out of memory");
 	if (v == NULL)
-		despair(&e);
+		return err_set(e, "out of memory");
 	v->w = w;
 	v->leftover.main = w->setup->rescue_job;
 	v->leftover.born = w->setup->rescue_job_born;
 	v->leftover.epoch = w->setup->rescue_epoch;
 	snprintf(v->leftover.state, sizeof(v->leftover.state), "%.*s/" STATE_FILE,
 	    (int)(sizeof(v->leftover.state) - sizeof(STATE_FILE) - 1), w->dir);
-	if (task_start(w->loop, vigil_work, vigil_done, v, &e) == NULL)
+	if (task_start(w->loop, vigil_work, vigil_done, v, e) != NULL)
+		return 0;
+	free(v);
+	return -1;
+}
+
+void worker_alone_watch(struct worker *w)
+{
+	struct err e;
+
+	if (begin_vigil(w, &e) != 0)
 		despair(&e);
 }
