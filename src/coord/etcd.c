@@ -157,11 +157,11 @@ static void on_lost(void *ctx, const struct err *e)
 	case PHASE_QUEUED: etcd_fail(t, COORD_UNREACHABLE, e); break;
 	case PHASE_OWNER:
 	case PHASE_COMMITTING:
-	case PHASE_RELEASING: etcd_lose(t, lease_kill_by(&t->keeper.lease), e); break;
+	case PHASE_RELEASING:
+	case PHASE_LEAVING: etcd_lose(t, lease_kill_by(&t->keeper.lease), e); break;
 	case PHASE_LEASING: on_ready(t); break; /* of an adoption: the key goes with it */
 	case PHASE_IDLE:
 	case PHASE_DOUBT:
-	case PHASE_LEAVING:
 	case PHASE_GONE: break;
 	}
 }

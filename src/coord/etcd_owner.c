@@ -223,14 +223,21 @@ static void fall_into_doubt(struct etcd *t, msec until, const struct err *e)
 	t->base.hooks.lost(t->base.ctx, until, &why);
 }
 
+/* A release that is under way, also of a place in the queue. */
+static bool is_releasing(struct etcd *t)
+{
+	return (t->phase == PHASE_RELEASING && ask_is_busy(&t->step)) ||
+	       (t->phase == PHASE_LEAVING && keeper_is_parting(&t->keeper));
+}
+
 /* What is under way is answered first. */
 void etcd_lose(struct etcd *t, msec until, const struct err *e)
 {
 	enum etcd_phase phase = t->phase;
-	bool releasing = phase == PHASE_RELEASING && ask_is_busy(&t->step);
+	bool releasing = is_releasing(t);
 	struct err why = *e;
 
-	if (until != 0 && phase != PHASE_RELEASING && t->announced) {
+	if (until != 0 && t->announced && (phase == PHASE_OWNER || phase == PHASE_COMMITTING)) {
 		fall_into_doubt(t, until, e);
 		return;
 	}

@@ -37,13 +37,16 @@ static unsigned releasing_released(struct life *l, msec arg, msec now)
 	return life_leave(l);
 }
 
-/* Tried until it works or the lock is known to be lost; a killed stop does not wait for that. */
+/* Tried until it works, the lock is known to be lost, or the time of a stop is used up; a killed
+ * stop does not wait for that. */
 static unsigned releasing_release_failed(struct life *l, msec arg, msec now)
 {
 	(void)arg;
 	l->left = true;
 	if (l->killed)
 		return life_leave(l);
+	if (l->leave_at == MSEC_NEVER)
+		life_limit_release(l, now);
 	life_retry_later(l, RETRY_MAX, now);
 	return 0;
 }
@@ -76,6 +79,8 @@ static unsigned releasing_hurry(struct life *l, msec arg, msec now)
 {
 	(void)arg;
 	life_note_hurry(l, now);
+	if (l->step == LIFE_STEP_RELEASE && l->leave_at != MSEC_NEVER)
+		life_limit_release(l, now);
 	if (l->retry_at != MSEC_NEVER)
 		l->retry_at = msec_min(l->retry_at, l->give_up_at);
 	return 0;

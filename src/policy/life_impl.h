@@ -37,6 +37,7 @@ void life_disarm(struct life *l);
 void life_retry_later(struct life *l, msec most, msec now);
 unsigned life_leave(struct life *l);
 unsigned life_release_alone(struct life *l);
+void life_limit_release(struct life *l, msec now);
 unsigned life_try_commit(struct life *l, msec now);
 unsigned life_commit_and_release(struct life *l, msec now);
 unsigned life_mark_and_release(struct life *l, msec now);

@@ -74,6 +74,19 @@ static msec end_of_last_wait(const struct life *l, msec now)
 	return msec_min(l->leave_at, later(l->give_up_at, msec_add(now, wait)));
 }
 
+/*
+ * A release that is refused is tried again, but not for ever: the coordinator may refuse whatever
+ * we ask, and keep the lease alive all the same. Left alone, that ends.
+ */
+void life_limit_release(struct life *l, msec now)
+{
+	msec until = msec_add(now, later(l->conf->stop_timeout, TRY_MIN));
+
+	if (l->stopping)
+		until = end_of_last_wait(l, now);
+	l->leave_at = msec_min(l->leave_at, until);
+}
+
 /* The state cannot be saved: the last good one is called what it is. */
 unsigned life_mark_and_release(struct life *l, msec now)
 {
@@ -176,9 +189,11 @@ void life_note_lost(struct life *l, msec left)
 	l->done = false;
 }
 
-/* The lock is lost, and no process of the job lives. */
+/* The lock is lost, and no process of the job lives. By the clock alone: it may be there still, and
+ * is left to its time-out. */
 unsigned life_leave_lost(struct life *l)
 {
+	l->left |= l->doubtful;
 	if (l->ran)
 		l->dump = LIFE_DUMP_UNCLEAN;
 	return life_leave(l);
@@ -202,7 +217,9 @@ unsigned life_leave_behind(struct life *l)
 {
 	l->left = true;
 	l->done = false;
-	l->dump = LIFE_DUMP_UNCLEAN;
+	/* Of a release alone it is known how the dump went. */
+	if (l->step != LIFE_STEP_RELEASE)
+		l->dump = LIFE_DUMP_UNCLEAN;
 	return life_leave(l);
 }
 

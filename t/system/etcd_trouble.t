@@ -183,4 +183,30 @@ subtest 'etcd hangs while jobs wait' => sub {
     is(scalar($etcd->leases), 0, 'no lease is left');
 };
 
+# Who waits holds a lease that etcd may keep for as long as it likes, and what etcd does not take back is left to it.
+subtest 'those that wait are stopped while etcd takes nothing back' => sub {
+    my $box = Graceful::Test->new;
+    my $etcd = Graceful::Etcd->start(users => 1);
+    my $password = $box->path('rotated');
+    chmod(0600, spew($password, "secret\n"));
+    my $command = $box->job('quick', 'echo 1 | dump', 'echo 2 | dump');
+    my $start = sub {
+        my ($name, %coordinator) = @_;
+        return $box->start($box->config($name, { orders => { command => $command, stop_timeout => '2s', hurry_timeout => '1s' } },
+            { coordinator => $etcd->coordinator(ttl => '300s', %coordinator) }));
+    };
+    my $owner = $start->('owns');
+    $owner->wait_state(orders => 'running');
+    my %waiters = (refused => $start->('refused', password_file => $password), hung => $start->('hung'));
+
+    $_->wait_log(qr/waits for the lock/) for values %waiters;
+    $etcd->ctl_input(spew($box->path('new'), "secret2\n"), 'user', 'passwd', 'graceful', '--interactive=false');
+    is(stop($waiters{refused}), 4, 'by one that is refused: its place is left to its lease');
+    like($waiters{refused}->log_text, qr/cannot release the lock: etcd refuses user/, 'the log says why');
+    $etcd->pause(0);
+    is(stop($waiters{hung}), 4, 'by one that hangs, likewise');
+    is(stop($owner), 4, 'and the owner');
+    $etcd->resume(0);
+};
+
 done_testing;

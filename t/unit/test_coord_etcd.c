@@ -1243,6 +1243,23 @@ static void etcd_hangs_for_a_moment(void **state)
 	release(a);
 }
 
+/* Who only waits need not wait for etcd to go: its place ends with its lease. */
+static void etcd_hangs_when_one_leaves(void **state)
+{
+	struct puppet *a = owner(0, 15000, direct);
+	struct puppet *b = waiter(1, 3000, direct);
+
+	(void)state;
+	node_signal(&cluster, 0, SIGSTOP);
+	coord_release(b->coord);
+	WAIT_FOR(b->lost == 1);
+	assert_int_equal(b->released, 1);
+	assert_int_equal(b->result, COORD_FAILED);
+	farewell(b);
+	node_signal(&cluster, 0, SIGCONT);
+	release(a);
+}
+
 static void nobody_there(void **state)
 {
 	static char nowhere[] = "http://127.0.0.1:1";
@@ -1333,6 +1350,7 @@ int main(void)
 		TEST(etcd_restarts),
 		TEST(etcd_hangs),
 		TEST(etcd_hangs_for_a_moment),
+		TEST(etcd_hangs_when_one_leaves),
 		TEST(a_leader_fails),
 		TEST(nobody_there),
 		/* Last: etcdctl leaves leases behind, which others would count. */

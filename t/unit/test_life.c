@@ -912,6 +912,33 @@ static void a_release_is_tried_until_the_lock_is_gone(void **state)
 	assert_true(s.life.left);
 }
 
+/* By a coordinator that keeps the lease alive: it would never be lost. */
+static void a_release_that_is_refused_ends_with_the_stop(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_RELEASING, AT(60000, RELEASE_FAILED, 0, NOTHING, RELEASING),
+	    AT(60200, TICK, 0, RELEASE, RELEASING),
+	    AT(60201, RELEASE_FAILED, 0, NOTHING, RELEASING),
+	    AT(60601, TICK, 0, RELEASE, RELEASING), AT(70000, TICK, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_NONE);
+	assert_true(s.life.left);
+	/* Sooner in a hurry. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_STANDBY, AT(2, STOP, 0, RELEASE, RELEASING),
+	    AT(3, RELEASE_FAILED, 0, NOTHING, RELEASING), AT(4, HURRY, 0, NOTHING, RELEASING),
+	    AT(203, TICK, 0, RELEASE, RELEASING), AT(10004, TICK, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_NONE);
+	/* A job that is finished, without a stop. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_STANDBY, AT(2, GRANTED, 1, RELEASE, RELEASING),
+	    AT(3, RELEASE_FAILED, 0, NOTHING, RELEASING), AT(203, TICK, 0, RELEASE, RELEASING),
+	    AT(60003, TICK, 0, EXIT, GONE));
+	assert_true(s.life.left);
+}
+
 /* A store that never answers */
 
 static void a_last_commit_that_hangs_is_abandoned(void **state)
@@ -1078,6 +1105,8 @@ static void a_stop_does_not_wait_for_ever_in_doubt(void **state)
 	assert_int_equal(life_deadline(&s.life), 2000 + usual.hurry_timeout);
 	PLAY(&s, AT(2001, KILL, 0, EXIT, GONE));
 	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+	/* Nobody has said that the lock is gone. */
+	assert_true(s.life.left);
 }
 
 /* The job is gone already, and its commit is under way or waits for another try. */
@@ -1419,6 +1448,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_hurry_shortens_the_last_commit),
 	cmocka_unit_test(the_release_is_the_last_way_out),
 	cmocka_unit_test(a_release_is_tried_until_the_lock_is_gone),
+	cmocka_unit_test(a_release_that_is_refused_ends_with_the_stop),
 	cmocka_unit_test(a_last_commit_that_hangs_is_abandoned),
 	cmocka_unit_test(a_hurry_and_a_kill_shorten_the_wait_for_a_hung_commit),
 	cmocka_unit_test(what_cannot_be_abandoned_is_left_behind),
