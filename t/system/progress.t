@@ -31,7 +31,7 @@ sub wait_moving {
     my ($master, $state) = @_;
     my $job = wait_for("a state that moves while $state", sub {
         my $now = $master->job('orders');
-        return ($now->{state} // '') eq $state && $now->{to_move} ? $now : undef;
+        return ($now->{state} // q()) eq $state && $now->{moved} ? $now : undef;
     });
 
     is("$job->{moved} $job->{to_move}", CHUNK . ' ' . SIZE, "$state: how far it is");
