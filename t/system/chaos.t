@@ -13,7 +13,7 @@ use Graceful::Test qw(slurp wait_for);
 my $seed = $ENV{SEED} // time() ^ $$;
 my $rounds = $ENV{ROUNDS} // 12;
 srand($seed);
-diag("SEED=$seed") if $ENV{SEED};
+note("SEED=$seed");
 
 my %limits = (stop_timeout => 'infinity', hurry_timeout => '100ms', checkpoint => '100ms', restart_min => '10ms',
     restart_max => '50ms');

@@ -139,7 +139,8 @@ sub user_can_run {
 subtest 'out of processes' => sub {
     plan skip_all => 'root must become somebody else, whom limits bind' unless ROOT && $can_limit;
     plan skip_all => 'another user cannot execute the program here' unless user_can_run();
-    my $conf = user_config({ first => job('first'), second => job('second') });
+    # It must not give up before it is given processes again.
+    my $conf = user_config({ first => job('first', max_failures => 1000), second => job('second') });
     my $master = $box->start($conf, as_user('--nproc=1:'));
 
     $master->wait_log(qr/ first: cannot fork a worker: Resource temporarily unavailable; trying again soon/);

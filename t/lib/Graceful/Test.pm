@@ -48,9 +48,17 @@ sub wait_for {
     while (1) {
         my $value = $condition->();
         return $value if $value;
-        die "waited in vain for: $what\n" if clock_gettime(CLOCK_MONOTONIC) > $end;
+        give_up($what) if clock_gettime(CLOCK_MONOTONIC) > $end;
         select(undef, undef, undef, 0.01);
     }
+}
+
+# The logs now, as a test that dies takes its box along.
+sub give_up {
+    my ($what) = @_;
+
+    $_->tell_logs for grep { defined } @boxes;
+    die "waited in vain for: $what\n";
 }
 
 sub slurp {
@@ -207,10 +215,9 @@ sub tell_logs {
 
     return if $self->{owner} != $$;
     for my $master (@{ $self->{masters} }) {
-        next if $master->ended;
         my @lines = split(/\n/, $master->log_text);
         splice(@lines, 0, -60) if @lines > 60;
-        print STDERR "# $master->{instance}, pid $master->{pid}, which runs:\n", map { "#   $_\n" } @lines;
+        print STDERR "# $master->{instance}, pid $master->{pid}:\n", map { "#   $_\n" } @lines;
     }
     return;
 }
