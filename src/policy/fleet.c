@@ -117,6 +117,10 @@ void fleet_covered(struct seat *s, msec until, msec mute_by)
 
 void fleet_reported(struct seat *s, bool holds, const struct seat_end *end)
 {
+	/* A rescue that has lost the lock again, too: it may have to wait for long until it hears
+	 * whether that is certain. */
+	if (s->holds && !holds)
+		s->mute_by = MSEC_NEVER;
 	s->holds = holds;
 	s->end = *end;
 	if (holds)

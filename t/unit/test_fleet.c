@@ -389,6 +389,26 @@ static void orphans_live_on_while_a_rescue_keeps_the_lock(void **state)
 	    AT(265000, DUE_NOW, "ORPHANS_KILL", ORPHANED));
 }
 
+/* It waits for somebody to tell whether what the job dumped can be committed still. */
+static void a_rescue_that_lost_the_lock_does_not_hang(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING), AT(205000, REAPED, "", WORKING),
+	    AT(205000, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED),
+	    AT(206000, COVERED, "", ORPHANED), AT(207000, CLEARED, "TELL_CLEARED", RESCUED),
+	    AT(235000, UP, "", RESCUED), AT(236001, LOOK, "", RESCUED),
+	    AT(900000, RELEASED, "", RESCUED));
+	/* While something of the job lives, that still ends in time. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING), AT(205000, REAPED, "", WORKING),
+	    AT(205000, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED),
+	    AT(206000, COVERED, "", ORPHANED), AT(235000, UP, "", ORPHANED),
+	    AT(236000, DUE_NOW, "ORPHANS_KILL", ORPHANED));
+}
+
 /* Whatever it says: nobody keeps the lock any more. */
 static void orphans_are_killed_when_their_rescue_goes(void **state)
 {
@@ -975,6 +995,7 @@ int main(void)
 		cmocka_unit_test(a_worker_without_the_lock_does_not_hang),
 		cmocka_unit_test(orphans_do_not_outlive_the_lock),
 		cmocka_unit_test(orphans_live_on_while_a_rescue_keeps_the_lock),
+		cmocka_unit_test(a_rescue_that_lost_the_lock_does_not_hang),
 		cmocka_unit_test(orphans_are_killed_when_their_rescue_goes),
 		cmocka_unit_test(a_rescue_that_dies_early_is_replaced),
 		cmocka_unit_test(each_level_is_told_once),
