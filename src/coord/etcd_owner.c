@@ -40,13 +40,14 @@ static void on_announced(void *ctx, const struct etcd_answer *answer)
 
 /*
  * Beside the restore, and beside the job's start where etcd_impl.h says so. The owner that is
- * adopted did it likewise; and it may have died before it had landed, which harms nobody.
+ * adopted did it likewise; and it may have died before it had landed, which harms nobody. If the
+ * number is that of an owner before it, it had to wait with its job.
  */
 void etcd_announce(struct etcd *t)
 {
 	char epoch[24];
 
-	t->announced = t->adopting || t->view.owner == 0;
+	t->announced = t->view.owner == 0 || (t->adopting && t->view.owner == t->epoch);
 	if (t->adopting)
 		return;
 	snprintf(epoch, sizeof(epoch), "%ju", (uintmax_t)t->epoch);
@@ -180,7 +181,7 @@ void etcd_commit(struct coord *c, const struct record *record, bool release)
 		return;
 	}
 	assert(t->phase == PHASE_OWNER || t->phase == PHASE_DOUBT);
-	assert(t->announced && record->epoch == t->epoch);
+	assert((t->announced || t->adopting) && record->epoch == t->epoch);
 	t->phase = PHASE_COMMITTING;
 	t->release = release;
 	t->clashes = 0;

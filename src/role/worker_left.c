@@ -60,29 +60,35 @@ void worker_left_keep(const struct worker *w)
 
 /* Should the coordinator be mistaken, or count anew because somebody emptied it: nobody else, and
  * nobody later, has committed anything. */
-static bool is_outdated(const struct worker *w, const struct left *left)
+static bool is_outdated(const struct worker *w, uint64_t predecessor)
 {
 	const struct record *r = &w->record;
 
-	if (!w->have_record || r->epoch < left->epoch)
+	if (!w->have_record || r->epoch < predecessor)
 		return false;
-	return r->epoch > left->epoch || strcmp(r->instance, w->conf->instance) != 0;
+	return r->epoch > predecessor || strcmp(r->instance, w->conf->instance) != 0;
 }
 
-/* Whether the owner that left it is the last one before us. */
+/* Whether the owner that left it, or took it over, is the last one before us. */
 static bool is_newest(const struct worker *w, const struct left *left, uint64_t predecessor)
 {
 	struct left here;
 
 	set_realm(w, &here);
-	return strcmp(left->realm, here.realm) == 0 && left->epoch == predecessor &&
-	       !is_outdated(w, left);
+	return strcmp(left->realm, here.realm) == 0 && predecessor != 0 &&
+	       (left->epoch == predecessor || left->taken == predecessor) &&
+	       !is_outdated(w, predecessor);
 }
 
-/* Names the new epoch in the note: until a commit, this process may die, too. */
-static bool take(const struct worker *w, struct left *left, struct err *e)
+/*
+ * Names the new epoch in the note: until a commit, this process may die, too. Beside the old one,
+ * as the coordinator may not know yet that we are the owner: if it never learns that, our job will
+ * not have run.
+ */
+static bool take(const struct worker *w, struct left *left, uint64_t predecessor, struct err *e)
 {
-	left->epoch = w->epoch;
+	left->epoch = predecessor;
+	left->taken = w->epoch;
 	return write_note(w, left, e) == 0;
 }
 
@@ -100,7 +106,7 @@ enum worker_left worker_left_find(const struct worker *w, uint64_t predecessor,
 	if (left_read(path, boot, &left) && worker_state_unsaved(w, &id) &&
 	    state_id_equal(&id, &left.id)) {
 		*clean = left.clean;
-		if (is_newest(w, &left, predecessor) && take(w, &left, e))
+		if (is_newest(w, &left, predecessor) && take(w, &left, predecessor, e))
 			return LEFT_GOES_ON;
 		if (transfer_reject(w->dir, moved, e) != 0)
 			return LEFT_FAILED;

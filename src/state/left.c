@@ -13,10 +13,11 @@ static json_t *encode(const struct left *left, const char *boot)
 {
 	const struct state_id *id = &left->id;
 
-	return json_pack("{s:I, s:s, s:b, s:s, s:I, s:I, s:I, s:[I, I], s:[I, I]}", "epoch",
-	    (json_int_t)left->epoch, "realm", left->realm, "clean", (int)left->clean, "boot", boot,
-	    "dev", (json_int_t)id->dev, "ino", (json_int_t)id->ino, "size", (json_int_t)id->size,
-	    "mtime", (json_int_t)id->mtime.tv_sec, (json_int_t)id->mtime.tv_nsec, "ctime",
+	return json_pack("{s:I, s:I, s:s, s:b, s:s, s:I, s:I, s:I, s:[I, I], s:[I, I]}", "epoch",
+	    (json_int_t)left->epoch, "taken", (json_int_t)left->taken, "realm", left->realm,
+	    "clean", (int)left->clean, "boot", boot, "dev", (json_int_t)id->dev, "ino",
+	    (json_int_t)id->ino, "size", (json_int_t)id->size, "mtime",
+	    (json_int_t)id->mtime.tv_sec, (json_int_t)id->mtime.tv_nsec, "ctime",
 	    (json_int_t)id->ctime.tv_sec, (json_int_t)id->ctime.tv_nsec);
 }
 
@@ -36,17 +37,18 @@ int left_write(const char *path, const struct left *left, const char *boot, stru
 
 static bool decode(json_t *json, const char *boot, struct left *left)
 {
-	json_int_t epoch, dev, ino, size, mtime[2], ctime[2];
+	json_int_t epoch, taken = 0, dev, ino, size, mtime[2], ctime[2];
 	const char *realm, *theirs;
 	int clean;
 
-	if (json_unpack(json, "{s:I, s:s, s:b, s:s, s:I, s:I, s:I, s:[I, I], s:[I, I]}", "epoch",
-		&epoch, "realm", &realm, "clean", &clean, "boot", &theirs, "dev", &dev, "ino", &ino,
-		"size", &size, "mtime", &mtime[0], &mtime[1], "ctime", &ctime[0], &ctime[1]) != 0)
+	if (json_unpack(json, "{s:I, s?I, s:s, s:b, s:s, s:I, s:I, s:I, s:[I, I], s:[I, I]}",
+		"epoch", &epoch, "taken", &taken, "realm", &realm, "clean", &clean, "boot", &theirs,
+		"dev", &dev, "ino", &ino, "size", &size, "mtime", &mtime[0], &mtime[1], "ctime",
+		&ctime[0], &ctime[1]) != 0)
 		return false;
 	if (strlen(realm) > LEFT_REALM_MAX)
 		return false;
-	*left = (struct left){ .epoch = (uint64_t)epoch, .clean = clean };
+	*left = (struct left){ .epoch = (uint64_t)epoch, .taken = (uint64_t)taken, .clean = clean };
 	strcpy(left->realm, realm);
 	left->id = (struct state_id){
 		.dev = (dev_t)dev,

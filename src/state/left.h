@@ -21,6 +21,9 @@
 
 struct left {
 	uint64_t epoch; /* of the last owner that may have written it */
+	/* Of an owner that set out to go on from it, and may not have got as far as to be known; 0:
+	 * none. */
+	uint64_t taken;
 	/* Where that epoch was given out: the same number elsewhere is another owner. */
 	char realm[LEFT_REALM_MAX + 1];
 	bool clean; /* dumped at a stop */

@@ -152,6 +152,27 @@ subtest 'the lease has ended meanwhile, but nobody owned the job' => sub {
     check_journal($actor);
 };
 
+# The next one of this machine is about to go on from it and dies, before or after it has written that down. Its job did not run.
+for my $point ('in_restore', 'after_restore') {
+    subtest "and the worker that would go on from it dies $point" => sub {
+        plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
+        my $name = $point =~ s/_.*//r;
+        my $actor = Graceful::Actor->new($box, $name);
+        my $proxy = Graceful::Proxy->start($etcd->url(0), $box->path("$name.proxy"));
+        my $master = $box->start(config($name, $actor, [], endpoints => [ $proxy->url ]),
+            sub { $ENV{GRACEFUL_FAULT} = "worker.$point=kill::2" });
+
+        $actor->wait_start(1);
+        cut_off($actor, $proxy);
+        $proxy->resume;
+        my $second = $actor->wait_start(2);
+        like($master->log_text, qr/worker was ended by SIGKILL/, 'it died');
+        is("$second->{restored} $second->{count}", 'clean 1', 'the job goes on from what it left, all the same');
+        is(stop($master), 0, 'it stops');
+        check_journal($actor);
+    };
+}
+
 subtest 'somebody else owned the job meanwhile' => sub {
     my $actor = Graceful::Actor->new($box, 'stale');
     my $proxy = Graceful::Proxy->start($etcd->url(0), $box->path('stale.proxy'));

@@ -1108,6 +1108,39 @@ static void answer_to_the_announcement_is_lost(void **state)
 	assert_int_equal(b->announced + b->lost, 0);
 }
 
+/* Its job did not run, so its rescue leaves the number of the one before it. */
+static void rescued_before_it_was_announced(void **state)
+{
+	struct puppet *a = owner(0, 15000, direct);
+	struct puppet *b = waiter(1, 15000, direct);
+	uint64_t first = a->epoch, epoch, lease;
+
+	(void)state;
+	WAIT_FOR(owner_key() == first);
+	lose(a);
+	WAIT_FOR(b->granted == 1);
+	assert_false(b->at_once);
+	epoch = b->epoch;
+	lease = coord_lease(b->coord);
+	dismiss(b);
+	b = wake(1, 15000, direct);
+	coord_adopt(b->coord, lease, epoch);
+	WAIT_FOR(b->granted == 1);
+	release(b);
+	assert_true(owner_key() == first);
+	a = owner(0, 15000, direct);
+	assert_true(coord_predecessor(a->coord) == first);
+	/* When it was announced, its job may have run. */
+	epoch = a->epoch;
+	lease = coord_lease(a->coord);
+	dismiss(a);
+	a = wake(0, 15000, direct);
+	coord_adopt(a->coord, lease, epoch);
+	WAIT_FOR(a->granted == 1);
+	release(a);
+	assert_true(owner_key() == 0);
+}
+
 /* Not even its own state is gone on from, as nobody knows that it owned the job. */
 static void one_that_died_before_it_was_announced(void **state)
 {
@@ -1345,6 +1378,7 @@ int main(void)
 		TEST(one_that_left_before_it_was_announced),
 		TEST(answer_to_the_announcement_is_lost),
 		TEST(one_that_died_before_it_was_announced),
+		TEST(rescued_before_it_was_announced),
 		TEST(buried),
 		TEST(closed_in_a_hook),
 		TEST(etcd_restarts),

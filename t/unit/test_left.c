@@ -13,6 +13,7 @@ static struct left usual(void)
 {
 	return (struct left){
 		.epoch = 4711,
+		.taken = 4713,
 		.realm = "local:/var/lib/graceful/local/graceful",
 		.clean = true,
 		.id = { .dev = 66305,
@@ -32,6 +33,7 @@ static void comes_back(void **state)
 	assert_int_equal(left_write(at("note"), &wrote, BOOT, &err), 0);
 	assert_true(left_read(at("note"), BOOT, &read));
 	assert_true(read.epoch == wrote.epoch);
+	assert_true(read.taken == wrote.taken);
 	assert_string_equal(read.realm, wrote.realm);
 	assert_true(read.clean);
 	assert_true(state_id_equal(&read.id, &wrote.id));
