@@ -49,6 +49,7 @@ void seat_init(struct seat *s, const struct seat_limits *limits, msec now)
 	s->kill_at = MSEC_NEVER;
 	s->dead_by = MSEC_NEVER;
 	s->mute_by = MSEC_NEVER;
+	s->quit_by = MSEC_NEVER;
 }
 
 static bool was_quiet(const struct seat *s, msec now)
@@ -85,6 +86,7 @@ void fleet_forked(struct seat *s, pid_t pid, msec now)
 			s->state = SEAT_RESCUED;
 	}
 	s->pid = pid;
+	s->fork_failures = 0;
 	s->forked_at = now;
 	s->yields = false;
 	s->eof = false;
@@ -95,10 +97,12 @@ void fleet_forked(struct seat *s, pid_t pid, msec now)
 	s->cleared_due = false;
 	memset(&s->end, 0, sizeof(s->end));
 	s->told = STOP_NOT;
+	s->quit_by = MSEC_NEVER;
 }
 
 void fleet_fork_failed(struct seat *s, msec now)
 {
+	s->fork_failures++;
 	delay_fork(s, now);
 }
 
@@ -215,19 +219,25 @@ static void rescue_went_early(struct seat *s, msec now)
 	}
 }
 
-/* A rescue worker that dies is replaced a few times; then the lock is left to the anchor's end. */
-static void rescue_died(struct fleet *f, struct seat *s, msec now)
+/* Nobody can commit and release what was held: the lock is left to the anchor's end. */
+static void give_up(struct fleet *f, struct seat *s, msec now)
 {
-	if (++s->rescues < RESCUES_MAX) {
-		s->state = SEAT_STRANDED;
-		replace_rescue(s, now);
-		return;
-	}
 	f->any_left |= f->level != STOP_NOT;
 	f->any_unclean |= f->level != STOP_NOT;
 	s->rescues = 0;
 	s->state = SEAT_DUE;
 	delay_fork(s, now);
+}
+
+/* A rescue worker that dies is replaced a few times. */
+static void rescue_died(struct fleet *f, struct seat *s, msec now)
+{
+	if (++s->rescues >= RESCUES_MAX) {
+		give_up(f, s, now);
+		return;
+	}
+	s->state = SEAT_STRANDED;
+	replace_rescue(s, now);
 }
 
 /* A worker died while it held nothing: its place in the queue goes with the anchor. */
@@ -274,6 +284,8 @@ void fleet_cleared(struct fleet *f, struct seat *s, msec now)
 	s->term_at = MSEC_NEVER;
 	s->kill_at = MSEC_NEVER;
 	s->state = SEAT_RESCUED;
+	if (s->quit_by != MSEC_NEVER)
+		s->quit_by = msec_add(now, FLEET_QUIT_MAX);
 	if (s->pid != 0)
 		s->cleared_due = true;
 	else if (s->end.released || s->end.left)
@@ -484,9 +496,12 @@ static bool may_start(const struct fleet *f, const struct seat *s)
 
 static msec hangs_at(const struct seat *s)
 {
-	bool owes = s->pid != 0 && !s->reaped && !s->hung;
-
-	return owes && (s->holds || s->state != SEAT_WORKING) ? s->mute_by : MSEC_NEVER;
+	if (s->pid == 0 || s->reaped || s->hung)
+		return MSEC_NEVER;
+	if (!s->holds && s->state == SEAT_WORKING)
+		return s->quit_by;
+	/* Not while a rescue waits for the end of the job. */
+	return s->state == SEAT_ORPHANED ? s->mute_by : msec_min(s->mute_by, s->quit_by);
 }
 
 /* It was stopped, or starved: its job must not outlive the lock because of that. */
@@ -517,6 +532,8 @@ static enum fleet_verb next_of_live(const struct fleet *f, struct seat *s, msec 
 		return FLEET_NOTHING;
 	if (s->told < level) {
 		s->told = level;
+		if (level == STOP_KILL)
+			s->quit_by = msec_add(now, FLEET_QUIT_MAX);
 		return tell[level];
 	}
 	if (s->cleared_due) {
@@ -533,6 +550,16 @@ static enum fleet_verb next_of_due(struct seat *s, msec now)
 		return FLEET_NOTHING;
 	s->due = MSEC_NEVER; /* until the answer */
 	return FLEET_FORK_RESCUE;
+}
+
+/* Who kills does not wait for a process to be had, either. */
+static enum fleet_verb next_of_stranded(struct fleet *f, struct seat *s, msec now)
+{
+	if (f->level < STOP_KILL || s->fork_failures < RESCUES_MAX)
+		return next_of_due(s, now);
+	give_up(f, s, now);
+	f->acted = true;
+	return FLEET_NOTHING;
 }
 
 static msec orphans_end(const struct seat *s)
@@ -608,7 +635,7 @@ static enum fleet_verb next_of(struct fleet *f, struct seat *s, msec now)
 	case SEAT_WORKING:
 	case SEAT_RESCUED: return next_of_live(f, s, now);
 	case SEAT_ORPHANED: return next_of_orphaned(f, s, now);
-	case SEAT_STRANDED: return next_of_due(s, now);
+	case SEAT_STRANDED: return next_of_stranded(f, s, now);
 	}
 	return FLEET_NOTHING;
 }

@@ -13,6 +13,7 @@
  * more;
  *  - a signal is sent once per level: repeated ones change nothing;
  *  - a job is dead when its lock ends, whatever has become of its worker;
+ *  - a stop that kills ends, whatever hangs: a worker that does not is killed, too;
  *  - a seat that is renewed or leaves is told to hand over, and forgotten when nothing is held;
  *  - no more seats than there are places have a worker. The others are parked, first come first
  * served. A worker that has queued in vain for its turn gives its place to a parked seat: every
@@ -87,7 +88,8 @@ struct seat {
 	/* A worker that lives says anew until when, or that it holds the lock no more, before that
 	 * time comes. */
 	msec mute_by;
-	bool hung; /* it did not, and was killed */
+	msec quit_by; /* told to kill its job, it has let go of the lock by then */
+	bool hung;    /* it did not, and was killed */
 	struct seat_end end;
 	enum stop_level told;
 	bool anchored;
@@ -97,9 +99,10 @@ struct seat {
 	/* ORPHANED */
 	msec term_at, kill_at;
 	bool orphans_told, killing;
-	bool cleared_due; /* RESCUED: the rescue worker has to hear that nothing is left */
-	bool main_ended;  /* the job's main process was seen to end after its worker */
-	int rescues;      /* rescue workers that died in a row */
+	bool cleared_due;  /* RESCUED: the rescue worker has to hear that nothing is left */
+	bool main_ended;   /* the job's main process was seen to end after its worker */
+	int rescues;       /* rescue workers that died in a row */
+	int fork_failures; /* likewise, could not be forked */
 };
 
 enum fleet_verb {
@@ -110,7 +113,8 @@ enum fleet_verb {
 	FLEET_TELL_HURRY,
 	FLEET_TELL_KILL,
 	FLEET_TELL_CLEARED, /* to the rescue worker: nothing is left of the job */
-	FLEET_KILL_WORKER,  /* SIGKILL to the worker: it hangs, and its lock is about to end */
+	FLEET_KILL_WORKER,  /* SIGKILL to the worker: it hangs, and its lock is about to end, or it
+			       was told to kill its job long ago */
 	FLEET_ORPHANS_STOP, /* stop_signal to the job's main process, unless the kernel has sent it:
 			       it does not to one that changed its credentials */
 	FLEET_ORPHANS_TERM, /* SIGTERM to it; when it has ended, to what else is left */
@@ -145,6 +149,9 @@ struct fleet {
 	bool any_unclean, any_left;
 	bool exiting;
 };
+
+/* More than a life takes that was told to kill its job (life.h), once that is gone. */
+#define FLEET_QUIT_MAX 10000
 
 #define FLEET_TURN_MIN 500
 #define FLEET_TURN_MAX 10000

@@ -210,8 +210,10 @@ static void kill_hung(struct master *m, struct post *p)
 			    &p->seat, p->seat.dead_by, msec_add(clock_now(), REPORT_GRACE_MS));
 		return;
 	}
-	log_error("%s: the worker hangs and its lock is about to end: killing it pid=%d",
-	    p->job->name, (int)p->seat.pid);
+	log_error("%s: the worker hangs%s: killing it pid=%d", p->job->name,
+	    p->seat.quit_by <= clock_now() ? ", and was told to quit"
+					   : " and its lock is about to end",
+	    (int)p->seat.pid);
 	kill(p->seat.pid, SIGKILL);
 }
 

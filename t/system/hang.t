@@ -100,6 +100,26 @@ subtest 'QUIT does not wait for it' => sub {
     is_deeply([ $actor->survivors ], [], 'nothing of the job is left');
 };
 
+# What is out of a worker's hands: its disk does not answer.
+subtest 'QUIT does not wait for a worker that hangs itself' => sub {
+    my ($box, $actor, $confs) = open_box({ stop_timeout => 'infinity' });
+    my $master = $box->start($confs->{'web-1'}, sub {
+        $ENV{GRACEFUL_FAULT} = 'worker.before_dump_backup=block';
+        $ENV{GRACEFUL_FAULT_GO} = $box->path('go');
+    });
+
+    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    $master->signal('INT');
+    $master->wait_log(qr/^fault: before_dump_backup/m);
+    $master->signal('QUIT');
+    is($master->wait_exit, 0, 'a rescue worker commits what the job had dumped');
+    like($master->log_text, qr/the worker hangs, and was told to quit/, 'that is told');
+    $master = $box->start($confs->{'web-2'});
+    is($actor->wait_start(2)->{count}, 1, 'the next owner has it');
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'exit status');
+};
+
 subtest 'a backup that hangs does not keep the job from its restart' => sub {
     my ($box, $actor, $confs) = open_box({ stop_timeout => '300ms', hurry_timeout => '100ms' }, 'early');
     my $master = start_hanging($box, $confs->{'web-1'});

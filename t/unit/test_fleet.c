@@ -672,6 +672,49 @@ static void a_failed_fork_of_a_rescue_keeps_the_anchor(void **state)
 	    AT(200400, DUE_NOW, "FORK_RESCUE", STRANDED));
 }
 
+/* A killing stop waits for nothing that hangs */
+
+static void a_worker_that_does_not_quit_is_killed(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, STOP, "TELL_STOP", WORKING),
+	    AT(260000, QUIT, "TELL_KILL", WORKING), AT(269999, LOOK, "", WORKING),
+	    AT(270000, DUE_NOW, "KILL_WORKER", WORKING), AT(270001, REAPED, "", WORKING),
+	    AT(270001, AT_EOF, "ORPHANS_STOP ORPHANS_TERM ORPHANS_KILL FORK_RESCUE TELL_KILL",
+		ORPHANED));
+}
+
+static void a_waiting_worker_that_does_not_quit_is_killed(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, AT(100000, LOOK, "FORK", WORKING), AT(100001, UP, "", WORKING),
+	    AT(200000, QUIT, "TELL_KILL", WORKING), AT(210000, DUE_NOW, "KILL_WORKER", WORKING),
+	    AT(210001, REAPED, "", WORKING), AT(210001, AT_EOF, "DROP_ANCHOR EXIT", VACANT));
+}
+
+static void a_killing_stop_ends_when_nothing_can_be_forked(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, FORKS_FAIL, "", WORKING), AT(200000, REAPED, "", WORKING),
+	    AT(200000, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED),
+	    AT(200002, CLEARED, "", STRANDED), AT(200003, STOP, "", STRANDED));
+	PLAY(&s, AT(201000, LOOK, "FORK_RESCUE", STRANDED),
+	    AT(261000, LOOK, "FORK_RESCUE", STRANDED), AT(321000, LOOK, "FORK_RESCUE", STRANDED),
+	    AT(381000, LOOK, "FORK_RESCUE", STRANDED), AT(441000, LOOK, "FORK_RESCUE", STRANDED),
+	    AT(501000, LOOK, "FORK_RESCUE", STRANDED));
+	PLAY(&s, AT(501001, QUIT, "DROP_ANCHOR EXIT", VACANT));
+	assert_status(&s, 4);
+}
+
 /* Jobs that change, come and go */
 
 static void a_changed_job_is_handed_over_and_goes_on_anew(void **state)
@@ -1014,6 +1057,9 @@ int main(void)
 		cmocka_unit_test(a_failed_fork_is_tried_again),
 		cmocka_unit_test(pauses_between_forks_have_a_limit),
 		cmocka_unit_test(a_failed_fork_of_a_rescue_keeps_the_anchor),
+		cmocka_unit_test(a_worker_that_does_not_quit_is_killed),
+		cmocka_unit_test(a_waiting_worker_that_does_not_quit_is_killed),
+		cmocka_unit_test(a_killing_stop_ends_when_nothing_can_be_forked),
 		cmocka_unit_test(a_changed_job_is_handed_over_and_goes_on_anew),
 		cmocka_unit_test(a_changed_job_is_rescued_under_the_old_definition),
 		cmocka_unit_test(a_changed_job_need_not_wait),

@@ -46,11 +46,11 @@ struct worker {
 	bool anchor;
 	enum stop_level told;
 	bool orphans_stopped, orphans_killed;
-	msec gone_at;    /* for the master: reaped and read to the end */
-	bool rescue_due; /* it died holding, and the master knows that it held */
-	int rescue_deaths;
-	unsigned drops, forks; /* anchors dropped, series of forks begun */
-	bool listed;           /* in the fleet */
+	msec gone_at;                    /* for the master: reaped and read to the end */
+	bool rescue_due;                 /* it died holding, and the master knows that it held */
+	int rescue_deaths, rescue_fails; /* in a row; forks that failed */
+	unsigned drops, forks;           /* anchors dropped, series of forks begun */
+	bool listed;                     /* in the fleet */
 	enum seat_wish wish;
 };
 
@@ -162,9 +162,11 @@ static void do_fork_rescue(struct world *w, struct seat *s, struct worker *k)
 	demand(w, k->anchor && k->rescue_due, "a rescue has something to rescue");
 	demand(w, s->state != SEAT_STRANDED || !k->job_lives, "nothing is left of a stranded job");
 	if (dice_chance(&w->dice, 15)) {
+		k->rescue_fails++;
 		fleet_fork_failed(s, w->now);
 		return;
 	}
+	k->rescue_fails = 0;
 	begin_worker(w, k, true);
 	k->cleared = s->state == SEAT_STRANDED;
 	fleet_forked(s, 1, w->now);
@@ -197,8 +199,11 @@ static void do_tell(struct world *w, const struct seat *s, struct worker *k, enu
 
 static void do_kill(struct world *w, const struct seat *s, struct worker *k)
 {
-	demand(w, !k->reaped && (k->rescue || s->holds), "only an owner that is there is killed");
-	demand(w, w->now >= s->mute_by, "and not before it owes a report");
+	bool quits = w->now >= s->quit_by && k->told == STOP_KILL;
+
+	demand(w, !k->reaped && (k->rescue || s->holds || quits),
+	    "only an owner that is there is killed");
+	demand(w, w->now >= s->mute_by || quits, "and not before it owes a report");
 	k->lives = false;
 }
 
@@ -220,9 +225,14 @@ static void do_drop(struct world *w, struct seat *s, struct worker *k)
 {
 	demand(w, k->anchor, "an anchor is dropped once");
 	demand(w, !k->lives && !k->job_lives, "and not before the job's last process");
-	demand(w, !k->rescue_due || k->rescue_deaths >= 5, "nor while a rescue is possible");
+	demand(w,
+	    !k->rescue_due || k->rescue_deaths >= 5 ||
+		(k->rescue_fails >= 5 && w->fleet.level == STOP_KILL),
+	    "nor while a rescue is possible");
 	demand(
 	    w, s->state == SEAT_DUE || s->state == SEAT_FINISHED, "nor before the seat is empty");
+	if (k->rescue_due && k->rescue_deaths < 5)
+		w->left = w->unclean = true;
 	k->anchor = false;
 	k->rescue_due = false;
 	k->lock = false; /* the kernel's doing, or the lease's end */
@@ -339,6 +349,8 @@ static void check_seat(struct world *w, size_t i)
 		demand(w, k->reaped || k->told >= level_of(w, s, k), "each worker knows the level");
 		demand(w, k->reaped || !s->holds || s->hung || w->now < s->mute_by,
 		    "no owner outlives its lock");
+		demand(
+		    w, k->reaped || s->hung || w->now < s->quit_by, "none outlives a killing stop");
 		demand(w, s->state == SEAT_WORKING || k->reaped || k->cleared, "a rescue is told");
 		break;
 	case SEAT_ORPHANED:
