@@ -103,6 +103,7 @@ void fleet_forked(struct seat *s, pid_t pid, msec now)
 void fleet_fork_failed(struct seat *s, msec now)
 {
 	s->fork_failures++;
+	s->calm = false;
 	delay_fork(s, now);
 }
 
@@ -134,11 +135,14 @@ void fleet_reported(struct seat *s, bool holds, const struct seat_end *end)
 /*
  * A tenure that ended in order is followed by the next at once, unless ends that nobody asked for
  * come thick and fast: a job with on_exit "release" that has nothing to do, or a lock that is lost
- * again and again. After a rescue the pause counts from the death.
+ * again and again. The first death after a long quiet costs nobody a pause either: perhaps no other
+ * machine waits for the job. After other rescues the pause counts from the death.
  */
 static void requeue(struct seat *s, bool rescue, msec now)
 {
-	if (rescue) {
+	if (rescue && s->calm) {
+		s->due = now;
+	} else if (rescue) {
 		s->due = msec_add(s->ended, s->delay);
 	} else if (s->end.asked) {
 		s->due = now; /* a standby that comes late is a gap at the next hand-over */
@@ -178,6 +182,7 @@ static void orphaned(struct fleet *f, struct seat *s, msec now)
 
 	if (f->level >= STOP_HURRY)
 		limit = msec_min(limit, s->limits.hurry_timeout);
+	s->calm = was_quiet(s, now);
 	delay_fork(s, now); /* of the next worker; its rescue comes first, and at once */
 	s->due = now;
 	s->state = SEAT_ORPHANED;
@@ -201,6 +206,7 @@ void fleet_main_ended(struct seat *s, msec now)
 /* One that hung had its time, and there is not much left. */
 static void replace_rescue(struct seat *s, msec now)
 {
+	s->calm = false;
 	delay_fork(s, now);
 	if (s->hung)
 		s->due = now;

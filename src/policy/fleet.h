@@ -96,6 +96,7 @@ struct seat {
 	msec due;
 	msec delay; /* before the next fork, when ends or failures follow each other closely */
 	msec ended; /* the last of these */
+	bool calm;  /* the worker that is rescued died out of a long quiet */
 	/* ORPHANED */
 	msec term_at, kill_at;
 	bool orphans_told, killing;

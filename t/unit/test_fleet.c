@@ -491,6 +491,23 @@ static void a_worker_that_died_holding_is_rescued(void **state)
 	    AT(200602, AT_EOF, "DROP_ANCHOR FORK", WORKING));
 }
 
+/* If nobody else waits for the job, it must not stand still for a pause. */
+static void the_first_rescue_is_followed_at_once(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_ORPHANED, AT(200010, CLEARED, "TELL_CLEARED", RESCUED),
+	    AT(200020, RELEASED, "", RESCUED), AT(200020, REAPED, "", RESCUED),
+	    AT(200020, AT_EOF, "DROP_ANCHOR FORK", WORKING), AT(200030, HOLDS, "", WORKING),
+	    /* After a quiet minute it is the first again. */
+	    AT(260000, REAPED, "", WORKING),
+	    AT(260000, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED),
+	    AT(260010, CLEARED, "TELL_CLEARED", RESCUED), AT(260020, RELEASED, "", RESCUED),
+	    AT(260020, REAPED, "", RESCUED), AT(260020, AT_EOF, "DROP_ANCHOR FORK", WORKING));
+}
+
 /* Else a worker that dies whenever it gets the lock starts and kills its job as fast as it can. */
 static void a_worker_that_keeps_dying_is_slowed_down(void **state)
 {
@@ -500,8 +517,8 @@ static void a_worker_that_keeps_dying_is_slowed_down(void **state)
 	open_script(&s, &usual);
 	PLAY(&s, TO_ORPHANED, AT(200010, CLEARED, "TELL_CLEARED", RESCUED),
 	    AT(200020, RELEASED, "", RESCUED), AT(200020, REAPED, "", RESCUED),
-	    AT(200020, AT_EOF, "DROP_ANCHOR", DUE), AT(200200, DUE_NOW, "FORK", WORKING),
-	    AT(200210, HOLDS, "", WORKING), AT(200220, REAPED, "", WORKING),
+	    AT(200020, AT_EOF, "DROP_ANCHOR FORK", WORKING), AT(200210, HOLDS, "", WORKING),
+	    AT(200220, REAPED, "", WORKING),
 	    AT(200220, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED),
 	    AT(200230, CLEARED, "TELL_CLEARED", RESCUED), AT(200240, RELEASED, "", RESCUED),
 	    AT(200240, REAPED, "", RESCUED), AT(200240, AT_EOF, "DROP_ANCHOR", DUE),
@@ -1046,6 +1063,7 @@ int main(void)
 		cmocka_unit_test(the_dead_are_told_nothing),
 		cmocka_unit_test(a_worker_that_died_idle_is_replaced_after_a_pause),
 		cmocka_unit_test(a_worker_that_died_holding_is_rescued),
+		cmocka_unit_test(the_first_rescue_is_followed_at_once),
 		cmocka_unit_test(a_worker_that_keeps_dying_is_slowed_down),
 		cmocka_unit_test(orphans_get_the_time_of_a_stop),
 		cmocka_unit_test(orphans_hurry_with_the_master),
