@@ -29,8 +29,8 @@
 struct report {
 	char state[REPORT_STATE_MAX + 1]; /* as status.json calls it */
 	bool ended_well;  /* the job ran and exited with status 0: what it left is a clean dump */
-	bool owner;       /* the lock is this worker's, or was and the job is not gone yet: a rescue
-			     must follow if it dies now */
+	bool owner;       /* the lock is this worker's, or was and it is not done with the job: a
+			     rescue must follow if it dies now */
 	bool placed;      /* life_is_placed(): that rescue may commit the state file */
 	bool settled;     /* life_is_settled(): it need not */
 	pid_t job_pid;    /* 0: none runs */

@@ -70,9 +70,9 @@ static void fill_report(struct worker *w)
 	struct report *r = &w->report;
 	const struct life *l = &w->life;
 	msec until = w->coord != NULL ? coord_safe_until(w->coord) : MSEC_NEVER;
-	/* A lost lock, too, as long as the job is not gone: should this process die, the master has
-	 * to see to that. */
-	bool owner = l->owner || w->kin;
+	/* A lost lock, too, as long as the job is not gone, or what it dumped may be committed:
+	 * should this process die, the master has to see to that. */
+	bool owner = l->owner || w->kin || l->state == LIFE_DOUBTING;
 
 	snprintf(r->state, sizeof(r->state), "%s", life_state_shown(l->state));
 	r->owner = owner;

@@ -103,6 +103,22 @@ subtest 'etcd is suspended, and the worker dies after it has lost its lock' => s
     gone_before_the_lease_ends('dead', sub { $etcd->pause(0) }, sub { $etcd->resume(0) }, 'worker.after_loss=kill');
 };
 
+subtest 'the worker dies while it tries to commit what was dumped' => sub {
+    plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
+    my $actor = Graceful::Actor->new($box, 'doubt');
+    my $master = $box->start(config('doubt', $actor, []), sub { $ENV{GRACEFUL_FAULT} = 'worker.before_final_commit=kill' });
+
+    $actor->wait_start(1);
+    $etcd->kill_node(0);
+    $master->wait_log(qr/state DUMPING -> DOUBTING/);
+    $master->wait_log(qr/a rescue worker commits/, 'a rescue follows');
+    $etcd->run_node(0);
+    my $second = $actor->wait_start(2);
+    is("$second->{restored} $second->{count}", 'clean 1', 'the job goes on from it');
+    is(stop($master), 0, 'it stops');
+    check_journal($actor);
+};
+
 # etcd gives every lease its whole time again when it starts: so the lock is still there.
 subtest 'what was dumped meanwhile is committed when etcd is back' => sub {
     my $actor = Graceful::Actor->new($box, 'late');
