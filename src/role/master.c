@@ -344,6 +344,9 @@ static void obituary(const struct post *p, int status)
 static void bury_worker(struct master *m, struct post *p, int status)
 {
 	obituary(p, status);
+	/* Its last words may still be in the pipe: that its trouble is over, say. */
+	if (ev_is_active(&p->reports))
+		read_reports(m, p);
 	p->counts.worker_deaths += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
 	complaints_note(&m->complaints, p, true, clock_now());
 	FAULT("after_worker_end");
