@@ -88,7 +88,7 @@ subtest 'out of descriptors in the master, while it runs' => sub {
 subtest 'out of descriptors in a worker' => sub {
     plan skip_all => 'no prlimit' unless $can_limit;
     my $name = 'thirsty';
-    my $master = $box->start($box->config('web-1', { $name => job($name, checkpoint => '100ms') }, { state => { inline_max => '0B', url => 'file://' . $box->path('store') } }));
+    my $master = $box->start($box->config('web-1', { $name => job($name, checkpoint => '100ms', max_failures => 1000) }, { state => { inline_max => '0B', url => 'file://' . $box->path('store') } }));
     my $worker = $master->wait_state($name => 'running')->{worker_pid};
 
     ok(limit($worker, 'nofile=3:1024'), 'no descriptor is left');
