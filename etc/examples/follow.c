@@ -161,20 +161,25 @@ static int resume(struct follow *f, const struct place *p)
 }
 
 /*
- * Finds the new place when the file being read was truncated. Where no line was read of it, nothing
- * in it can tell; then the place is still in the file before it, which leads on to what came after.
+ * The first line after a wait. The file may have been truncated meanwhile, and have grown past the
+ * place; so what was read counts only if what stands before it is still there afterwards: looked at
+ * before the read, it could be gone before it is read on. If it is not, reading goes on at the new
+ * place. Where no line was read of the file, nothing in it can tell; then the place is still in the
+ * file before it, which leads on to what came after.
  */
-static int check_truncated(struct follow *f)
+static int line_after_wait(struct follow *f, const char **text, size_t *len)
 {
 	struct place here;
 	struct stat st;
+	int got;
 
 	f->waited = false;
 	follow_place(f, &here);
-	if (fstat(f->fd, &st) < 0)
+	got = lines_next(&f->lines, text, len);
+	if (got < 0 || fstat(f->fd, &st) < 0)
 		return -1;
 	if (is_place(f->fd, &st, &here, true))
-		return 0;
+		return got;
 	return resume(f, &here) < 0 ? -1 : 0;
 }
 
@@ -244,8 +249,12 @@ int follow_next(struct follow *f, const char **text, size_t *len)
 {
 	int more = 1;
 
-	if (f->waited && f->fd >= 0 && check_truncated(f) < 0)
-		return -1;
+	if (f->waited && f->fd >= 0) {
+		int got = line_after_wait(f, text, len);
+
+		if (got != 0)
+			return got;
+	}
 	while (more > 0) {
 		if (f->fd >= 0) {
 			int got = lines_next(&f->lines, text, len);

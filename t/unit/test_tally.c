@@ -23,6 +23,23 @@
 
 static char dir[PATH_MAX], home[PATH_MAX];
 
+/* A file may be truncated between any two reads. Called after the next one, once. */
+static void (*after_read)(void);
+
+ssize_t __real_pread(int fd, void *buf, size_t len, off_t offset);
+ssize_t __wrap_pread(int fd, void *buf, size_t len, off_t offset);
+
+ssize_t __wrap_pread(int fd, void *buf, size_t len, off_t offset)
+{
+	ssize_t n = __real_pread(fd, buf, len, offset);
+	void (*then)(void) = after_read;
+
+	after_read = NULL;
+	if (then != NULL)
+		then();
+	return n;
+}
+
 static int enter_directory(void **unused)
 {
 	const char *tmp = getenv("TMPDIR");
@@ -404,6 +421,32 @@ static void follows_a_copy_after_a_restart(void **unused)
 	follows_a_copy(true);
 }
 
+static void rotate_and_outgrow(void)
+{
+	copy_and_truncate("c 3\n");
+	append("f", "d 4, and more than there was before\n");
+}
+
+/* It was looked at and found to be the same; when it is read on, it is not any more. */
+static void follows_a_copy_made_between_two_reads(void **unused)
+{
+	struct follow *f;
+
+	(void)unused;
+	append("f", "a 1\nb 2\n");
+	f = follow_from(NULL);
+	follow_expect(f, "a 1");
+	follow_expect(f, "b 2");
+	follow_expect_end(f);
+	after_read = rotate_and_outgrow;
+	follow_expect(f, "c 3");
+	assert_null(after_read);
+	follow_expect(f, "d 4, and more than there was before");
+	follow_expect_end(f);
+	assert_int_equal(follow_gaps(f), 0);
+	follow_close(f);
+}
+
 /*
  * A new FILE of which no line was read yet is copied and truncated: only the file before it tells
  * where to go on.
@@ -657,6 +700,7 @@ int main(void)
 		IN_DIRECTORY(follows_several_renames_after_a_restart),
 		IN_DIRECTORY(follows_a_copy_live),
 		IN_DIRECTORY(follows_a_copy_after_a_restart),
+		IN_DIRECTORY(follows_a_copy_made_between_two_reads),
 		IN_DIRECTORY(follows_a_copy_of_an_unread_file_live),
 		IN_DIRECTORY(follows_a_copy_of_an_unread_file_after_a_restart),
 		IN_DIRECTORY(removed_file_is_read_to_its_end),
