@@ -10,6 +10,8 @@
 #include "conf/conf_read.h"
 
 #define CONF_FILE_MAX (1 << 20)
+/* One, and one more for each time that a key is repeated. */
+#define READINGS_MAX 8
 
 /* What conf_free() gets back: the configuration lives in the arena that it takes along. */
 struct conf_box {
@@ -167,18 +169,44 @@ static struct conf_box *build(const struct tree *t, const char *name, struct rep
 	return box;
 }
 
+struct reading {
+	struct report report;
+	struct conf_box *box;
+	bool no_memory;
+	bool covered; /* a key is given twice, so that something was not read */
+};
+
+/* Reads the text once. What covers something is blanked in it for the next time. */
+static void read_once(struct reading *r, char *text, size_t len)
+{
+	struct tree tree;
+
+	if (r->box != NULL)
+		conf_free(&r->box->conf);
+	r->box = NULL;
+	if (tree_parse(&tree, text, len, &r->report))
+		r->box = build(&tree, r->report.file, &r->report);
+	r->no_memory |=
+	    tree.arena.failed || (tree.root != NULL && (r->box == NULL || r->box->arena.failed));
+	r->covered = tree.root != NULL && tree_uncover(&tree, text);
+	tree_free(&tree);
+}
+
 struct conf *conf_parse(const char *text, size_t len, const char *name, struct conf_errors *errors)
 {
-	struct report report = { .file = name };
-	struct conf_box *box = NULL;
-	struct tree tree;
-	bool no_memory;
+	struct reading r = { .report = { .file = name } };
+	char *copy = arena_malloc(len + 1);
+	struct conf_box *box;
 
-	if (tree_parse(&tree, text, len, &report))
-		box = build(&tree, name, &report);
-	no_memory = tree.arena.failed || (tree.root != NULL && (box == NULL || box->arena.failed));
-	tree_free(&tree);
-	if (report_finish(&report, no_memory, errors))
+	r.no_memory = copy == NULL;
+	r.covered = copy != NULL;
+	if (copy != NULL)
+		memcpy(copy, text, len);
+	for (int i = 0; i < READINGS_MAX && r.covered && !r.no_memory; i++)
+		read_once(&r, copy, len);
+	free(copy);
+	box = r.box;
+	if (report_finish(&r.report, r.no_memory, errors))
 		return &box->conf;
 	conf_free(box == NULL ? NULL : &box->conf);
 	return NULL;

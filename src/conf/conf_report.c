@@ -40,8 +40,10 @@ static void add_entry(struct report *r, unsigned line, const char *text)
 	struct report_entry *grown;
 	char *copy = arena_strdup(&r->arena, text);
 
+	if (copy == NULL)
+		return; /* before anything has grown */
 	grown = arena_grow(&r->arena, r->entries, r->n, &r->room, sizeof(*r->entries));
-	if (copy == NULL || grown == NULL)
+	if (grown == NULL)
 		return;
 	make_printable(copy);
 	r->entries = grown;

@@ -7,7 +7,7 @@
 
 /* Walks over text that jansson has found valid: only what tells one token from the next counts. */
 struct scan {
-	const char *p;
+	const char *begin, *p;
 	const char *end;
 	unsigned line;
 	struct tree *tree;
@@ -129,6 +129,8 @@ static bool scan_child(struct scan *s, struct node *n, size_t *room, const char 
 
 static bool scan_member(struct scan *s, struct node *n, size_t *room)
 {
+	const char *from = s->p - 1; /* the comma, if it is not the first */
+	struct node *child;
 	const char *token;
 	unsigned line;
 	char *key;
@@ -139,7 +141,12 @@ static bool scan_member(struct scan *s, struct node *n, size_t *room)
 	skip_string(s);
 	key = decode(s, token, (size_t)(s->p - token));
 	take(s, ":");
-	return key != NULL && scan_child(s, n, room, key, line);
+	if (key == NULL || !scan_child(s, n, room, key, line))
+		return false;
+	child = n->children[n->n_children - 1];
+	child->from = (size_t)(from - s->begin);
+	child->to = (size_t)(s->p - s->begin);
+	return true;
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -152,24 +159,41 @@ static int compare_keys(const void *a, const void *b)
 	return x->index < y->index ? -1 : 1;
 }
 
+static void note_repeat(struct tree *t, struct node *n)
+{
+	struct node **grown =
+	    arena_grow(&t->arena, t->repeats, t->n_repeats, &t->repeats_room, sizeof(*grown));
+
+	if (grown == NULL)
+		return;
+	t->repeats = grown;
+	t->repeats[t->n_repeats++] = n;
+}
+
 /* Sorts the members, so that node_get() can search, and reports keys that are given twice. */
 static void sort_members(struct scan *s, struct node *n)
 {
 	size_t kept = 0;
+	bool repeated = false;
 
 	if (n->n_children == 0)
 		return;
 	qsort(n->children, n->n_children, sizeof(*n->children), compare_keys);
 	for (size_t i = 1; i < n->n_children; i++) {
-		const struct node *before = n->children[kept];
+		struct node *before = n->children[kept];
+		bool again = strcmp(before->key, n->children[i]->key) == 0;
 
-		if (strcmp(before->key, n->children[i]->key) == 0)
+		if (again)
 			report_error(s->report, n->children[i],
 			    "is given twice, the first time on line %u; remove one", before->line);
-		else
-			kept++;
+		else if (repeated)
+			note_repeat(s->tree, before);
+		repeated = again;
+		kept += !again;
 		n->children[kept] = n->children[i];
 	}
+	if (repeated)
+		note_repeat(s->tree, n->children[kept]);
 	n->n_children = kept + 1;
 }
 
@@ -259,7 +283,9 @@ static void report_syntax(struct report *r, const json_error_t *e)
 
 bool tree_parse(struct tree *t, const char *text, size_t len, struct report *r)
 {
-	struct scan s = { .p = text, .end = text + len, .line = 1, .tree = t, .report = r };
+	struct scan s = {
+		.begin = text, .p = text, .end = text + len, .line = 1, .tree = t, .report = r
+	};
 	json_error_t e;
 
 	*t = (struct tree){ 0 };
@@ -278,6 +304,19 @@ bool tree_parse(struct tree *t, const char *text, size_t len, struct report *r)
 	t->root->line = s.line;
 	scan_value(&s, t->root);
 	return !t->arena.failed;
+}
+
+bool tree_uncover(const struct tree *t, char *text)
+{
+	for (size_t i = 0; i < t->n_repeats; i++) {
+		char *p = text + t->repeats[i]->from;
+
+		for (char *end = text + t->repeats[i]->to; p < end; p++) {
+			if (*p != '\n')
+				*p = ' ';
+		}
+	}
+	return t->n_repeats > 0;
 }
 
 void tree_free(struct tree *t)

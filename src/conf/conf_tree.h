@@ -22,12 +22,16 @@ struct node {
 	const json_t *value;
 	struct node **children; /* of an object by key, of an array as written */
 	size_t n_children;
+	size_t from, to; /* of a member: its place in the text, with the comma before it */
 };
 
 struct tree {
 	json_t *json;
 	struct arena arena;
 	struct node *root;
+	/* Of each key that is given more than once in an object the last member. */
+	struct node **repeats;
+	size_t n_repeats, repeats_room;
 };
 
 /*
@@ -35,6 +39,9 @@ struct tree {
  * the last one is kept. After either, tree_free() is due.
  */
 bool tree_parse(struct tree *t, const char *text, size_t len, struct report *r);
+/* Overwrites the repeats with blanks, in a copy of the text: what was hidden behind them can be
+ * read now, and stands where it stood. False if there are none. */
+bool tree_uncover(const struct tree *t, char *text);
 void tree_free(struct tree *t);
 
 /* The member of an object, or NULL; also NULL when object is NULL or no object. */

@@ -75,6 +75,23 @@ static void assert_refused(const char *text, const char *line)
 	conf_errors_free(&errors);
 }
 
+/* Likewise, with all of these beside warnings, up to a NULL. */
+static void assert_all_told(const char *text, const char *const *lines)
+{
+	struct conf_errors errors;
+	size_t n = 0;
+
+	assert_null(parse(text, &errors));
+	for (size_t i = 0; i < errors.n; i++) {
+		if (strstr(errors.lines[i], ": warning: ") != NULL)
+			continue;
+		assert_non_null(lines[n]);
+		assert_string_equal(errors.lines[i], lines[n++]);
+	}
+	assert_null(lines[n]);
+	conf_errors_free(&errors);
+}
+
 /* The file is taken, with this one warning; NULL: without any. */
 static void assert_warned(const char *text, const char *line)
 {
@@ -620,9 +637,33 @@ static void duplicate_keys_are_refused(void **state)
 	assert_refused("{ 'jobs': { 'a': { 'command': ['/a', '}]{[\\\\', '\\u0022,\\'']\n,"
 		       "'nice': 1,\n'ni\\u0063e': 2 } } }",
 	    "f:3: jobs.a.nice: is given twice, the first time on line 2; remove one");
-	/* The last one counts for all else: the first being of another type confuses nobody. */
-	assert_refused("{ 'jobs': [{ 'x': [1] }],\n'jobs': { 'a': { 'command': ['/a'] } } }",
-	    "f:2: jobs: is given twice, the first time on line 1; remove one");
+}
+
+/* Who mends one of the two should not be told of the next mistake only then. */
+static void what_a_duplicate_hides_is_checked_too(void **state)
+{
+	static const char *const of_two_types[] = {
+		"f:1: jobs: must be an object: { \"NAME\": { \"command\": [...] }, ... }, not an "
+		"array",
+		"f:2: jobs: is given twice, the first time on line 1; remove one",
+		NULL,
+	};
+	static const char *const many_times[] = {
+		"f:2: jobs.a.nice: must be a whole number from -20 to 19, not \"x\"",
+		"f:3: jobs.a.nice: is given twice, the first time on line 2; remove one",
+		"f:3: jobs.a.nice: must be a whole number from -20 to 19, not 99",
+		"f:4: jobs.a.nice: is given twice, the first time on line 3; remove one",
+		"f:5: jobs.a: is given twice, the first time on line 1; remove one",
+		"f:6: jobs.a.nise: no such key in a job; did you mean \"nice\"?",
+		NULL,
+	};
+
+	(void)state;
+	assert_all_told(
+	    "{ 'jobs': [{ 'x': [1] }],\n'jobs': { 'a': { 'command': ['/a'] } } }", of_two_types);
+	assert_all_told("{ 'jobs': { 'a': { 'command': ['/a'],\n'nice': 'x',\n'nice': 99,\n"
+			"'nice': 1 },\n'a': { 'command': ['/b'],\n'nise': 1 } } }",
+	    many_times);
 }
 
 static void syntax_errors_name_line_and_column(void **state)
@@ -1295,6 +1336,7 @@ int main(void)
 		cmocka_unit_test(everything_is_reported_in_the_order_of_the_file),
 		cmocka_unit_test(contradictions_with_defaults_are_reported_once),
 		cmocka_unit_test(duplicate_keys_are_refused),
+		cmocka_unit_test(what_a_duplicate_hides_is_checked_too),
 		cmocka_unit_test(syntax_errors_name_line_and_column),
 		cmocka_unit_test(raw_nul_is_refused),
 		cmocka_unit_test(deep_nesting_is_refused),
