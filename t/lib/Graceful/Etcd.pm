@@ -167,7 +167,9 @@ sub live_nodes {
 sub try_ctl {
     my ($self, @words) = @_;
     my $endpoints = join(',', map { $self->url($_) } $self->live_nodes);
-    my @command = ('timeout', '-k', '1', '20', 'etcdctl', '--endpoints', $endpoints, @{ $self->{ctl} }, @words);
+    # Its own patience, of five seconds, is not enough on a busy machine; but a node that is not up yet is asked again instead.
+    my @patience = $words[0] eq 'endpoint' ? () : ('--command-timeout', '20s');
+    my @command = ('timeout', '-k', '1', '30', 'etcdctl', '--endpoints', $endpoints, @patience, @{ $self->{ctl} }, @words);
     my $pid = open(my $out, '-|') // die "cannot fork: $!\n";
 
     if ($pid == 0) {
@@ -292,6 +294,22 @@ sub resume {
 
     kill('CONT', $self->pid($i)) if $self->pid($i);
     delete $self->{nodes}[$i]{paused};
+    return;
+}
+
+# Of a leader: returns when it follows another one. Until it hears of that it still leads, for all it knows, and gives back every
+# lease whose end it has slept through - also those that were renewed at its successor meanwhile. Who owned a job by one has lost it.
+sub resume_leader {
+    my ($self, $i) = @_;
+
+    $self->resume($i);
+    wait_for('one leader for all', sub {
+        my (undef, $said) = $self->try_ctl('endpoint', 'status');
+        # endpoint, id, version, size, is leader, is learner, term, ...
+        my @told = $said =~ /^http[^,\n]+, [^,\n]+, [^,\n]+, [^,\n]+, (true|false), \w+, (\d+),/mg;
+        my %terms = reverse @told;
+        return @told == 2 * $self->live_nodes && keys %terms == 1 && (grep { $_ eq 'true' } @told) == 1;
+    });
     return;
 }
 
