@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bulk.h"
 #include "coord/etcd_client_impl.h"
 
 #define PAUSE_MIN 100
@@ -408,12 +409,12 @@ void etcd_client_close(struct etcd_client *c)
 }
 
 struct etcd_call *call_new(
-    struct etcd_client *c, const char *path, const json_t *body, struct err *e)
+    struct etcd_client *c, const char *path, json_t *body, struct err *e)
 {
 	struct etcd_call *call = calloc(1, sizeof(*call));
 
 	if (call != NULL)
-		call->body = json_dumps(body, JSON_COMPACT);
+		call->body = bulk_dump(body);
 	if (call == NULL || call->body == NULL) {
 		free(call);
 		err_set(e, "out of memory");

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
+#include "base/bulk.h"
 #include "state/stream.h"
 
 void record_clear(struct record *r)
@@ -120,7 +122,7 @@ char *record_encode(const struct record *r, struct err *e)
 		return NULL;
 	}
 	json = encode_fields(r);
-	text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+	text = json != NULL ? bulk_dump(json) : NULL;
 	json_decref(json);
 	if (text == NULL)
 		err_set(e, "cannot write a state record: out of memory, or a name is not UTF-8");
@@ -220,22 +222,19 @@ static int decode_url(const json_t *json, struct record *r, struct err *e)
 static int decode_data(const json_t *json, struct record *r, struct err *e)
 {
 	const json_t *field = json_object_get(json, "data");
-	size_t room;
-	int len;
+	ssize_t len;
 
 	if (!json_is_string(field))
 		return err_set(e, "\"data\" must be a base64 text");
-	/* One byte more than it can hold: b64_pton() looks at the byte behind the last one. */
-	room = json_string_length(field) / 4 * 3 + 1;
-	r->data = malloc(room);
+	r->data = malloc(BASE64_ROOM(json_string_length(field)) + 1);
 	if (r->data == NULL)
 		return err_set(e, "out of memory");
-	len = b64_pton(json_string_value(field), r->data, room);
+	len = base64_decode(json_string_value(field), json_string_length(field), r->data);
 	if (len < 0)
 		return err_set(e, "\"data\" is not base64");
 	if ((uint64_t)len != r->size)
 		return err_set(
-		    e, "\"data\" holds %d bytes, \"size\" says %ju", len, (uintmax_t)r->size);
+		    e, "\"data\" holds %zd bytes, \"size\" says %ju", len, (uintmax_t)r->size);
 	return 0;
 }
 
@@ -295,7 +294,7 @@ int record_decode(const char *text, size_t len, struct record *r, struct err *e)
 	if (len > RECORD_TEXT_MAX)
 		return err_set(e, "bad state record: %zu bytes are too many, the limit is %u", len,
 		    RECORD_TEXT_MAX);
-	json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
+	json = bulk_load(text, len, JSON_REJECT_DUPLICATES, &where);
 	if (json == NULL) /* where.text quotes the input, which may hold anything */
 		return err_set(e, "bad state record: not JSON at line %d, column %d", where.line,
 		    where.column);
