@@ -7,7 +7,7 @@ use strict;
 use warnings;
 
 use Bench::Figures qw(now);
-use Bench::Jobs qw(new_box open_fifo next_stamp stamp_program start_peer end_peers child_of settle);
+use Bench::Jobs qw(new_box open_fifo next_stamp stamp_program start_peer end_peers child_of);
 use Graceful::Test qw(wait_for);
 use HTTP::Tiny;
 use JSON::PP;
@@ -50,15 +50,22 @@ sub queue_length {
     return decode_json($answer->{content})->{count} // 0;
 }
 
+sub ready {
+    my ($self) = @_;
+
+    return if $self->{job};
+    $self->{job} = child_of($self->{pids}[0]);
+    wait_for('etcdctl to wait', sub { queue_length($self->{etcd}, $self->{name}) == 2 });
+    return;
+}
+
 # The signal goes to the job, as that of a terminal would: etcdctl itself passes none on.
 sub hand_over {
     my ($self) = @_;
     my ($owner) = @{ $self->{pids} };
-    my $job = child_of($owner);
-
-    wait_for('etcdctl to wait', sub { queue_length($self->{etcd}, $self->{name}) == 2 });
-    settle();
+    my $job = delete $self->{job};
     my $begin = now();
+
     kill('INT', $job);
     my $gap = (next_stamp($self->{fifo}))[1] - $begin;
     waitpid($owner, 0);

@@ -6,7 +6,7 @@ use strict;
 use warnings;
 
 use Bench::Figures qw(now);
-use Bench::Jobs qw(new_box open_fifo next_stamp stamp_program start_peer end_peers settle);
+use Bench::Jobs qw(new_box open_fifo next_stamp stamp_program start_peer end_peers);
 use Graceful::Test qw(slurp wait_for);
 
 sub new {
@@ -29,14 +29,20 @@ sub queue_one {
     return;
 }
 
+# The kernel lists the next one as a waiter.
+sub ready {
+    my ($self) = @_;
+    my $next = $self->{pids}[1];
+
+    wait_for('flock to wait', sub { slurp('/proc/locks') =~ /-> FLOCK +\S+ +\S+ +$next / });
+    return;
+}
+
 sub hand_over {
     my ($self) = @_;
-    my ($owner, $next) = @{ $self->{pids} };
-
-    # Until the kernel lists it as a waiter.
-    wait_for('flock to wait', sub { slurp('/proc/locks') =~ /-> FLOCK +\S+ +\S+ +$next / });
-    settle();
+    my ($owner) = @{ $self->{pids} };
     my $begin = now();
+
     kill('INT', $owner);
     my $gap = (next_stamp($self->{fifo}))[1] - $begin;
     waitpid($owner, 0);

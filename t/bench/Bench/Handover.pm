@@ -8,6 +8,7 @@ use warnings;
 use Bench::Etcdctl;
 use Bench::Figures qw(heading median quantile ratio row row_of_gaps);
 use Bench::Flock;
+use Bench::Jobs qw(settle);
 use Bench::Pair;
 use Graceful::Etcd;
 
@@ -15,13 +16,18 @@ use Graceful::Etcd;
 use constant LOCAL_TURNS => 50;
 use constant ETCD_TURNS => 10;
 
-# Each of the contestants is [name, what has hand_over()]; returns the gaps of each.
+# Each of the contestants is [name, what has ready() and hand_over()]; returns the gaps of each. All have a standby again,
+# and the machine is quiet, before any of them goes on: the start of one's next standby is no part of another's gap.
 sub take_turns {
     my ($rounds, @contestants) = @_;
     my @gaps = map { [] } @contestants;
 
-    for (1 .. $rounds) {
-        push @{ $gaps[$_] }, $contestants[$_][1]->hand_over for 0 .. $#contestants;
+    for my $round (1 .. $rounds) {
+        for my $turn (map { ($_ + $round) % @contestants } 0 .. $#contestants) {
+            $_->[1]->ready for @contestants;
+            settle(0.1);
+            push @{ $gaps[$turn] }, $contestants[$turn][1]->hand_over;
+        }
     }
     $_->[1]->close for @contestants;
     row_of_gaps($contestants[$_][0], @{ $gaps[$_] }) for 0 .. $#contestants;

@@ -6,7 +6,7 @@ use strict;
 use warnings;
 
 use Bench::Figures qw(now);
-use Bench::Jobs qw(new_box open_fifo next_stamp last_stamp stamp_jobs config settle);
+use Bench::Jobs qw(new_box open_fifo next_stamp last_stamp stamp_jobs config);
 use Graceful::Test qw(wait_for);
 
 # $size: of the state. $more: keys of the configuration. $jobs: how many, which take turns, as a worker that hands its job
@@ -19,7 +19,7 @@ sub new {
     my @masters = map { $box->start(config($box, $_, stamp_jobs($fifo, $jobs, $size), $more)) } qw(web-1 web-2);
 
     last_stamp($fifo, $jobs);
-    return bless({ fifo => $fifo, masters => \@masters, box => $box, jobs => $jobs, round => 0, epoch => {} }, $class);
+    return bless({ fifo => $fifo, masters => \@masters, box => $box, jobs => $jobs, round => 0, epoch => {}, ended => {} }, $class);
 }
 
 # Waits until one of the masters owns the job and the other one's worker is in the queue; returns the owner's. A status
@@ -30,20 +30,33 @@ sub wait_for_queue {
     return wait_for("an owner and a standby of $job", sub {
         my %of = map { (($_->{state} // '') => $_) } map { $_->job($job) } @{ $self->{masters} };
         my $owner = $of{running};
-        return if !$owner || !$of{standby} || $owner->{epoch} <= ($self->{epoch}{$job} // 0);
+        return if !$owner || !$of{standby} || $owner->{epoch} <= ($self->{ended}{$job} // 0);
         $self->{epoch}{$job} = $owner->{epoch};
         return $owner->{worker_pid};
     });
 }
 
-# Seconds from the signal at the owner to the next owner's first instruction.
+sub name_of { return sprintf('job%03d', $_[1] % $_[0]{jobs} + 1) }
+
+# The job that was handed over last has a standby again, too.
+sub ready {
+    my ($self) = @_;
+
+    return if $self->{owner};
+    $self->wait_for_queue($self->name_of($self->{round} - 1)) if $self->{round} > 0;
+    $self->{owner} = $self->wait_for_queue($self->name_of($self->{round}));
+    return;
+}
+
+# Seconds from the signal at the owner to the next owner's first instruction. After ready().
 sub hand_over {
     my ($self) = @_;
-    my $job = sprintf('job%03d', $self->{round}++ % $self->{jobs} + 1);
-    my $owner = $self->wait_for_queue($job);
+    my $job = $self->name_of($self->{round}++);
+    my $owner = delete $self->{owner};
 
-    settle();
+    $self->{ended}{$job} = $self->{epoch}{$job};
     my $begin = now();
+
     kill('INT', $owner);
     return (next_stamp($self->{fifo}))[1] - $begin;
 }
