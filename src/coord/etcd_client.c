@@ -408,8 +408,7 @@ void etcd_client_close(struct etcd_client *c)
 	free(c);
 }
 
-struct etcd_call *call_new(
-    struct etcd_client *c, const char *path, json_t *body, struct err *e)
+struct etcd_call *call_new(struct etcd_client *c, const char *path, json_t *body, struct err *e)
 {
 	struct etcd_call *call = calloc(1, sizeof(*call));
 

@@ -140,12 +140,13 @@ void fleet_reported(struct seat *s, bool holds, const struct seat_end *end)
  */
 static void requeue(struct seat *s, bool rescue, msec now)
 {
-	if (rescue && s->calm) {
+	/* A standby that comes late is a gap at the next hand-over. */
+	bool at_once = rescue ? s->calm : s->end.asked;
+
+	if (at_once) {
 		s->due = now;
 	} else if (rescue) {
 		s->due = msec_add(s->ended, s->delay);
-	} else if (s->end.asked) {
-		s->due = now; /* a standby that comes late is a gap at the next hand-over */
 	} else if (was_quiet(s, now)) {
 		s->delay = 0;
 		s->ended = now;
