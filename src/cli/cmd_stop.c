@@ -5,13 +5,17 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "conf/units.h"
 
 #define CONFIRM 3000 /* msec for the master to say in its status file that a signal arrived */
+#define TURN_MAX (2 * CONFIRM) /* for another command's turn, of at most two steps */
+#define TURN_LOOK 20
 
 /* How far a stop has gone: each INT takes the master one step further, as far as LEVEL_HURRY. */
 enum stop_level { LEVEL_NONE, LEVEL_STOP, LEVEL_HURRY, LEVEL_GONE };
@@ -38,15 +42,17 @@ static bool is_gone(const struct master *m)
 /*
  * Two commands that both find the master at work and both send INT would hurry it, and cut short
  * a dump that nobody wanted cut. So they take turns, from the look at the status file until the
- * master confirmed. Without this lock (-1) the stop goes on all the same.
+ * master confirmed. Without this lock the stop goes on all the same, and after a while also without
+ * its turn: whoever can read the directory can hold the lock for as long as they like.
  */
 static int claim_turn(const char *run_dir)
 {
+	const struct timespec pause = { .tv_nsec = TURN_LOOK * 1000000L };
 	int fd = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	msec until = msec_add(clock_now(), TURN_MAX);
 
-	if (fd >= 0)
-		while (flock(fd, LOCK_EX) != 0 && errno == EINTR)
-			;
+	while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && clock_now() < until)
+		nanosleep(&pause, NULL);
 	return fd;
 }
 

@@ -5,6 +5,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use Fcntl qw(:flock);
 use Test::More;
 
 use Graceful::Actor;
@@ -210,6 +211,16 @@ subtest 'a stop during the backoff' => sub {
     $master->signal('INT');
     is($master->wait_exit, 0, 'exit status');
     is($actor->count(qr/^start/), 1, 'not started again');
+};
+
+subtest 'somebody holds on to the turn of the stop command' => sub {
+    my ($box, undef, $master) = running([]);
+
+    open(my $dir, '<', $master->{run_dir}) or die "cannot open $master->{run_dir}: $!\n";
+    flock($dir, LOCK_EX) or die "cannot lock $master->{run_dir}: $!\n";
+    my ($status) = $box->run($box->graceful, 'stop', '--run-dir', $master->{run_dir});
+    is($status, 0, 'it goes on without');
+    is($master->wait_exit, 0, 'the master stops');
 };
 
 subtest 'many jobs, some of which do not dump' => sub {
