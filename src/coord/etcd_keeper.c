@@ -288,6 +288,8 @@ void keeper_part(struct keeper *k, msec patience, void (*parted)(void *ctx, cons
 {
 	assert(k->id != 0);
 	ask_cancel(&k->parting);
+	if (parted == NULL)
+		stop_renewing(k);
 	k->parting_id = k->id;
 	k->doubtful = false;
 	k->parted = parted;

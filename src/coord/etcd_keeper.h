@@ -75,9 +75,10 @@ void keeper_rely(struct keeper *k);
 bool keeper_is_asking(struct keeper *k);
 
 /*
- * Gives the lease back, and with it every key that hangs on it. parted: NULL, or told when that is
- * done (e NULL), or could not be within `patience`; then it may be called again. Until it is done
- * the lease is renewed as before, and may be lost.
+ * Gives the lease back, and with it every key that hangs on it. parted is told when that is done (e
+ * NULL), or could not be within `patience`; then it may be called again. Until it is done the lease
+ * is renewed as before, and may be lost. Without parted nobody needs it any more, so it is not
+ * renewed either: what cannot be given back ends by itself.
  */
 void keeper_part(struct keeper *k, msec patience, void (*parted)(void *ctx, const struct err *e));
 bool keeper_is_parting(struct keeper *k);

@@ -130,6 +130,9 @@ static void serve(struct fake *f, struct fake_conn *c)
 		serve_grant(c, id);
 	} else if (strncmp(c->head, "POST /v3/lease/keepalive ", 25) == 0) {
 		answer_ttl(c, "{\"result\":{", id, "}}");
+	} else if (refuse) {
+		revoked++;
+		fake_answer(c, 403, "{\"code\":7,\"message\":\"etcdserver: permission denied\"}");
 	} else {
 		revoked++;
 		if (find(id) < n_leases)
@@ -274,6 +277,20 @@ static void test_nor_does_what_was_not_sent(void **state)
 	assert_true(keeper.id == 0 && !keeper.doubtful);
 }
 
+/* A renewal needs no permission, so a place with nobody behind it would stay in the queue for ever.
+ */
+static void test_what_is_given_back_is_not_kept_alive(void **state)
+{
+	(void)state;
+	keeper_begin(&keeper, 9000, PATIENT);
+	run_until(loop, &ready, 1);
+	assert_true(keeper.alarm.at < MSEC_NEVER);
+	refuse = true;
+	keeper_part(&keeper, PATIENT, NULL);
+	run_until(loop, &revoked, 1);
+	assert_true(keeper.renewal == NULL && keeper.alarm.at == MSEC_NEVER);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -285,6 +302,7 @@ int main(void)
 		TEST(test_or_it_is_given_back),
 		TEST(test_what_is_refused_leaves_nothing),
 		TEST(test_nor_does_what_was_not_sent),
+		TEST(test_what_is_given_back_is_not_kept_alive),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
