@@ -231,6 +231,12 @@ static bool is_releasing(struct etcd *t)
 	       (t->phase == PHASE_LEAVING && keeper_is_parting(&t->keeper));
 }
 
+/* What is under way gives the lock up: its outcome tells whether that was in time. */
+static bool is_ending(struct etcd *t)
+{
+	return t->phase == PHASE_COMMITTING ? t->release : is_releasing(t);
+}
+
 /* What is under way is answered first. */
 void etcd_lose(struct etcd *t, msec until, const struct err *e)
 {
@@ -238,6 +244,9 @@ void etcd_lose(struct etcd *t, msec until, const struct err *e)
 	bool releasing = is_releasing(t);
 	struct err why = *e;
 
+	/* By this very request, maybe, whose answer was lost: it is asked for again. */
+	if (until == 0 && is_ending(t))
+		return;
 	if (until != 0 && t->announced && (phase == PHASE_OWNER || phase == PHASE_COMMITTING)) {
 		fall_into_doubt(t, until, e);
 		return;
@@ -261,9 +270,6 @@ void etcd_own_key_gone(struct etcd *t)
 {
 	struct err e;
 
-	/* By this very commit, or it will be told with its outcome. */
-	if (t->phase == PHASE_COMMITTING && t->release)
-		return;
 	err_set(&e, "%s is gone: its lease ended, or somebody deleted it", t->view.own_key);
 	etcd_lose(t, 0, &e);
 }

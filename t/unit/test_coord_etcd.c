@@ -941,6 +941,35 @@ static void answer_is_lost(void **state)
 	release(b);
 }
 
+/* And before it is asked for again, the lease that the lock hung on is gone. */
+static void answer_is_lost_and_the_lease_with_it(void **state)
+{
+	struct puppet *a = owner(0, 3000, relayed);
+
+	(void)state;
+	relay.swallow = INT32_MAX;
+	begin_commit(a, 1, true);
+	WAIT_FOR(no_lock_is_left());
+	ctl("lease revoke %jx", (uintmax_t)coord_lease(a->coord));
+	WAIT_FOR(coord_safe_until(a->coord) == 0); /* a keepalive has told */
+	relay.swallow = 0;
+	WAIT_FOR(a->committed == 1);
+	assert_int_equal(a->result, COORD_OK);
+	assert_int_equal(a->lost, 0);
+	farewell(a);
+	/* A release alone. */
+	a = owner(0, 3000, relayed);
+	relay.swallow = INT32_MAX;
+	coord_release(a->coord);
+	WAIT_FOR(no_lock_is_left());
+	ctl("lease revoke %jx", (uintmax_t)coord_lease(a->coord));
+	WAIT_FOR(coord_safe_until(a->coord) == 0);
+	relay.swallow = 0;
+	WAIT_FOR(a->released == 1);
+	assert_int_equal(a->result, COORD_OK);
+	assert_int_equal(a->lost, 0);
+}
+
 static void joins_when_the_answer_is_lost(void **state)
 {
 	struct puppet *a = wake(0, 15000, relayed);
@@ -1368,6 +1397,7 @@ int main(void)
 		TEST(adopted),
 		TEST(freed_before_the_adoption),
 		TEST(answer_is_lost),
+		TEST(answer_is_lost_and_the_lease_with_it),
 		TEST(joins_when_the_answer_is_lost),
 		TEST(somebody_edits_the_record),
 		TEST(record_is_damaged),
