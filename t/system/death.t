@@ -219,8 +219,9 @@ subtest 'a rescue worker is killed, too' => sub {
 
     kill('KILL', worker_of($master));
     for (1 .. 2) {
-        my ($rescue) = $master->wait_log(qr/rescue worker.*pid=\d+/) && $master->log_text =~ /.*rescue worker.*pid=(\d+)/s;
-        kill('KILL', $rescue);
+        $master->wait_log(qr/a rescue worker .*pid=\d+/);
+        my @rescues = $master->log_text =~ /a rescue worker .*pid=(\d+)/g;
+        kill('KILL', $rescues[-1]);
     }
     wait_for('the job runs again', sub { $actor->count(qr/^start/) == 2 });
     my $start = $actor->wait_start(2);
