@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <time.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -15,7 +15,6 @@
 
 #define CONFIRM 3000 /* msec for the master to say in its status file that a signal arrived */
 #define TURN_MAX (2 * CONFIRM) /* for another command's turn, of at most two steps */
-#define TURN_LOOK 20
 
 /* How far a stop has gone: each INT takes the master one step further, as far as LEVEL_HURRY. */
 enum stop_level { LEVEL_NONE, LEVEL_STOP, LEVEL_HURRY, LEVEL_GONE };
@@ -39,6 +38,11 @@ static bool is_gone(const struct master *m)
 	return poll(&fd, 1, 0) > 0;
 }
 
+static void on_look(int signo)
+{
+	(void)signo;
+}
+
 /*
  * Two commands that both find the master at work and both send INT would hurry it, and cut short
  * a dump that nobody wanted cut. So they take turns, from the look at the status file until the
@@ -47,12 +51,18 @@ static bool is_gone(const struct master *m)
  */
 static int claim_turn(const char *run_dir)
 {
-	const struct timespec pause = { .tv_nsec = TURN_LOOK * 1000000L };
+	/* Again and again, should the first come before the wait for the lock. */
+	const struct itimerval looks = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+	const struct itimerval never = { 0 };
+	const struct sigaction wake = { .sa_handler = on_look }; /* without SA_RESTART */
 	int fd = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	msec until = msec_add(clock_now(), TURN_MAX);
 
-	while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && clock_now() < until)
-		nanosleep(&pause, NULL);
+	sigaction(SIGALRM, &wake, NULL);
+	setitimer(ITIMER_REAL, &looks, NULL);
+	while (fd >= 0 && flock(fd, LOCK_EX) != 0 && errno == EINTR && clock_now() < until)
+		;
+	setitimer(ITIMER_REAL, &never, NULL);
 	return fd;
 }
 
