@@ -3,9 +3,13 @@ package Graceful::Chaos::Cluster;
 # What chaos happens to: three etcd nodes, machines - a master each, with a network of its own to etcd - and jobs that count events.
 #
 #   my $cluster = Graceful::Chaos::Cluster->new(n_jobs => 6, n_machines => 3, ttl => 10, faults => 'developer fault rules');
-#   $cluster->start;
+#   $cluster->start;          # etcd and the events
+#   $cluster->start_master($_) for $cluster->machines;
 #   $cluster->feed;
 #   $cluster->$fault(...)
+#
+# Further options: n_nodes (3); checkpoint (of the jobs, 300ms); held (1: dumps last until the file go() exists); proxied (the name of a
+# machine that has a Graceful::Proxy between itself and the first node).
 #
 # All of a "machine" is found by the session of its masters, in which their workers stay, and by the environment of its jobs.
 
@@ -17,8 +21,10 @@ use MIME::Base64 qw(decode_base64);
 use POSIX qw(setsid);
 use Time::HiRes qw(clock_gettime);
 
+use Graceful::Chaos::Pulse;
 use Graceful::Chaos::Wire;
 use Graceful::Etcd;
+use Graceful::Proxy;
 use Graceful::Test qw(alive children_of slurp source_dir wait_for);
 
 use constant CLOCK_BOOTTIME => 7;
@@ -31,7 +37,7 @@ sub new {
     my ($class, %with) = @_;
 
     return bless({
-        %with, box => Graceful::Test->new, fed => 0, sessions => {}, masters => {}, logs => {},
+        n_nodes => 3, checkpoint => '300ms', %with, box => Graceful::Test->new, fed => 0, sessions => {}, masters => {}, logs => {},
         names => [ map { "m$_" } 1 .. $with{n_machines} ], job_names => [ map { "j$_" } 1 .. $with{n_jobs} ],
     }, $class);
 }
@@ -41,11 +47,12 @@ sub start {
 
     mkdir($self->{box}->path($_)) for qw(journals events store);
     $self->mount_store;
-    $self->{etcd} = Graceful::Etcd->start(nodes => 3, network => sub { $self->lay_wire($_[0]) });
+    $self->{pulse} = Graceful::Chaos::Pulse->start($self->{box}->path('pulse'));
+    $self->{etcd} = Graceful::Etcd->start(nodes => $self->{n_nodes}, network => sub { $self->lay_wire($_[0]) });
     $self->note_node($_) for $self->{etcd}->nodes;
+    $self->lay_proxy($self->{proxied}) if $self->{proxied};
     $self->{fed_from} = now();
     $self->feed;
-    $self->start_master($_) for @{ $self->{names} };
     return;
 }
 
@@ -55,6 +62,9 @@ sub jobs { return @{ $_[0]{job_names} } }
 sub nodes { return $_[0]{etcd}->nodes }
 sub etcd { return $_[0]{etcd} }
 sub wire { return $_[0]{wire} }
+sub proxy { return $_[0]{proxy} }
+sub pulse { return $_[0]{pulse} }
+sub go { return $_[0]{box}->path('go') }
 sub box { return $_[0]{box} }
 sub master { my ($self, $name) = @_; return $self->{masters}{$name} }
 sub log_text { my ($self, $name) = @_; return slurp($self->{box}->path("$name.log")) }
@@ -88,6 +98,14 @@ sub lay_wire {
     return;
 }
 
+sub lay_proxy {
+    my ($self, $machine) = @_;
+
+    $self->{proxy} = Graceful::Proxy->start($self->{etcd}->url(0), $self->{box}->path('proxy'));
+    $self->{endpoints}{$machine} = [ $self->{proxy}->url ];
+    return;
+}
+
 sub note_node {
     my ($self, $i) = @_;
 
@@ -99,10 +117,12 @@ sub job_conf {
     my ($self, $i) = @_;
     my $name = $self->{job_names}[$i];
     my $box = $self->{box};
+    my ($stop, $hurry) = $self->{held} ? ('300s', '200s') : ('8s', '2s');
 
     return {
-        command => [ $^X, source_dir() . '/t/chaos/job', $box->path('journals'), $box->path("events/$name"), @{ $tempers[ $i % @tempers ] } ],
-        checkpoint => '300ms', stop_timeout => '8s', hurry_timeout => '2s', restart_min => '10ms', restart_max => '100ms',
+        command => [ $^X, source_dir() . '/t/chaos/job', $box->path('journals'), $box->path("events/$name"), @{ $tempers[ $i % @tempers ] },
+            $self->{held} ? 'hold=' . $self->go : () ],
+        checkpoint => $self->{checkpoint}, stop_timeout => $stop, hurry_timeout => $hurry, restart_min => '10ms', restart_max => '100ms',
     };
 }
 
@@ -149,6 +169,16 @@ sub feed {
 }
 
 sub fed { return $_[0]{fed} }
+
+# How far the newest process of a job says that it has counted.
+sub counted {
+    my ($self, $job) = @_;
+    my ($path) = sort { -M $a <=> -M $b } glob($self->{box}->path("journals/$job.*"));
+    my @beats = $path ? grep { /beat \d/ } split(/\n/, slurp($path)) : ();
+
+    my ($far) = @beats ? $beats[-1] =~ /beat (\d+)/ : ();
+    return $far;
+}
 
 # ---- Processes ----
 
@@ -220,6 +250,8 @@ sub stop {
 
     $self->kill_machine($_) for grep { $self->{masters}{$_} } $self->machines;
     $self->{wire}->stop if $self->{wire};
+    $self->{pulse}->stop if $self->{pulse};
+    undef $self->{proxy};
     undef $self->{etcd};
     system('umount', '-l', $self->{mounted}) if $self->{mounted};
     return;

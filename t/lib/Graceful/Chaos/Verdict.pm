@@ -8,7 +8,8 @@ package Graceful::Chaos::Verdict;
 #
 # Rules: (a) no two lives of a job overlap; (b) only the owner of the moment commits, and epochs only rise; (c) each event is counted
 # once in the final state; (d) nobody waits for a lease because a single process died. A machine that was suspended as a whole cannot
-# know of its end until it wakes: what its jobs do then is measured, and must not last.
+# know of its end until it wakes: what its jobs do then is measured, and must not last. By how much the whole computer was late
+# (Pulse.pm) is added to each time that is allowed.
 
 use strict;
 use warnings;
@@ -128,7 +129,7 @@ sub woke_for {
     my ($self, $life) = @_;
     my @wakes = map { $_->{to} } grep { $_->{kind} eq 'suspend machine' && $_->{machine} eq $life->{by} && $_->{to} <= $life->{to} + 0.1 } @{ $self->{faults} };
 
-    return @wakes ? $life->{to} - max(@wakes) : 1e9;
+    return @wakes ? $life->{to} - max(@wakes) - $self->{cluster}->pulse->late(max(@wakes), $life->{to}) : 1e9;
 }
 
 sub check_order {
@@ -149,7 +150,7 @@ sub check_gap {
     my $ttl = $self->{cluster}{ttl};
 
     push @{ $self->{gaps} }, \%gap;
-    my $bound = $gap{large} ? 1e9 : $ttl - 2;
+    my $bound = $gap{large} ? 1e9 : $ttl - 2 + $self->{cluster}->pulse->late(@gap{qw(from to)});
     $self->violate(sprintf('%s: a gap of %.2f s at %.2f, and no more than single processes had died', @gap{qw(job length from)})) if $gap{length} >= $bound;
     return;
 }
