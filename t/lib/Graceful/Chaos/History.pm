@@ -9,27 +9,32 @@ use strict;
 use warnings;
 
 use JSON::PP;
-use MIME::Base64 qw(decode_base64);
+use MIME::Base64 qw(decode_base64 encode_base64);
 
 my $json = JSON::PP->new;
 
 sub read_all {
     my ($etcd, $prefix) = @_;
     my $mark = "${prefix}end-of-history";
-    my @changes;
 
     $etcd->ctl('put', $mark, 'x');
     my ($url) = map { $etcd->url($_) } $etcd->live_nodes;
     my $pid = open(my $out, '-|', 'timeout', 60, 'etcdctl', '--endpoints', $url, 'watch', '--prefix', '--rev=1', '-w', 'json', $prefix)
         or die "etcdctl watch: $!\n";
+    my $end = encode_base64($mark, '');
+    my @lines;
     while (my $line = <$out>) {
-        my @new = map { change_of($_) } @{ $json->decode($line)->{Events} // [] };
-        push @changes, @new;
-        last if grep { $_->{key} eq $mark } @new;
+        push @lines, $line;
+        last if index($line, $end) >= 0;
     }
-    local ($?, $!);
-    kill('TERM', $pid);    # a watch has no end of its own
-    close($out);
+    {
+        local ($?, $!);
+        kill('TERM', $pid);    # a watch has no end of its own
+        close($out);
+    }
+    # Parsing takes its time: not before all is there, as etcdctl would have to wait for it.
+    die "etcdctl watch ended before the whole history was there\n" if !@lines || index($lines[-1], $end) < 0;
+    my @changes = map { change_of($_) } map { @{ $json->decode($_)->{Events} // [] } } @lines;
     note_releases(@changes);
     return @changes;
 }

@@ -1,20 +1,20 @@
-#!/usr/bin/perl
-# One death at each named point (src/base/fault.h), with the local coordinator and with etcd: whatever dies, no two copies of the job
-# run, the next one starts from what the last one left, and nobody waits for a time-out: the lease is longer than the patience of
-# this test, but for processes that hang.
+package Graceful::Deaths;
+
+# One death at each named point (src/base/fault.h): whatever dies, no two copies of the job run, the next one starts from what the last
+# one left, and nobody waits for a time-out: the lease is longer than the patience of these tests, but for processes that hang.
+#
+#   Graceful::Deaths::play('local');          # or 'etcd', 'short lease'; ONLY=PATTERN plays the rows that it fits
+#   Graceful::Deaths::play_long_dumps();
+
 use strict;
 use warnings;
 
 use File::Basename qw(basename);
-use FindBin;
-use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use Graceful::Actor;
 use Graceful::Etcd;
 use Graceful::Test qw(spew wait_for);
-
-plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
 
 my %limits = (stop_timeout => '30s', hurry_timeout => '10s', checkpoint => '100ms', restart_min => '10ms', restart_max => '50ms');
 
@@ -70,10 +70,17 @@ my @table = (
     ['master.before_exit=kill', 'stop', 'clean 1', 137],
 );
 
-my $etcd = Graceful::Etcd->installed ? Graceful::Etcd->start : undef;
+my %ttls = ('etcd' => '300s', 'short lease' => '4s');
 my $pattern = $ENV{ONLY} // '';    # of those to play
-my %coordinators = (local => undef, etcd => $etcd && $etcd->coordinator(ttl => '300s'),
-    'short lease' => $etcd && $etcd->coordinator(ttl => '4s'));
+my $etcd;
+
+sub coordinator {
+    my ($kind) = @_;
+
+    return if $kind eq 'local';
+    $etcd //= Graceful::Etcd->start;
+    return $etcd->coordinator(ttl => $ttls{$kind});
+}
 
 sub worker_of { return $_[0]->job('orders')->{worker_pid} }
 
@@ -111,17 +118,18 @@ sub check_row {
     my ($point, $action) = $fault =~ /(\w+)=(\w+)/;
     my $box = Graceful::Test->new;
     my $actor = Graceful::Actor->new($box, 'orders');
-    my $conf = conf_of($box, $actor, 'web-1', $coordinators{$kind}, @words);
+    my $coordinator = coordinator($kind);
+    my $conf = conf_of($box, $actor, 'web-1', $coordinator, @words);
     my $first = $box->start($conf, sub { $ENV{GRACEFUL_FAULT} = $fault });
     my ($next, $before) = (undef, 0);
 
     if ($way eq 'start') {
         $first->wait_log(qr/^fault: \Q$point\E: $action/m);
-        $next = $box->start(conf_of($box, $actor, 'web-2', $coordinators{$kind}));
+        $next = $box->start(conf_of($box, $actor, 'web-2', $coordinator));
     } else {
         is_ready($first);
         $before = $actor->count(qr/^start/);
-        $next = $box->start(conf_of($box, $actor, 'web-2', $coordinators{$kind}));
+        $next = $box->start(conf_of($box, $actor, 'web-2', $coordinator));
         $next->wait_log(qr/waits for the lock/);
         $ways{$way}->($first, $actor->wait_start->{pid});
         $first->wait_log(qr/^fault: \Q$point\E: $action/m);
@@ -150,11 +158,12 @@ my @long_dumps = (
     ['master.after_rescue=kill', 'crash 1', 137],
 );
 
-sub check_long_dump {
-    my ($fault, $told, $status) = @_;
+# Begins one, up to the death of the worker.
+sub begin_long_dump {
+    my ($fault) = @_;
     my $box = Graceful::Test->new;
     my $actor = Graceful::Actor->new($box, 'orders');
-    my $lease = $etcd->coordinator(ttl => '4s');
+    my $lease = coordinator('short lease');
     my $first = $box->start(conf_of($box, $actor, 'web-1', $lease, 'hold=' . $box->path('go')),
         sub { $ENV{GRACEFUL_FAULT} = $fault unless $fault eq 'none' });
 
@@ -163,7 +172,14 @@ sub check_long_dump {
     $next->wait_log(qr/waits for the lock/);
     my $since = time;
     $ways{'kill worker'}->($first);
-    wait_for('the lease would have ended twice', sub { time > $since + 9 });
+    return { box => $box, actor => $actor, first => $first, next => $next, since => $since };
+}
+
+sub end_long_dump {
+    my ($game, $told, $status) = @_;
+    my ($box, $actor, $first, $next) = @{$game}{qw(box actor first next)};
+
+    wait_for('the lease would have ended twice', sub { time > $game->{since} + 9 });
     is($actor->count(qr/^start/), 1, 'nobody else has started');
     is($actor->count(qr/^dumped/), 0, 'and the job still dumps');
     spew($box->path('go'), '');
@@ -177,24 +193,43 @@ sub check_long_dump {
     account($actor);
 }
 
-for my $row ($etcd ? @long_dumps : ()) {
-    my $name = "a dump longer than the lease: $row->[0]";
+# Skips the test where that cannot be played.
+sub need {
+    my ($kind) = @_;
 
-    next if $name !~ /$pattern/;
-    subtest $name => sub { eval { check_long_dump(@{$row}); 1 } or fail($@) };
+    plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
+    plan(skip_all => 'etcd is not installed') unless $kind eq 'local' || Graceful::Etcd->installed;
+    return;
 }
 
-for my $row (@table) {
-    my ($fault, $way, $told, $status, $only, @words) = @{$row};
+# All at a time, as they do little but wait.
+sub play_long_dumps {
+    my @rows = grep { "a dump longer than the lease: $_->[0]" =~ /$pattern/ } @long_dumps;
+    my @games = map { eval { begin_long_dump($_->[0]) } // { trouble => $@ } } @rows;
 
-    for my $kind ($only // qw(local etcd)) {
-        my $name = "$kind: $fault in: $way @words";
-        next if $name !~ /$pattern/;
-        subtest $name => sub {
-            plan(skip_all => 'etcd is not installed') if $kind ne 'local' && !$etcd;
-            eval { check_row($kind, $fault, $way, $told, $status, @words); 1 } or fail($@);
+    for my $i (0 .. $#rows) {
+        my ($fault, $told, $status) = @{ $rows[$i] };
+        my $game = $games[$i];
+
+        subtest "a dump longer than the lease: $fault" => sub {
+            eval { die $game->{trouble} if $game->{trouble}; end_long_dump($game, $told, $status); 1 } or fail($@);
         };
     }
+    return;
 }
 
-done_testing;
+# The rows for one kind of coordinator.
+sub play {
+    my ($kind) = @_;
+
+    for my $row (@table) {
+        my ($fault, $way, $told, $status, $only, @words) = @{$row};
+        my $name = "$kind: $fault in: $way @words";
+
+        next if $name !~ /$pattern/ || ($only // ($kind eq 'short lease' ? '' : $kind)) ne $kind;
+        subtest $name => sub { eval { check_row($kind, $fault, $way, $told, $status, @words); 1 } or fail($@) };
+    }
+    return;
+}
+
+1;
