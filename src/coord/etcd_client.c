@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bulk.h"
 #include "coord/etcd_client_impl.h"
 
 #define PAUSE_MIN 100
@@ -408,12 +407,13 @@ void etcd_client_close(struct etcd_client *c)
 	free(c);
 }
 
-struct etcd_call *call_new(struct etcd_client *c, const char *path, json_t *body, struct err *e)
+struct etcd_call *call_new(
+    struct etcd_client *c, const char *path, const json_t *body, struct err *e)
 {
 	struct etcd_call *call = calloc(1, sizeof(*call));
 
 	if (call != NULL)
-		call->body = bulk_dump(body);
+		call->body = json_dumps(body, JSON_COMPACT);
 	if (call == NULL || call->body == NULL) {
 		free(call);
 		err_set(e, "out of memory");

@@ -114,7 +114,8 @@ void client_endpoint_failed(struct etcd_client *c, size_t at, const struct err *
 msec client_jitter(msec time);
 
 /* NULL when out of memory. */
-struct etcd_call *call_new(struct etcd_client *c, const char *path, json_t *body, struct err *e);
+struct etcd_call *call_new(
+    struct etcd_client *c, const char *path, const json_t *body, struct err *e);
 /* Begins an attempt at the current endpoint, or waits for a token first. */
 void call_begin(struct etcd_call *call);
 /* To be told by the alarm. */

@@ -1,9 +1,10 @@
 /* The answers. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <resolv.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/base64.h"
 #include "coord/etcd_wire.h"
 
 void wire_kv_clear(struct wire_kv *kv)
@@ -56,16 +57,18 @@ static int read_bytes(const json_t *json, const char *key, char **data, size_t *
 {
 	const json_t *field = json_object_get(json, key);
 	const char *text = field != NULL ? json_string_value(field) : "";
-	size_t text_len = field != NULL ? json_string_length(field) : 0;
-	ssize_t n;
+	size_t room;
+	int n;
 
 	if (text == NULL)
 		return err_set(e, "\"%s\" in etcd's answer is not a text", key);
-	*data = malloc(BASE64_ROOM(text_len) + 1);
+	/* One byte more than it can hold: b64_pton() looks at the byte behind the last one. */
+	room = strlen(text) / 4 * 3 + 1;
+	*data = malloc(room);
 	if (*data == NULL)
 		return err_set(e, "out of memory");
-	n = base64_decode(text, text_len, (unsigned char *)*data);
-	if (n < 0)
+	n = b64_pton(text, (unsigned char *)*data, room);
+	if (n < 0 || (size_t)n >= room)
 		return err_set(e, "\"%s\" in etcd's answer is not base64", key);
 	(*data)[n] = '\0';
 	*len = (size_t)n;

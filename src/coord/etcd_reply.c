@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/bulk.h"
-
 #define CODE_MAX 16 /* of gRPC */
 
 static const struct {
@@ -65,7 +63,7 @@ static void fail(struct etcd_answer *answer, enum etcd_code code, const char *me
 
 static json_t *load(const char *text, size_t len)
 {
-	json_t *json = bulk_load(text, len, 0, NULL);
+	json_t *json = json_loadb(text, len, 0, NULL);
 
 	if (json != NULL && !json_is_object(json)) {
 		json_decref(json);

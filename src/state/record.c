@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/base64.h"
-#include "base/bulk.h"
 #include "state/stream.h"
 
 void record_clear(struct record *r)
@@ -122,7 +120,7 @@ char *record_encode(const struct record *r, struct err *e)
 		return NULL;
 	}
 	json = encode_fields(r);
-	text = json != NULL ? bulk_dump(json) : NULL;
+	text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
 	json_decref(json);
 	if (text == NULL)
 		err_set(e, "cannot write a state record: out of memory, or a name is not UTF-8");
@@ -222,19 +220,22 @@ static int decode_url(const json_t *json, struct record *r, struct err *e)
 static int decode_data(const json_t *json, struct record *r, struct err *e)
 {
 	const json_t *field = json_object_get(json, "data");
-	ssize_t len;
+	size_t room;
+	int len;
 
 	if (!json_is_string(field))
 		return err_set(e, "\"data\" must be a base64 text");
-	r->data = malloc(BASE64_ROOM(json_string_length(field)) + 1);
+	/* One byte more than it can hold: b64_pton() looks at the byte behind the last one. */
+	room = json_string_length(field) / 4 * 3 + 1;
+	r->data = malloc(room);
 	if (r->data == NULL)
 		return err_set(e, "out of memory");
-	len = base64_decode(json_string_value(field), json_string_length(field), r->data);
+	len = b64_pton(json_string_value(field), r->data, room);
 	if (len < 0)
 		return err_set(e, "\"data\" is not base64");
 	if ((uint64_t)len != r->size)
 		return err_set(
-		    e, "\"data\" holds %zd bytes, \"size\" says %ju", len, (uintmax_t)r->size);
+		    e, "\"data\" holds %d bytes, \"size\" says %ju", len, (uintmax_t)r->size);
 	return 0;
 }
 
@@ -294,7 +295,7 @@ int record_decode(const char *text, size_t len, struct record *r, struct err *e)
 	if (len > RECORD_TEXT_MAX)
 		return err_set(e, "bad state record: %zu bytes are too many, the limit is %u", len,
 		    RECORD_TEXT_MAX);
-	json = bulk_load(text, len, JSON_REJECT_DUPLICATES, &where);
+	json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
 	if (json == NULL) /* where.text quotes the input, which may hold anything */
 		return err_set(e, "bad state record: not JSON at line %d, column %d", where.line,
 		    where.column);
