@@ -226,4 +226,19 @@ static inline int scratch_remove(const char *mounted)
 	return is_there(scratch) ? -1 : 0;
 }
 
+/* For tests that mount nothing and have nothing else to set up. */
+static inline int enter_scratch(void **state)
+{
+	(void)state;
+	return scratch_make();
+}
+
+static inline int leave_scratch(void **state)
+{
+	(void)state;
+	return scratch_remove(NULL);
+}
+
+#define IN_SCRATCH(test) cmocka_unit_test_setup_teardown(test, enter_scratch, leave_scratch)
+
 #endif

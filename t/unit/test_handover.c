@@ -205,30 +205,16 @@ static void follows_no_link(void **state)
 	assert_int_equal(history_add(scratch, &l, &err), -1);
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	return scratch_make();
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return scratch_remove(NULL);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(phases_are_between_known_steps),
 		cmocka_unit_test(stamps_follow_each_other),
 		cmocka_unit_test(bad_stamps_are_none),
-		TEST(a_line_comes_back),
-		TEST(the_file_does_not_grow_for_ever),
-		TEST(nonsense_is_skipped),
-		TEST(follows_no_link),
+		IN_SCRATCH(a_line_comes_back),
+		IN_SCRATCH(the_file_does_not_grow_for_ever),
+		IN_SCRATCH(nonsense_is_skipped),
+		IN_SCRATCH(follows_no_link),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,27 +87,13 @@ static void cannot_be_written(void **state)
 	assert_says("missing/note");
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	return scratch_make();
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return scratch_remove(NULL);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(comes_back),
-		TEST(does_not_outlive_a_restart),
-		TEST(nonsense),
-		TEST(cannot_be_written),
+		IN_SCRATCH(comes_back),
+		IN_SCRATCH(does_not_outlive_a_restart),
+		IN_SCRATCH(nonsense),
+		IN_SCRATCH(cannot_be_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,18 +7,6 @@
 
 #define STRANGER 65533
 
-static int setup(void **state)
-{
-	(void)state;
-	return scratch_make();
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	return scratch_remove(NULL);
-}
-
 static void make(const char *name, mode_t mode)
 {
 	assert_int_equal(mkdir(at(name), mode), 0);
@@ -122,16 +110,14 @@ static void secrets(void **state)
 	assert_int_equal(trust_read_secret(at("none"), 100, &text, &len, &err), -1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(our_own),
-		TEST(what_others_may_write),
-		TEST(what_belongs_to_others),
-		TEST(links),
-		TEST(secrets),
+		IN_SCRATCH(our_own),
+		IN_SCRATCH(what_others_may_write),
+		IN_SCRATCH(what_belongs_to_others),
+		IN_SCRATCH(links),
+		IN_SCRATCH(secrets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
