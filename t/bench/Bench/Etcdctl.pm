@@ -6,22 +6,19 @@ package Bench::Etcdctl;
 use strict;
 use warnings;
 
-use Bench::Figures qw(now);
-use Bench::Jobs qw(new_box open_fifo next_stamp stamp_program start_peer end_peers child_of);
+use Bench::Jobs qw(new_box open_fifo stamp_program start_peer child_of);
 use Graceful::Test qw(wait_for);
 use HTTP::Tiny;
 use JSON::PP;
 use MIME::Base64 qw(encode_base64);
+use parent 'Bench::Queue';
 
 sub new {
     my ($class, $etcd, $size) = @_;
     my $box = new_box(1);
     my $self = bless({ box => $box, fifo => open_fifo($box), etcd => $etcd, size => $size, name => "/peer-$size", pids => [] }, $class);
 
-    $self->queue_one;
-    next_stamp($self->{fifo});
-    $self->queue_one;
-    return $self;
+    return $self->fill;
 }
 
 sub queue_one {
@@ -60,20 +57,6 @@ sub ready {
 }
 
 # The signal goes to the job, as that of a terminal would: etcdctl itself passes none on.
-sub hand_over {
-    my ($self) = @_;
-    my ($owner) = @{ $self->{pids} };
-    my $job = delete $self->{job};
-    my $begin = now();
-
-    kill('INT', $job);
-    my $gap = (next_stamp($self->{fifo}))[1] - $begin;
-    waitpid($owner, 0);
-    end_peers(shift @{ $self->{pids} });
-    $self->queue_one;
-    return $gap;
-}
-
-sub close { return end_peers(reverse splice(@{ $_[0]{pids} })) }
+sub signalled { return delete $_[0]{job} }
 
 1;

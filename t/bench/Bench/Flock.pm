@@ -5,19 +5,16 @@ package Bench::Flock;
 use strict;
 use warnings;
 
-use Bench::Figures qw(now);
-use Bench::Jobs qw(new_box open_fifo next_stamp stamp_program start_peer end_peers);
+use Bench::Jobs qw(new_box open_fifo stamp_program start_peer);
 use Graceful::Test qw(slurp wait_for);
+use parent 'Bench::Queue';
 
 sub new {
     my ($class, $size) = @_;
     my $box = new_box();
     my $self = bless({ box => $box, fifo => open_fifo($box), size => $size, pids => [] }, $class);
 
-    $self->queue_one;
-    next_stamp($self->{fifo});
-    $self->queue_one;
-    return $self;
+    return $self->fill;
 }
 
 sub queue_one {
@@ -37,20 +34,5 @@ sub ready {
     wait_for('flock to wait', sub { slurp('/proc/locks') =~ /-> FLOCK +\S+ +\S+ +$next / });
     return;
 }
-
-sub hand_over {
-    my ($self) = @_;
-    my ($owner) = @{ $self->{pids} };
-    my $begin = now();
-
-    kill('INT', $owner);
-    my $gap = (next_stamp($self->{fifo}))[1] - $begin;
-    waitpid($owner, 0);
-    end_peers(shift @{ $self->{pids} });
-    $self->queue_one;
-    return $gap;
-}
-
-sub close { return end_peers(reverse splice(@{ $_[0]{pids} })) }
 
 1;
