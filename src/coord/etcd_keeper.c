@@ -266,11 +266,6 @@ void keeper_rely(struct keeper *k)
 	rearm(k);
 }
 
-bool keeper_is_asking(struct keeper *k)
-{
-	return ask_is_busy(&k->asking);
-}
-
 static void on_revoked(void *ctx, const struct etcd_answer *answer)
 {
 	struct keeper *k = ctx;
