@@ -87,8 +87,9 @@ struct conf {
 	enum conf_coord coord;
 	char *local_path; /* coordinator "local": absolute directory */
 	char **endpoints; /* coordinator "etcd": "http://host:port", NULL-terminated */
-	msec ttl;         /* of the lease, etcd only, as the next five */
-	/* Of TLS, for the endpoints that begin with "https:"; NULL: none. */
+	msec ttl;         /* of the lease; and of a worker without a sign of life */
+	/* etcd only, as the next five: of TLS, for the endpoints that begin with "https:"; NULL:
+	 * none. */
 	char *ca_file, *cert_file, *key_file;
 	char *user; /* NULL: etcd asks for none */
 	char *password_file;

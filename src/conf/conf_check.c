@@ -223,8 +223,8 @@ static void check_foreign(
 
 static void check_coordinator(struct reader *rd, const struct node *root, const struct conf *conf)
 {
-	static const char *const of_etcd[] = { "endpoints", "ttl", "ca_file", "cert_file",
-		"key_file", "user", "password_file" };
+	static const char *const of_etcd[] = { "endpoints", "ca_file", "cert_file", "key_file",
+		"user", "password_file" };
 	const struct node *n = node_get(root, "coordinator"), *type = node_get(n, "type");
 
 	if (conf->coord == CONF_COORD_ETCD) {

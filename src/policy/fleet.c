@@ -9,6 +9,7 @@
 #define FORK_RETRY_MAX 30000
 #define FORK_QUIET 60000 /* a seat without an end for so long begins with the shortest pause */
 #define RESCUES_MAX 5
+#define DOUBTS_MAX 2
 
 void fleet_init(struct fleet *f, struct seat **seats, size_t n, size_t places)
 {
@@ -76,7 +77,7 @@ void fleet_forked(struct seat *s, pid_t pid, msec now)
 	if (s->state == SEAT_DUE) {
 		s->state = SEAT_WORKING;
 		s->dead_by = MSEC_NEVER;
-		s->mute_by = MSEC_NEVER;
+		s->mute_by = msec_add(now, s->limits.adopt_timeout);
 		s->main_ended = false;
 	} else {
 		/* The sign of life that the dead one owed, if there is time for it still. */
@@ -88,6 +89,7 @@ void fleet_forked(struct seat *s, pid_t pid, msec now)
 	s->pid = pid;
 	s->fork_failures = 0;
 	s->forked_at = now;
+	s->doubts = 0;
 	s->yields = false;
 	s->eof = false;
 	s->reaped = false;
@@ -117,6 +119,14 @@ void fleet_covered(struct seat *s, msec until, msec mute_by)
 	}
 	s->dead_by = until;
 	s->mute_by = mute_by;
+	s->doubts = 0;
+	s->hung = false;
+}
+
+void fleet_spared(struct seat *s, msec mute_by)
+{
+	if (s->mute_by < mute_by)
+		s->mute_by = mute_by;
 	s->hung = false;
 }
 
@@ -505,18 +515,30 @@ static msec hangs_at(const struct seat *s)
 {
 	if (s->pid == 0 || s->reaped || s->hung)
 		return MSEC_NEVER;
-	if (!s->holds && s->state == SEAT_WORKING)
-		return s->quit_by;
 	/* Not while a rescue waits for the end of the job. */
 	return s->state == SEAT_ORPHANED ? s->mute_by : msec_min(s->mute_by, s->quit_by);
 }
 
+/* This process may have slept until now, and the worker, too: it has yet to come to speak. */
+static bool has_time(const struct seat *s, msec now)
+{
+	bool quits = s->state != SEAT_ORPHANED && now >= s->quit_by;
+
+	return !quits && s->dead_by == MSEC_NEVER && s->doubts < DOUBTS_MAX;
+}
+
 /* It was stopped, or starved: its job must not outlive the lock because of that. */
-static bool is_hung(const struct seat *s, msec now)
+static bool is_hung(struct seat *s, msec now)
 {
 	msec at = hangs_at(s);
 
-	return at != MSEC_NEVER && now >= at;
+	if (at == MSEC_NEVER || now < at)
+		return false;
+	if (!has_time(s, now))
+		return true;
+	s->doubts++;
+	s->mute_by = msec_add(now, s->limits.silence);
+	return false;
 }
 
 /* A worker hears of each level once, the highest first: INT after QUIT would say nothing new. */

@@ -13,6 +13,8 @@
  * more;
  *  - a signal is sent once per level: repeated ones change nothing;
  *  - a job is dead when its lock ends, whatever has become of its worker;
+ *  - a worker that gives no sign of life is killed and rescued; one that is slow, or slept as this
+ * process did, is not;
  *  - a stop that kills ends, whatever hangs: a worker that does not is killed, too;
  *  - a seat that is renewed or leaves is told to hand over, and forgotten when nothing is held;
  *  - no more seats than there are places have a worker. The others are parked, first come first
@@ -60,7 +62,9 @@ enum stop_level { STOP_NOT, STOP_GRACEFUL, STOP_HURRY, STOP_KILL };
 
 struct seat_limits {
 	msec stop_timeout, hurry_timeout;
-	msec adopt_timeout; /* a rescue worker that has not adopted the lock by then hangs */
+	msec adopt_timeout; /* a rescue worker that has not adopted the lock by then hangs, and so
+			       does any worker without a first report */
+	msec silence;       /* what a worker that lives never exceeds; see mute_by */
 	msec cool_down;     /* before a job that gave up here is queued for again */
 };
 
@@ -85,9 +89,15 @@ struct seat {
 	bool eof, reaped;
 	bool holds;   /* it reported that the lock is its: it does so before it starts the job */
 	msec dead_by; /* its lock covers the job until then */
-	/* A worker that lives says anew until when, or that it holds the lock no more, before that
-	 * time comes. */
+	/*
+	 * A worker that lives says anew until when, before that time comes. One that does not while
+	 * its lock is about to end hangs. When nothing ends by itself there is time to ask whether
+	 * it was this process that slept, together with the worker perhaps, as all of a machine
+	 * does that is suspended: it hangs when it says nothing in two more times of `silence`,
+	 * each counted from when this process looked.
+	 */
 	msec mute_by;
+	int doubts;
 	msec quit_by; /* told to kill its job, it has let go of the lock by then */
 	bool hung;    /* it did not, and was killed */
 	struct seat_end end;
@@ -114,8 +124,7 @@ enum fleet_verb {
 	FLEET_TELL_HURRY,
 	FLEET_TELL_KILL,
 	FLEET_TELL_CLEARED, /* to the rescue worker: nothing is left of the job */
-	FLEET_KILL_WORKER,  /* SIGKILL to the worker: it hangs, and its lock is about to end, or it
-			       was told to kill its job long ago */
+	FLEET_KILL_WORKER,  /* SIGKILL to the worker: it hangs; or fleet_spared() */
 	FLEET_ORPHANS_STOP, /* stop_signal to the job's main process, unless the kernel has sent it:
 			       it does not to one that changed its credentials */
 	FLEET_ORPHANS_TERM, /* SIGTERM to it; when it has ended, to what else is left */
@@ -172,6 +181,8 @@ void fleet_reported(struct seat *s, bool holds, const struct seat_end *end);
 /* Until when the lock covers the job, and when the next report is due, by the same report;
  * MSEC_NEVER: it does not end by itself. A rescue worker's counts when it has the lock. */
 void fleet_covered(struct seat *s, msec until, msec mute_by);
+/* Instead of FLEET_KILL_WORKER: it had reported, and this process had not read that. */
+void fleet_spared(struct seat *s, msec mute_by);
 void fleet_eof(struct fleet *f, struct seat *s, msec now);
 void fleet_reaped(struct fleet *f, struct seat *s, msec now);
 /* The main process of a dead worker's job has ended; the rest gets no more than hurry_timeout. */

@@ -204,16 +204,15 @@ static bool read_reports(struct master *m, struct post *p)
  */
 static void kill_hung(struct master *m, struct post *p)
 {
+	const char *why = p->seat.quit_by <= clock_now()  ? ", and was told to quit"
+			  : p->seat.dead_by == MSEC_NEVER ? ", it gives no sign of life"
+							  : " and its lock is about to end";
+
 	if (!p->seat.eof && read_reports(m, p)) {
-		if (p->seat.mute_by <= clock_now())
-			fleet_covered(
-			    &p->seat, p->seat.dead_by, msec_add(clock_now(), REPORT_GRACE_MS));
+		fleet_spared(&p->seat, msec_add(clock_now(), REPORT_GRACE_MS));
 		return;
 	}
-	log_error("%s: the worker hangs%s: killing it pid=%d", p->job->name,
-	    p->seat.quit_by <= clock_now() ? ", and was told to quit"
-					   : " and its lock is about to end",
-	    (int)p->seat.pid);
+	log_error("%s: the worker hangs%s: killing it pid=%d", p->job->name, why, (int)p->seat.pid);
 	kill(p->seat.pid, SIGKILL);
 }
 

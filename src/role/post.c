@@ -22,6 +22,7 @@ static struct seat_limits limits_of(const struct conf *conf, const struct job_co
 		.cool_down = job->restart_max,
 		/* It tries for as long as a lease may live. */
 		.adopt_timeout = msec_add(conf->ttl, ADOPT_GRACE_MS),
+		.silence = conf->ttl,
 	};
 }
 

@@ -57,12 +57,24 @@ static void fill_moving(const struct worker *w, struct report *r)
 	r->to_move = p.total >= MOVING_MIN ? p.total : 0;
 }
 
-/* When the master has to hear of us. Of a lost lock, that the job is being killed. */
-static msec mute_by(const struct worker *w)
+/* When the master has to hear of us because of the lock. Of a lost one, that the job is being
+ * killed. */
+static msec lock_mute_by(const struct worker *w)
 {
 	if (w->life.lost)
 		return w->kin && !w->killing ? msec_add(w->lost_until, KILL_GRACE_MS) : MSEC_NEVER;
 	return w->coord != NULL ? coord_mute_by(w->coord) : MSEC_NEVER;
+}
+
+/* A sign of life is due well before the master misses it. The last report has none after it. */
+static void promise_report(struct worker *w)
+{
+	bool last = w->life.state == LIFE_GONE;
+	msec now = clock_now();
+
+	w->alive_at = last ? MSEC_NEVER : msec_add(now, w->conf->ttl / 3);
+	w->report.mute_by =
+	    last ? MSEC_NEVER : msec_min(lock_mute_by(w), msec_add(now, w->conf->ttl));
 }
 
 static void fill_report(struct worker *w)
@@ -87,7 +99,7 @@ static void fill_report(struct worker *w)
 		       : 0;
 	r->lease_ms = l->owner && until != MSEC_NEVER ? until - clock_now() : -1;
 	r->dead_by = msec_min(until, w->lost_until);
-	r->mute_by = mute_by(w);
+	promise_report(w);
 	r->stop_by = l->stopping && l->give_up_at != MSEC_NEVER ? l->give_up_at : 0;
 	r->epoch = owner ? w->epoch : 0;
 	r->seq = w->have_record ? w->record.seq : 0;
@@ -296,7 +308,7 @@ void worker_rearm(struct worker *w)
 	else if (w->moving_at == MSEC_NEVER)
 		w->moving_at = msec_add(clock_now(), MOVING_MS);
 	at = msec_min(at, msec_min(w->stop_again_at, msec_min(w->look_at, w->moving_at)));
-	at = msec_min(at, w->hear_again_at);
+	at = msec_min(at, msec_min(w->hear_again_at, w->alive_at));
 	alarm_set(&w->alarm, msec_min(at, w->kill_again_at));
 }
 
@@ -322,6 +334,8 @@ static void on_alarm(void *ctx)
 		worker_watch_look(w);
 	if (now >= w->moving_at)
 		report_moving(w);
+	if (now >= w->alive_at)
+		worker_report(w);
 	if (now >= pacer_deadline(&w->pacer))
 		worker_pace(w, pacer_tick(&w->pacer, now));
 	if (now >= life_deadline(&w->life))
@@ -592,6 +606,7 @@ static void open_policies(struct worker *w)
 		life_init(&w->life, &w->life_conf, &w->backoff);
 	w->kill_again_at = MSEC_NEVER;
 	w->moving_at = MSEC_NEVER;
+	w->alive_at = MSEC_NEVER;
 	w->stop_again_at = MSEC_NEVER;
 	w->lost_until = MSEC_NEVER;
 	w->hear_again_at = MSEC_NEVER;

@@ -3,7 +3,8 @@
  * fork to the final report.
  *
  * worker_run() is the whole process. It decides nothing itself: policy/life.h and policy/pacer.h
- * say what to do, it does that and tells them what came of it.
+ * say what to do, it does that and tells them what came of it. It reports to the master at least
+ * three times in each coordinator.ttl: who does not is taken for hung (fleet.h).
  *
  * Signals: INT, TERM hand the job over; WORKER_HURRY shortens a dump under way; QUIT kills the job;
  * USR1 asks for a checkpoint; WORKER_LOG opens the log anew, from its master with the log_setting()

@@ -124,6 +124,7 @@ struct worker {
 	struct report report;
 	bool report_due; /* the pipe was full */
 	msec moving_at;  /* the next look at how far a large state has come */
+	msec alive_at;   /* the next report, though there be nothing new */
 	int64_t state_since;
 	enum life_state shown;
 };

@@ -104,7 +104,7 @@ subtest 'each mistake is named by file, line and key' => sub {
         ],
         [ 'an environment of ours', { 9 => '      "env": { "GRACEFUL_EPOCH": "1" }' }, 9, 'jobs.orders.env.GRACEFUL_EPOCH', qr/sets/ ],
         [ 'unknown coordinator', { 3 => '  "coordinator": { "type": "paxos" },' }, 3, 'coordinator.type', qr/paxos/ ],
-        [ 'ttl of the wrong coordinator', { 3 => '  "coordinator": { "type": "local", "ttl": "9s" },' }, 3, 'coordinator.ttl', qr/etcd/ ],
+        [ 'a key of the wrong coordinator', { 3 => '  "coordinator": { "type": "local", "user": "me" },' }, 3, 'coordinator.user', qr/etcd/ ],
         [ 'unknown store', { 2 => '  "state": { "url": "ftp://x/y" },' }, 2, 'state.url', qr/file:/ ],
     );
 

@@ -417,8 +417,8 @@ static void bad_top_values_are_refused(void **state)
 		    "each one of its own" },
 		{ "'coordinator': { 'type': 'etdc', 'ttl': '5s' }",
 		    "coordinator.type: must be \"local\" or \"etcd\", not \"etdc\"" },
-		{ "'coordinator': { 'ttl': '5s' }",
-		    "coordinator.ttl: goes with \"type\": \"etcd\" only" },
+		{ "'coordinator': { 'user': 'me' }",
+		    "coordinator.user: goes with \"type\": \"etcd\" only" },
 		{ "'coordinator': { 'path': '/run/graceful' }",
 		    "coordinator.path: run_dir and coordinator.path are the same directory, "
 		    "/run/graceful; give "

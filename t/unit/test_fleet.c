@@ -16,26 +16,28 @@
 #include "fleet_test.h"
 
 enum what {
-	LOOK,       /* nothing happened, time went by */
-	DUE_NOW,    /* likewise, and fleet_deadline() asked for this moment */
-	UP,         /* the worker reports that it holds nothing */
-	HOLDS,      /* that the lock is its */
-	COVERED,    /* likewise, for 30 s */
-	RELEASED,   /* that it released it */
-	ASKED,      /* likewise, as it was told to */
-	UNCLEAN,    /* likewise, without a clean dump */
-	LEFT,       /* that it could not release it */
-	GAVE_UP,    /* released after too many failures */
-	DONE,       /* released, the job is finished */
-	AT_EOF,     /* its pipe */
-	REAPED,     /* the worker */
-	MAIN_ENDED, /* the main process of a dead worker's job */
-	CLEARED,    /* nothing of the job is left */
-	STOP,       /* INT or TERM */
-	QUIT,       /* QUIT */
-	FORKS_FAIL, /* from now on */
-	CHANGE,     /* the job's definition changes */
-	REMOVE,     /* the job is not wanted any more */
+	LOOK,        /* nothing happened, time went by */
+	DUE_NOW,     /* likewise, and fleet_deadline() asked for this moment */
+	UP,          /* the worker reports that it holds nothing */
+	HOLDS,       /* that the lock is its */
+	COVERED,     /* likewise, for 30 s */
+	ALIVE,       /* that it holds nothing, and reports again within 30 s */
+	ALIVE_HOLDS, /* likewise, and that the lock is its, which does not end by itself */
+	RELEASED,    /* that it released it */
+	ASKED,       /* likewise, as it was told to */
+	UNCLEAN,     /* likewise, without a clean dump */
+	LEFT,        /* that it could not release it */
+	GAVE_UP,     /* released after too many failures */
+	DONE,        /* released, the job is finished */
+	AT_EOF,      /* its pipe */
+	REAPED,      /* the worker */
+	MAIN_ENDED,  /* the main process of a dead worker's job */
+	CLEARED,     /* nothing of the job is left */
+	STOP,        /* INT or TERM */
+	QUIT,        /* QUIT */
+	FORKS_FAIL,  /* from now on */
+	CHANGE,      /* the job's definition changes */
+	REMOVE,      /* the job is not wanted any more */
 	DRAIN,
 	RESUME
 };
@@ -58,6 +60,7 @@ static const struct seat_limits usual = {
 	.stop_timeout = 60000,
 	.hurry_timeout = 10000,
 	.adopt_timeout = MSEC_NEVER,
+	.silence = 20000,
 	.cool_down = 300000,
 };
 
@@ -72,7 +75,8 @@ static void open_script(struct script *s, const struct seat_limits *limits)
 static void report(struct script *s, enum what what)
 {
 	struct seat_end end = {
-		.released = what != UP && what != HOLDS && what != COVERED && what != LEFT,
+		.released = what != UP && what != HOLDS && what != COVERED && what != ALIVE &&
+			    what != ALIVE_HOLDS && what != LEFT,
 		.asked = what == ASKED,
 		.left = what == LEFT,
 		.unclean = what == UNCLEAN,
@@ -80,7 +84,7 @@ static void report(struct script *s, enum what what)
 		.done = what == DONE,
 	};
 
-	fleet_reported(&s->seat, what == HOLDS || what == COVERED, &end);
+	fleet_reported(&s->seat, what == HOLDS || what == COVERED || what == ALIVE_HOLDS, &end);
 }
 
 static void happen(struct script *s, enum what what, msec now)
@@ -100,6 +104,11 @@ static void happen(struct script *s, enum what what, msec now)
 		report(s, what);
 		fleet_covered(&s->seat, now + 30000, now + 30000);
 		break;
+	case ALIVE:
+	case ALIVE_HOLDS:
+		report(s, what);
+		fleet_covered(&s->seat, MSEC_NEVER, now + 30000);
+		break;
 	case AT_EOF: fleet_eof(&s->fleet, &s->seat, now); break;
 	case REAPED: fleet_reaped(&s->fleet, &s->seat, now); break;
 	case MAIN_ENDED: fleet_main_ended(&s->seat, now); break;
@@ -117,6 +126,7 @@ static void happen(struct script *s, enum what what, msec now)
 static const struct seat_limits changed = {
 	.stop_timeout = 30000,
 	.hurry_timeout = 5000,
+	.adopt_timeout = MSEC_NEVER,
 	.cool_down = 100000,
 };
 
@@ -351,6 +361,60 @@ static void a_worker_that_reports_does_not_hang(void **state)
 	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING),
 	    AT(230000, DUE_NOW, "KILL_WORKER", WORKING), AT(230001, COVERED, "", WORKING),
 	    AT(260001, DUE_NOW, "KILL_WORKER", WORKING));
+}
+
+/* Nothing presses: this process may have slept, and the worker with it. */
+static void a_silent_worker_is_asked_three_times(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, ALIVE_HOLDS, "", WORKING), AT(230000, DUE_NOW, "", WORKING),
+	    AT(250000, DUE_NOW, "", WORKING), AT(270000, DUE_NOW, "KILL_WORKER", WORKING),
+	    AT(270001, REAPED, "", WORKING),
+	    AT(270001, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED));
+	/* One that queues blocks those behind it. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_WORKING, AT(200000, ALIVE, "", WORKING), AT(230000, DUE_NOW, "", WORKING),
+	    AT(250000, DUE_NOW, "", WORKING), AT(270000, DUE_NOW, "KILL_WORKER", WORKING),
+	    AT(270001, REAPED, "", WORKING), AT(270001, AT_EOF, "DROP_ANCHOR", DUE));
+}
+
+/* However long it was: it counts as one question. */
+static void a_sleep_of_the_whole_machine_is_no_silence(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, ALIVE_HOLDS, "", WORKING), AT(9000000, LOOK, "", WORKING),
+	    AT(9000500, ALIVE_HOLDS, "", WORKING), AT(9030500, DUE_NOW, "", WORKING),
+	    AT(18000000, LOOK, "", WORKING), AT(18019999, ALIVE_HOLDS, "", WORKING),
+	    AT(18049999, DUE_NOW, "", WORKING));
+}
+
+static void a_worker_that_never_reports_hangs(void **state)
+{
+	struct seat_limits limits = usual;
+	struct script s;
+
+	(void)state;
+	limits.adopt_timeout = 45000;
+	open_script(&s, &limits);
+	PLAY(&s, AT(100000, LOOK, "FORK", WORKING), AT(145000, DUE_NOW, "", WORKING),
+	    AT(165000, DUE_NOW, "", WORKING), AT(185000, DUE_NOW, "KILL_WORKER", WORKING));
+}
+
+/* A killing stop does not ask. */
+static void a_silent_worker_that_was_told_to_quit_is_not_asked(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, ALIVE_HOLDS, "", WORKING),
+	    AT(201000, QUIT, "TELL_KILL", WORKING), AT(211000, DUE_NOW, "KILL_WORKER", WORKING));
 }
 
 /* While it ends its job, or after the release. */
@@ -1052,6 +1116,10 @@ int main(void)
 		cmocka_unit_test(a_seat_that_waits_for_its_fork_is_empty_for_a_stop),
 		cmocka_unit_test(a_worker_that_hangs_is_killed_with_its_job),
 		cmocka_unit_test(a_worker_that_reports_does_not_hang),
+		cmocka_unit_test(a_silent_worker_is_asked_three_times),
+		cmocka_unit_test(a_sleep_of_the_whole_machine_is_no_silence),
+		cmocka_unit_test(a_worker_that_never_reports_hangs),
+		cmocka_unit_test(a_silent_worker_that_was_told_to_quit_is_not_asked),
 		cmocka_unit_test(a_worker_without_the_lock_does_not_hang),
 		cmocka_unit_test(orphans_do_not_outlive_the_lock),
 		cmocka_unit_test(orphans_live_on_while_a_rescue_keeps_the_lock),

@@ -46,6 +46,7 @@ struct worker {
 	bool anchor;
 	enum stop_level told;
 	bool orphans_stopped, orphans_killed;
+	msec heard_at;                   /* forked, or the last report that counts */
 	msec gone_at;                    /* for the master: reaped and read to the end */
 	bool rescue_due;                 /* it died holding, and the master knows that it held */
 	int rescue_deaths, rescue_fails; /* in a row; forks that failed */
@@ -127,6 +128,7 @@ static void begin_worker(struct world *w, struct worker *k, bool rescue)
 	k->lock = rescue;
 	k->wants_end = rescue;
 	k->unread = 0;
+	k->heard_at = w->now;
 	k->eof = false;
 	k->reaped = false;
 	k->told = STOP_NOT;
@@ -201,9 +203,11 @@ static void do_kill(struct world *w, const struct seat *s, struct worker *k)
 {
 	bool quits = w->now >= s->quit_by && k->told == STOP_KILL;
 
-	demand(w, !k->reaped && (k->rescue || s->holds || quits),
-	    "only an owner that is there is killed");
+	demand(w, !k->reaped, "only a worker that is there is killed");
 	demand(w, w->now >= s->mute_by || quits, "and not before it owes a report");
+	demand(w,
+	    s->dead_by != MSEC_NEVER || quits || w->now >= k->heard_at + 2 * s->limits.silence,
+	    "nor after a short silence when nothing presses");
 	k->lives = false;
 }
 
@@ -246,6 +250,7 @@ static void roll_limits(struct world *w, struct seat_limits *limits)
 		.hurry_timeout = 1 + dice_roll(&w->dice, 5000),
 		.cool_down = dice_roll(&w->dice, 10000),
 		.adopt_timeout = 1 + dice_roll(&w->dice, 20000),
+		.silence = 1 + dice_roll(&w->dice, 10000),
 	};
 	if (dice_chance(&w->dice, 10))
 		limits->stop_timeout = MSEC_NEVER;
@@ -394,8 +399,10 @@ static void read_report(struct world *w, struct seat *s, struct worker *k)
 
 	memmove(k->pipe, k->pipe + 1, --k->unread * sizeof(r));
 	fleet_reported(s, r.holds, &r.end);
+	if (s->state == SEAT_WORKING || r.holds)
+		k->heard_at = w->now;
 	if (w->cover == 0) {
-		fleet_covered(s, MSEC_NEVER, MSEC_NEVER);
+		fleet_covered(s, MSEC_NEVER, w->now + 1 + dice_roll(&w->dice, 20000));
 	} else {
 		msec mute_by = w->now + 1 + dice_roll(&w->dice, w->cover);
 
