@@ -329,10 +329,16 @@ static void wait_until_parted(struct etcd *t)
 		ev_run(t->base.loop, EVRUN_ONCE);
 }
 
+/* What was under way is not waited for any more, so its answer must find nothing to go on with: the
+ * lease that it counts on goes. */
 static void farewell(struct coord *c)
 {
 	struct etcd *t = etcd_of(c);
 
+	etcd_rest(t);
+	ev_timer_stop(c->loop, &t->post);
+	ev_timer_stop(c->loop, &t->loss);
+	t->phase = PHASE_GONE;
 	/* Of an attempt that failed, and of a dead worker. */
 	keeper_hurry(&t->keeper, ETCD_FAREWELL_PATIENCE);
 	ask_hurry(&t->burial, msec_add(clock_now(), ETCD_FAREWELL_PATIENCE));

@@ -1,0 +1,292 @@
+/*
+ * The etcd coordinator and a server that answers in an order, or not at all, as a real one does
+ * once in a thousand times. It knows one job and one lock, which the first who asks gets at once.
+ */
+#include "fake_test.h"
+
+#include <inttypes.h>
+
+#include <jansson.h>
+
+#include "coord/coord.h"
+#include "coord_test.h"
+
+static char namespace[] = "/scripted";
+static struct ev_loop *loop;
+static struct fake etcd;
+static struct conf conf;
+static char *endpoints[2];
+static struct job_conf job;
+static struct coord *coord;
+
+static unsigned granted, failed, committed, released, lost;
+static uint64_t epoch;
+static enum coord_result result;
+
+/* What the server does. */
+static bool hold_ends;         /* commits and releases are held until the lease is given back */
+static bool hold_revokes;      /* these are not answered */
+static bool spoil_ranges;      /* they are answered with what is no answer */
+static struct fake_conn *held; /* the one that is held */
+static char key[256];          /* of the lock, as it travels; empty: there is none */
+static uint64_t revoked[8];
+static unsigned revocations, ends;
+
+static void on_granted(void *ctx, uint64_t e, const struct record *record)
+{
+	(void)ctx;
+	(void)record;
+	epoch = e;
+	granted++;
+}
+
+static void on_announced(void *ctx)
+{
+	(void)ctx;
+}
+
+static void on_waiting(void *ctx, const char *holder)
+{
+	(void)ctx;
+	fail_msg("waits for %s", holder);
+}
+
+static void on_failed(void *ctx, enum coord_trouble why, const struct err *e)
+{
+	(void)ctx;
+	(void)why;
+	(void)e;
+	failed++;
+}
+
+static void on_freed(void *ctx, const struct record *record)
+{
+	(void)ctx;
+	(void)record;
+}
+
+static void on_kept(void *ctx)
+{
+	(void)ctx;
+}
+
+static void on_wavering(void *ctx, const struct err *e)
+{
+	(void)ctx;
+	(void)e;
+}
+
+static void on_lost(void *ctx, msec until, const struct err *e)
+{
+	(void)ctx;
+	(void)until;
+	(void)e;
+	lost++;
+}
+
+static void on_committed(void *ctx, enum coord_result how, const struct err *e)
+{
+	(void)ctx;
+	(void)e;
+	result = how;
+	committed++;
+}
+
+static void on_released(void *ctx, enum coord_result how, const struct err *e)
+{
+	(void)ctx;
+	(void)e;
+	result = how;
+	released++;
+}
+
+static const struct coord_hooks hooks = {
+	.granted = on_granted,
+	.announced = on_announced,
+	.waiting = on_waiting,
+	.failed = on_failed,
+	.freed = on_freed,
+	.kept = on_kept,
+	.wavering = on_wavering,
+	.lost = on_lost,
+	.committed = on_committed,
+	.released = on_released,
+};
+
+/* ---- The server ---- */
+
+static bool asks(const struct fake_conn *c, const char *path)
+{
+	return strncmp(c->head, "POST ", 5) == 0 && strncmp(c->head + 5, path, strlen(path)) == 0;
+}
+
+static uint64_t id_in(const char *body)
+{
+	const char *id = strstr(body, "\"ID\":\"");
+
+	assert_non_null(id);
+	return strtoull(id + 6, NULL, 10);
+}
+
+static void answer_lease(struct fake_conn *c, const char *before, const char *after)
+{
+	char body[256];
+
+	snprintf(body, sizeof(body), "%s\"ID\":\"%" PRIu64 "\",\"TTL\":\"60\"%s", before,
+	    id_in(c->body), after);
+	fake_answer(c, 200, body);
+}
+
+static void done(struct fake_conn *c)
+{
+	fake_answer(c, 200, "{\"header\":{\"revision\":\"9\"},\"succeeded\":true}");
+}
+
+static void serve_revoke(struct fake_conn *c)
+{
+	revoked[revocations++ % 8] = id_in(c->body);
+	if (hold_revokes)
+		return;
+	key[0] = '\0';
+	fake_answer(c, 200, "{\"header\":{\"revision\":\"9\"}}");
+	if (held != NULL && held->fd >= 0)
+		done(held);
+	held = NULL;
+}
+
+static void note_key(const char *body)
+{
+	json_t *txn = json_loads(body, 0, NULL);
+	const char *text = NULL;
+
+	assert_int_equal(json_unpack(txn, "{s:[{s:s}]}", "compare", "key", &text), 0);
+	snprintf(key, sizeof(key), "%s", text);
+	json_decref(txn);
+}
+
+static void serve_txn(struct fake_conn *c)
+{
+	bool is_end = strstr(c->body, "request_delete_range") != NULL;
+
+	ends += is_end;
+	if (strstr(c->body, "\"lease\":") != NULL)
+		note_key(c->body);
+	if (is_end && hold_ends)
+		held = c;
+	else
+		done(c);
+}
+
+static void serve_range(struct fake_conn *c)
+{
+	char body[512];
+
+	snprintf(body, sizeof(body),
+	    "{\"header\":{\"revision\":\"7\"},\"kvs\":[{\"key\":\"%s\",\"create_revision\":\"5\","
+	    "\"mod_revision\":\"5\"}]}",
+	    key);
+	fake_answer(c, 200, spoil_ranges ? "[]" : body);
+}
+
+static void serve_watch(struct fake_conn *c)
+{
+	fake_send(c, FAKE_STREAM);
+	fake_chunk(c, "{\"result\":{\"header\":{},\"created\":true}}\n");
+}
+
+static void serve(struct fake *f, struct fake_conn *c)
+{
+	(void)f;
+	if (asks(c, "/v3/lease/grant "))
+		answer_lease(c, "{\"header\":{},", "}");
+	else if (asks(c, "/v3/lease/keepalive "))
+		answer_lease(c, "{\"result\":{", "}}");
+	else if (asks(c, "/v3/lease/revoke "))
+		serve_revoke(c);
+	else if (asks(c, "/v3/kv/txn "))
+		serve_txn(c);
+	else if (asks(c, "/v3/kv/range "))
+		serve_range(c);
+	else if (asks(c, "/v3/watch "))
+		serve_watch(c);
+	else
+		fake_answer(c, 200, "{\"header\":{}}");
+}
+
+/* ---- */
+
+static int set_up(void **state)
+{
+	struct err e;
+
+	(void)state;
+	loop = ev_loop_new(EVFLAG_AUTO);
+	assert_non_null(loop);
+	fake_start(&etcd, loop, serve);
+	endpoints[0] = etcd.url;
+	conf = (struct conf){ .ns = namespace, .coord = CONF_COORD_ETCD, .ttl = 60000 };
+	conf.endpoints = endpoints;
+	snprintf(job.name, sizeof(job.name), "orders");
+	granted = failed = committed = released = lost = revocations = ends = 0;
+	hold_ends = hold_revokes = spoil_ranges = false;
+	held = NULL;
+	key[0] = '\0';
+	coord = coord_open(loop, &conf, &job, -1, &hooks, NULL, &e);
+	assert_non_null(coord);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	coord_close(coord);
+	fake_stop(&etcd);
+	ev_loop_destroy(loop);
+	return 0;
+}
+
+static void own(void)
+{
+	coord_acquire(coord);
+	run_until(loop, &granted, 1);
+	assert_true(coord_is_announced(coord));
+}
+
+static void commit_and_release(void)
+{
+	struct record r;
+
+	make_record(&r, epoch, 1, "here");
+	coord_commit(coord, &r, true);
+	record_clear(&r);
+}
+
+/* The time of a stop was used up, so the worker goes while its release is under way. */
+static void test_farewell_while_a_release_is_under_way(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		hold_ends = true;
+		own();
+		if (i == 0)
+			commit_and_release();
+		else
+			coord_release(coord);
+		run_until(loop, &ends, 1);
+		coord_farewell(coord);
+		assert_int_equal(revocations, 1);
+		ev_run(loop, EVRUN_NOWAIT);
+		tear_down(NULL);
+		set_up(NULL);
+	}
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(test_farewell_while_a_release_is_under_way),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
