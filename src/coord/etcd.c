@@ -207,17 +207,10 @@ static void adopt(struct coord *c, uint64_t lease, uint64_t epoch)
 	keeper_adopt(&t->keeper, lease, c->conf->ttl);
 }
 
-static void on_buried(void *ctx, const struct etcd_answer *answer)
-{
-	(void)ctx;
-	(void)answer; /* if it was refused, the lease runs out by itself */
-}
-
 static void bury(struct coord *c, uint64_t lease)
 {
 	/* However long etcd is away: the leases that it knows live on when it is back. */
-	ask_start(&etcd_of(c)->burial, "/v3/lease/revoke", wire_lease_id(lease), MSEC_NEVER,
-	    on_buried, NULL);
+	burials_add(&etcd_of(c)->keeper.burials, lease, MSEC_NEVER);
 }
 
 /* Whoever takes over does so when the lease has ended, and does not see this machine's processes.
@@ -325,7 +318,7 @@ static void release(struct coord *c)
 /* Runs the loop: there is nothing else left to do for it. */
 static void wait_until_parted(struct etcd *t)
 {
-	while (keeper_is_parting(&t->keeper) || ask_is_busy(&t->burial))
+	while (keeper_is_parting(&t->keeper) || burials_are_under_way(&t->keeper.burials))
 		ev_run(t->base.loop, EVRUN_ONCE);
 }
 
@@ -339,9 +332,9 @@ static void farewell(struct coord *c)
 	ev_timer_stop(c->loop, &t->post);
 	ev_timer_stop(c->loop, &t->loss);
 	t->phase = PHASE_GONE;
-	/* Of an attempt that failed, and of a dead worker. */
+	/* Of attempts that failed, and of a dead worker. */
 	keeper_hurry(&t->keeper, ETCD_FAREWELL_PATIENCE);
-	ask_hurry(&t->burial, msec_add(clock_now(), ETCD_FAREWELL_PATIENCE));
+	burials_hurry(&t->keeper.burials, msec_add(clock_now(), ETCD_FAREWELL_PATIENCE));
 	wait_until_parted(t);
 	if (t->keeper.id == 0)
 		return;
@@ -411,7 +404,6 @@ static struct coord *open_etcd(const struct coord_setup *setup, struct err *e)
 	ask_init(&t->step, setup->loop, t->client);
 	ask_init(&t->announcement, setup->loop, t->client);
 	ask_init(&t->look, setup->loop, t->client);
-	ask_init(&t->burial, setup->loop, t->client);
 	ev_timer_init(&t->post, on_post, 0., 0.);
 	ev_timer_init(&t->look_due, on_look_due, 0., 0.);
 	ev_timer_init(&t->grant_due, on_grant_due, 0., 0.);
@@ -430,7 +422,6 @@ static void close_etcd(struct coord *c)
 	struct etcd *t = etcd_of(c);
 
 	etcd_rest(t);
-	ask_cancel(&t->burial);
 	ev_timer_stop(c->loop, &t->post);
 	ev_timer_stop(c->loop, &t->loss);
 	keeper_close(&t->keeper);

@@ -74,8 +74,7 @@ struct etcd {
 	struct view view;
 	struct ask step; /* joining, a commit, or the release */
 	struct ask announcement;
-	struct ask look;   /* the view, or the own key while owner */
-	struct ask burial; /* of a lease that a dead worker left */
+	struct ask look; /* the view, or the own key while owner */
 	struct etcd_call *watch;
 	msec watch_since;
 	struct ev_timer look_due;

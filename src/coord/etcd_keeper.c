@@ -138,6 +138,7 @@ int keeper_open(struct keeper *k, struct ev_loop *loop, struct etcd_client *clie
 	k->ctx = ctx;
 	ask_init(&k->asking, loop, client);
 	ask_init(&k->parting, loop, client);
+	burials_init(&k->burials, loop, client);
 	return alarm_open(&k->alarm, loop, on_alarm, k, e);
 }
 
@@ -154,6 +155,7 @@ void keeper_close(struct keeper *k)
 {
 	keeper_drop(k);
 	ask_cancel(&k->parting);
+	burials_close(&k->burials);
 	alarm_close(&k->alarm);
 }
 
@@ -282,6 +284,8 @@ static void on_revoked(void *ctx, const struct etcd_answer *answer)
 void keeper_part(struct keeper *k, msec patience, void (*parted)(void *ctx, const struct err *e))
 {
 	assert(k->id != 0);
+	if (keeper_is_parting(k) && k->parting_id != k->id)
+		burials_add(&k->burials, k->parting_id, k->parting.until);
 	ask_cancel(&k->parting);
 	if (parted == NULL)
 		stop_renewing(k);

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "coord/etcd_ask.h"
+#include "coord/etcd_burial.h"
 #include "coord/etcd_client.h"
 #include "coord/lease.h"
 
@@ -51,7 +52,8 @@ struct keeper {
 	struct ask parting;
 	uint64_t parting_id;
 	void (*parted)(void *ctx, const struct err *e);
-	struct err why; /* the last failure of a renewal */
+	struct burials burials; /* of older leases, and of other processes' */
+	struct err why;         /* the last failure of a renewal */
 };
 
 int keeper_open(struct keeper *k, struct ev_loop *loop, struct etcd_client *client,
@@ -76,7 +78,8 @@ void keeper_rely(struct keeper *k);
  * Gives the lease back, and with it every key that hangs on it. parted is told when that is done (e
  * NULL), or could not be within `patience`; then it may be called again. Until it is done the lease
  * is renewed as before, and may be lost. Without parted nobody needs it any more, so it is not
- * renewed either: what cannot be given back ends by itself.
+ * renewed either: what cannot be given back ends by itself. An older lease that is being given back
+ * goes on being so, in k->burials.
  */
 void keeper_part(struct keeper *k, msec patience, void (*parted)(void *ctx, const struct err *e));
 bool keeper_is_parting(struct keeper *k);

@@ -29,8 +29,8 @@ static bool hold_revokes;      /* these are not answered */
 static bool spoil_ranges;      /* they are answered with what is no answer */
 static struct fake_conn *held; /* the one that is held */
 static char key[256];          /* of the lock, as it travels; empty: there is none */
-static uint64_t revoked[8];
-static unsigned revocations, ends;
+static uint64_t granted_ids[8], revoked[8];
+static unsigned grants, revocations, revoked_n, ends;
 
 static void on_granted(void *ctx, uint64_t e, const struct record *record)
 {
@@ -144,9 +144,10 @@ static void done(struct fake_conn *c)
 
 static void serve_revoke(struct fake_conn *c)
 {
-	revoked[revocations++ % 8] = id_in(c->body);
+	revocations++;
 	if (hold_revokes)
 		return;
+	revoked[revoked_n++ % 8] = id_in(c->body);
 	key[0] = '\0';
 	fake_answer(c, 200, "{\"header\":{\"revision\":\"9\"}}");
 	if (held != NULL && held->fd >= 0)
@@ -185,7 +186,7 @@ static void serve_range(struct fake_conn *c)
 	    "{\"header\":{\"revision\":\"7\"},\"kvs\":[{\"key\":\"%s\",\"create_revision\":\"5\","
 	    "\"mod_revision\":\"5\"}]}",
 	    key);
-	fake_answer(c, 200, spoil_ranges ? "[]" : body);
+	fake_answer(c, 200, spoil_ranges ? "{}" : body);
 }
 
 static void serve_watch(struct fake_conn *c)
@@ -194,11 +195,17 @@ static void serve_watch(struct fake_conn *c)
 	fake_chunk(c, "{\"result\":{\"header\":{},\"created\":true}}\n");
 }
 
+static void serve_grant(struct fake_conn *c)
+{
+	granted_ids[grants++ % 8] = id_in(c->body);
+	answer_lease(c, "{\"header\":{},", "}");
+}
+
 static void serve(struct fake *f, struct fake_conn *c)
 {
 	(void)f;
 	if (asks(c, "/v3/lease/grant "))
-		answer_lease(c, "{\"header\":{},", "}");
+		serve_grant(c);
 	else if (asks(c, "/v3/lease/keepalive "))
 		answer_lease(c, "{\"result\":{", "}}");
 	else if (asks(c, "/v3/lease/revoke "))
@@ -227,7 +234,8 @@ static int set_up(void **state)
 	conf = (struct conf){ .ns = namespace, .coord = CONF_COORD_ETCD, .ttl = 60000 };
 	conf.endpoints = endpoints;
 	snprintf(job.name, sizeof(job.name), "orders");
-	granted = failed = committed = released = lost = revocations = ends = 0;
+	granted = failed = committed = released = lost = grants = revocations = revoked_n = ends =
+	    0;
 	hold_ends = hold_revokes = spoil_ranges = false;
 	held = NULL;
 	key[0] = '\0';
@@ -281,11 +289,38 @@ static void test_farewell_while_a_release_is_under_way(void **state)
 	}
 }
 
+static bool was_revoked(uint64_t id)
+{
+	for (unsigned i = 0; i < revoked_n; i++) {
+		if (revoked[i] == id)
+			return true;
+	}
+	return false;
+}
+
+/* The first lease is still being given back when the second one is to be, too. */
+static void test_two_attempts_that_failed_give_both_leases_back(void **state)
+{
+	(void)state;
+	spoil_ranges = hold_revokes = true;
+	for (unsigned i = 1; i <= 2; i++) {
+		coord_acquire(coord);
+		run_until(loop, &failed, i);
+		run_until(loop, &revocations, i);
+	}
+	assert_int_equal(grants, 2);
+	hold_revokes = false;
+	coord_farewell(coord);
+	assert_true(was_revoked(granted_ids[0]));
+	assert_true(was_revoked(granted_ids[1]));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_farewell_while_a_release_is_under_way),
+		TEST(test_two_attempts_that_failed_give_both_leases_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
