@@ -43,7 +43,8 @@ static msec to_msec(int64_t seconds)
 }
 
 /* How long the lease lives from when that was asked; 0: it is gone; -1 with why: not known. */
-static msec read_keepalive(const struct etcd_answer *answer, struct err *why)
+static msec read_keepalive(
+    const struct keeper *k, const struct etcd_answer *answer, struct err *why)
 {
 	struct wire_lease lease;
 
@@ -57,6 +58,8 @@ static msec read_keepalive(const struct etcd_answer *answer, struct err *why)
 	}
 	if (wire_read_keepalive(answer->body, &lease, why) != 0)
 		return -1;
+	if (lease.id != k->id)
+		return err_set(why, "etcd's answer is about another lease than the one asked for");
 	if (lease.ttl <= 0)
 		err_set(why, "etcd does not know the lease any more: it ran out or was revoked");
 	return to_msec(lease.ttl);
@@ -81,7 +84,7 @@ static void waver(struct keeper *k)
 static void on_renewal(void *ctx, const struct etcd_answer *answer)
 {
 	struct keeper *k = ctx;
-	msec ttl = read_keepalive(answer, &k->why);
+	msec ttl = read_keepalive(k, answer, &k->why);
 
 	k->renewal = NULL;
 	if (ttl == 0) {
@@ -173,11 +176,18 @@ static void hold(struct keeper *k, msec ttl)
 	k->hooks->ready(k->ctx);
 }
 
+static enum etcd_code why_not(const struct etcd_answer *answer, msec ttl)
+{
+	if (ttl == 0)
+		return ETCD_NOT_FOUND;
+	return answer->code == ETCD_OK ? ETCD_GARBAGE : answer->code;
+}
+
 static void on_adopted(void *ctx, const struct etcd_answer *answer)
 {
 	struct keeper *k = ctx;
 	struct err e;
-	msec ttl = read_keepalive(answer, &e);
+	msec ttl = read_keepalive(k, answer, &e);
 
 	if (ttl > 0) {
 		hold(k, ttl);
@@ -189,7 +199,7 @@ static void on_adopted(void *ctx, const struct etcd_answer *answer)
 	}
 	if (ttl == 0)
 		keeper_drop(k);
-	k->hooks->refused(k->ctx, ttl == 0 ? ETCD_NOT_FOUND : answer->code, &e);
+	k->hooks->refused(k->ctx, why_not(answer, ttl), &e);
 }
 
 uint64_t keeper_choose_id(void)

@@ -16,7 +16,7 @@ static struct conf conf;
 static char *endpoints[2];
 static struct etcd_client *client;
 static struct keeper keeper;
-static unsigned ready, refused, parted;
+static unsigned ready, refused, parted, renewed, wavered;
 static struct err why;
 
 /* What the server knows. */
@@ -25,6 +25,7 @@ static unsigned n_leases, grants, revoked;
 static unsigned lose; /* so many grants are carried out, and not answered */
 static bool hang;     /* the first grant is carried out, and nothing is answered */
 static bool refuse;
+static bool mistake; /* a keepalive is answered with another lease */
 
 static void on_ready(void *ctx)
 {
@@ -35,7 +36,7 @@ static void on_ready(void *ctx)
 static void on_refused(void *ctx, enum etcd_code code, const struct err *e)
 {
 	(void)ctx;
-	(void)code;
+	assert_int_not_equal(code, ETCD_OK);
 	why = *e;
 	refused++;
 }
@@ -43,12 +44,14 @@ static void on_refused(void *ctx, enum etcd_code code, const struct err *e)
 static void on_renewed(void *ctx)
 {
 	(void)ctx;
+	renewed++;
 }
 
 static void on_wavering(void *ctx, const struct err *e)
 {
 	(void)ctx;
-	(void)e;
+	why = *e;
+	wavered++;
 }
 
 static void on_lost(void *ctx, const struct err *e)
@@ -129,7 +132,7 @@ static void serve(struct fake *f, struct fake_conn *c)
 	if (strncmp(c->head, "POST /v3/lease/grant ", 21) == 0) {
 		serve_grant(c, id);
 	} else if (strncmp(c->head, "POST /v3/lease/keepalive ", 25) == 0) {
-		answer_ttl(c, "{\"result\":{", id, "}}");
+		answer_ttl(c, "{\"result\":{", id ^ mistake, "}}");
 	} else if (refuse) {
 		revoked++;
 		fake_answer(c, 403, "{\"code\":7,\"message\":\"etcdserver: permission denied\"}");
@@ -154,8 +157,8 @@ static int set_up(void **state)
 	client = etcd_client_open(loop, &conf, &e);
 	assert_non_null(client);
 	assert_int_equal(keeper_open(&keeper, loop, client, &hooks, NULL, &e), 0);
-	ready = refused = parted = n_leases = grants = revoked = lose = 0;
-	hang = refuse = false;
+	ready = refused = parted = renewed = wavered = n_leases = grants = revoked = lose = 0;
+	hang = refuse = mistake = false;
 	return 0;
 }
 
@@ -291,6 +294,37 @@ static void test_what_is_given_back_is_not_kept_alive(void **state)
 	assert_true(keeper.renewal == NULL && keeper.alarm.at == MSEC_NEVER);
 }
 
+/* Of a proxy that mixes answers up, say. */
+static void test_an_answer_about_another_lease_renews_nothing(void **state)
+{
+	msec end;
+
+	(void)state;
+	mistake = true;
+	keeper_begin(&keeper, 3000, PATIENT);
+	run_until(loop, &ready, 1);
+	end = keeper.lease.end;
+	keeper.lease.next = clock_now();
+	alarm_set(&keeper.alarm, keeper.lease.next);
+	run_until(loop, &wavered, 1);
+	assert_non_null(strstr(why.text, "another lease"));
+	assert_int_equal(renewed, 0);
+	assert_int_equal(keeper.lease.end, end);
+	mistake = false;
+	run_until(loop, &renewed, 1);
+	assert_true(keeper.lease.end > end);
+}
+
+static void test_nor_does_it_adopt_one(void **state)
+{
+	(void)state;
+	mistake = true;
+	keeper_adopt(&keeper, 4711, PATIENT);
+	run_until(loop, &refused, 1);
+	assert_non_null(strstr(why.text, "another lease"));
+	assert_false(keeper.held);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -303,6 +337,8 @@ int main(void)
 		TEST(test_what_is_refused_leaves_nothing),
 		TEST(test_nor_does_what_was_not_sent),
 		TEST(test_what_is_given_back_is_not_kept_alive),
+		TEST(test_an_answer_about_another_lease_renews_nothing),
+		TEST(test_nor_does_it_adopt_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
