@@ -13,6 +13,7 @@
 #include "cli/table.h"
 #include "conf/conf.h"
 #include "conf/units.h"
+#include "state/place.h"
 #include "state/transfer.h"
 
 #define COMMAND_MAX 512 /* bytes of a command in the overview */
@@ -100,6 +101,15 @@ static void check_own_dir(struct check *c, const char *key, const char *path)
 		complain(c, "%s: %s", key, e.text);
 }
 
+/* Of those that must not be made again when they are not there. */
+static void check_place(struct check *c, const char *key, const char *path)
+{
+	struct err e;
+
+	if (path != NULL && place_check(c->conf->work_dir, path, &e) != 0)
+		complain(c, "%s: %s", key, e.text);
+}
+
 static void check_machine(struct check *c)
 {
 	const struct conf *conf = c->conf;
@@ -110,6 +120,9 @@ static void check_machine(struct check *c)
 	check_dir(c, "state.url", conf->state_dir);
 	if (conf->coord == CONF_COORD_LOCAL)
 		check_own_dir(c, "coordinator.path", conf->local_path);
+	check_place(c, "state.url", conf->state_dir);
+	if (conf->coord == CONF_COORD_LOCAL)
+		check_place(c, "coordinator.path", conf->local_path);
 	if (conf->metrics_file != NULL && probe_file(conf->metrics_file, &e) != 0)
 		complain(c, "metrics_file: %s", e.text);
 	for (size_t i = 0; i < conf->n_jobs; i++)

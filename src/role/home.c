@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/trust.h"
+#include "state/place.h"
 
 static struct pidfh *claim(const char *dir, const char *key, struct err *e)
 {
@@ -56,6 +58,28 @@ static int make_dirs(const struct conf *conf, struct err *e)
 	    make_dir(jobs, 0711, "work_dir", e) != 0)
 		return -1;
 	return 0;
+}
+
+static int settle(const struct conf *conf, const char *key, const char *dir, struct err *e)
+{
+	int rc = place_settle(conf->work_dir, dir, e);
+
+	if (rc < 0)
+		return err_add(e, "\"%s\"", key);
+	if (rc > 0)
+		log_warn("\"%s\": %s", key, e->text);
+	return 0;
+}
+
+int home_settle(const struct conf *conf, struct err *e)
+{
+	int rc = 0;
+
+	if (conf->coord == CONF_COORD_LOCAL)
+		rc |= settle(conf, "coordinator.path", conf->local_path, e);
+	if (conf->state_dir != NULL)
+		rc |= settle(conf, "state.url", conf->state_dir, e);
+	return rc;
 }
 
 int home_open(struct home *h, const struct conf *conf, struct err *e)

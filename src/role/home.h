@@ -17,6 +17,11 @@ struct home {
 
 /* Makes the directories that are missing, then locks both and writes this process's PID. */
 int home_open(struct home *h, const struct conf *conf, struct err *e);
+/*
+ * Makes the directories that keep what the jobs have, unless they were there before (place.h). -1:
+ * one of these is not there now, because it is not mounted yet, say.
+ */
+int home_settle(const struct conf *conf, struct err *e);
 /* Removes the PID files. */
 void home_leave(struct home *h);
 

@@ -11,6 +11,7 @@
 #include "coord/coord.h"
 #include "coord/leftover.h"
 #include "role/worker.h"
+#include "state/place.h"
 
 #define ADOPT_GRACE_MS 30000
 
@@ -84,7 +85,13 @@ static int open_lasting(struct post *p, struct err *e)
 		}
 		fcntl(p->output[0], F_SETFL, O_NONBLOCK);
 	}
-	return p->anchor >= 0 ? 0 : coord_anchor(p->conf, p->job, &p->anchor, e);
+	if (p->anchor >= 0)
+		return 0;
+	/* It may have been unmounted since the last one. */
+	if (p->conf->coord == CONF_COORD_LOCAL &&
+	    place_check(p->conf->work_dir, p->conf->local_path, e) != 0)
+		return err_add(e, "\"coordinator.path\"");
+	return coord_anchor(p->conf, p->job, &p->anchor, e);
 }
 
 static void start_reading(struct post *p, struct ev_loop *loop, int fd,

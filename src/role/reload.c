@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "conf/conf_diff.h"
+#include "role/home.h"
 
 #define ERRORS_MAX 100 /* in the status file; the log has all of them */
 
@@ -100,7 +101,7 @@ static bool apply(struct roster *r, const char *file, json_t *report)
 		return false;
 	}
 	compare(r->conf, conf, report);
-	if (roster_adopt(r, conf, clock_now(), &e) == 0)
+	if (home_settle(conf, &e) == 0 && roster_adopt(r, conf, clock_now(), &e) == 0)
 		return true;
 	note_error(report, e.text);
 	conf_free(conf);

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "role/worker_impl.h"
+#include "state/place.h"
 
 uid_t worker_job_uid(const struct worker *w)
 {
@@ -34,6 +35,18 @@ bool worker_state_unsaved(const struct worker *w, struct state_id *id)
 	return peek(w, id) > 0 && !(w->have_saved_id && state_id_equal(id, &w->saved_id));
 }
 
+/* A store that is not mounted is waited for like one that does not answer: small states need none.
+ */
+static bool may_make_store(const struct worker *w)
+{
+	struct err e;
+
+	if (place_check(w->conf->work_dir, w->conf->state_dir, &e) == 0)
+		return true;
+	log_error("\"state.url\": %s", e.text);
+	return false;
+}
+
 int worker_state_open(struct worker *w, struct err *e)
 {
 	snprintf(w->dir, sizeof(w->dir), "%s/jobs/%s", w->conf->work_dir, w->job->name);
@@ -43,7 +56,7 @@ int worker_state_open(struct worker *w, struct err *e)
 		/* As in the coordinator: in another namespace a job of this name is another job,
 		 * and counts its epochs from 1, too. */
 		snprintf(url, sizeof(url), "file://%s%s/jobs", w->conf->state_dir, w->conf->ns);
-		w->store = store_open(url, e);
+		w->store = store_open(url, may_make_store(w), e);
 		if (w->store == NULL)
 			return err_add(e, "cannot use the \"url\" of \"state\"");
 	}

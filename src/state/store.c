@@ -8,16 +8,16 @@
 
 static const struct {
 	const char *scheme;
-	struct store *(*open)(const char *url, struct err *e);
+	struct store *(*open)(const char *url, bool make, struct err *e);
 } kinds[] = {
 	{ STORE_FILE_SCHEME, store_file_open },
 };
 
-struct store *store_open(const char *url, struct err *e)
+struct store *store_open(const char *url, bool make, struct err *e)
 {
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (strncmp(url, kinds[i].scheme, strlen(kinds[i].scheme)) == 0)
-			return kinds[i].open(url, e);
+			return kinds[i].open(url, make, e);
 	err_set(e, "cannot keep states in \"%s\": only file:///DIRECTORY is known", url);
 	return NULL;
 }

@@ -9,14 +9,15 @@
 #ifndef STATE_STORE_H
 #define STATE_STORE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
 
 struct store;
 
-/* url: "file:///absolute/dir". Makes the directory (0700) if it is missing. NULL on failure. */
-struct store *store_open(const char *url, struct err *e);
+/* url: "file:///absolute/dir". make: the directory (0700), if it is missing. NULL on failure. */
+struct store *store_open(const char *url, bool make, struct err *e);
 void store_close(struct store *s);
 
 /*

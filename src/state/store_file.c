@@ -373,7 +373,7 @@ static char *dir_of_url(const char *url, struct err *e)
 	return dir;
 }
 
-struct store *store_file_open(const char *url, struct err *e)
+struct store *store_file_open(const char *url, bool make, struct err *e)
 {
 	struct store_file *s;
 	char *dir = dir_of_url(url, e);
@@ -383,7 +383,7 @@ struct store *store_file_open(const char *url, struct err *e)
 	s = malloc(sizeof(*s));
 	if (s == NULL)
 		err_set(e, "out of memory");
-	if (s == NULL || fs_mkdirs(dir, 0700, e) < 0) {
+	if (s == NULL || (make && fs_mkdirs(dir, 0700, e) < 0)) {
 		free(dir);
 		free(s);
 		return NULL;

@@ -187,14 +187,14 @@ subtest 'a worker is killed before it has restored the state: an older one is no
     }
     my $record = $box->path('local/graceful/jobs/orders/state');
     my $committed = slurp($record);
-    rename($box->path('store'), $box->path('away')) or die "rename: $!\n";
+    rename($box->path('store/graceful'), $box->path('away')) or die "rename: $!\n";
     my $master = $box->start($confs{'web-1'});
     $master->wait_log(qr/cannot restore the state/);
     wait_for('it is known to have the lock', sub { $master->job('orders')->{epoch} });
     kill('KILL', worker_of($master));
     $master->wait_log(qr/rescue.*released the lock/s);
     is(slurp($record), $committed, 'the record is what it was');
-    system('cp', '-a', $box->path('away') . '/.', $box->path('store')) == 0 or die "cp: $?\n";
+    system('cp', '-a', $box->path('away') . '/.', $box->path('store/graceful')) == 0 or die "cp: $?\n";
     $actor->wait_for_line(qr/^start/, 3);
     is($actor->wait_start(3)->{count}, 2, 'the job starts from the state of the last owner');
     $master->signal('INT');

@@ -106,6 +106,7 @@ subtest 'a file that was refused once says nothing about the next one' => sub {
     move($lock, "$lock.away");
     my $start = $actor->wait_start(2);
     is("$start->{epoch} $start->{restored} $start->{count}", '2 crash 7', 'the lock is lost, and the next run goes on from it');
+    move($box->path('away'), $box->path('store'));
     stop_ok($master, 0);
 };
 
@@ -138,6 +139,7 @@ subtest 'nor after the coordinator was emptied, and counts from 1 again' => sub 
     move($box->path('local'), $box->path('emptied'));
     $master = start_ready($box, $other);
     stop_ok($master, 0, 'another first owner');
+    unlink($box->path('work-web-1/places.json')) or die "no memory: $!\n";
     $master = start_ready($box, $conf);
     my $start = $actor->wait_start(3);
     is("$start->{epoch} $start->{restored} $start->{count}", '2 clean 1', 'the next one starts');

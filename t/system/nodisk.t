@@ -305,7 +305,7 @@ for my $how (qw(removed moved)) {
         $how eq 'removed' ? remove_tree($local) : rename($local, "$local.old");
         $owner->wait_log(qr/ $name: the lock is lost, .*lock was removed or replaced while in use/);
         wait_for('the job to be gone', sub { !alive($pid) });
-        $owner->wait_log(qr/ $name: the coordinator has lost the record of the state, so the job is not started: put it back/);
+        $owner->wait_log(qr/ $name: "coordinator.path": \Q$local\E is not the directory that was used before, .*; trying again soon/);
         $standby->wait_log(qr/ $name: cannot get the lock: .*lock was removed or replaced while in use/);
         is(starts($name), 1, 'nobody started it from nothing');
         is(slurp("$owner->{work_dir}/jobs/$name/state"), 'a' x 4096, 'its file is still there');

@@ -15,7 +15,7 @@ static int set_up(void **state)
 	if (scratch_make() < 0)
 		return -1;
 	snprintf(url, sizeof(url), "file://%s/deep/store/", scratch);
-	store = store_open(url, &err);
+	store = store_open(url, true, &err);
 	return store != NULL ? 0 : -1;
 }
 
@@ -284,15 +284,15 @@ static void test_bad_store_urls(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		assert_null(store_open(bad[i], &err));
+		assert_null(store_open(bad[i], true, &err));
 		assert_says("file:///DIRECTORY");
 	}
 	snprintf(url, sizeof(url), "file:///%0*d", RECORD_URL_MAX - 80, 0);
-	assert_null(store_open(url, &err));
+	assert_null(store_open(url, true, &err));
 	assert_says("too long");
 	write_text(at("plain"), "a file");
 	snprintf(url, sizeof(url), "file://%s/plain/store", scratch);
-	assert_null(store_open(url, &err));
+	assert_null(store_open(url, true, &err));
 	assert_says("plain");
 }
 
@@ -350,7 +350,7 @@ static struct store *store_on_small(void)
 	mount_small("small");
 	snprintf(url, sizeof(url), "file://%s/small", scratch);
 	store_close(store);
-	store = store_open(url, &err);
+	store = store_open(url, true, &err);
 	return store;
 }
 

@@ -30,7 +30,7 @@ static int set_up(void **state)
 	snprintf(dir, sizeof(dir), "%s/work/orders", scratch);
 	snprintf(state_path, sizeof(state_path), "%s/" STATE_FILE, dir);
 	snprintf(url, sizeof(url), "file://%s/store", scratch);
-	store = store_open(url, &err);
+	store = store_open(url, true, &err);
 	backup = (struct backup){
 		.dir = dir,
 		.owner = job_uid,
