@@ -66,11 +66,29 @@ static const unsigned answers[LIFE_EVENTS_N] = {
 
 #define ANSWERED (LIFE_ACQUIRE | LIFE_RESTORE | LIFE_SPAWN | LIFE_SAVES | LIFE_RELEASE)
 
+/* That holds in every state; what else follows from it now is the state's. */
+static void note_wish(struct life *l, enum life_event ev, msec now)
+{
+	if (ev == LIFE_EV_STOP)
+		life_note_stop(l, now);
+	else if (ev == LIFE_EV_HURRY)
+		life_note_hurry(l, now);
+	else if (ev == LIFE_EV_KILL)
+		life_note_kill(l, now);
+}
+
 unsigned life_event(struct life *l, enum life_event ev, msec arg, msec now)
 {
-	life_transition *t = l->state != LIFE_GONE ? rows[l->state][ev] : NULL;
+	life_transition *t;
 	unsigned actions;
 
+	if (l->state == LIFE_GONE)
+		return 0;
+	/* A repeated one must not push a deadline out. */
+	if (ev == LIFE_EV_HURRY && (l->hurried || l->killed))
+		return 0;
+	note_wish(l, ev, now);
+	t = rows[l->state][ev];
 	/* An answer that nobody waits for must not pass for one to another question. */
 	if (t == NULL || (answers[ev] != 0 && !(answers[ev] & l->awaited)))
 		return 0;

@@ -78,7 +78,6 @@ static unsigned releasing_lost(struct life *l, msec left, msec now)
 static unsigned releasing_hurry(struct life *l, msec arg, msec now)
 {
 	(void)arg;
-	life_note_hurry(l, now);
 	if (l->step == LIFE_STEP_RELEASE && l->leave_at != MSEC_NEVER)
 		life_limit_release(l, now);
 	if (l->retry_at != MSEC_NEVER)
@@ -89,7 +88,6 @@ static unsigned releasing_hurry(struct life *l, msec arg, msec now)
 static unsigned releasing_kill(struct life *l, msec arg, msec now)
 {
 	(void)arg;
-	life_note_kill(l, now);
 	if (l->retry_at != MSEC_NEVER)
 		l->retry_at = now;
 	return 0;
@@ -122,15 +120,7 @@ static unsigned doubting_lost(struct life *l, msec left, msec now)
 static unsigned doubting_stop(struct life *l, msec arg, msec now)
 {
 	(void)arg;
-	life_note_stop(l, now);
-	l->kill_at = l->give_up_at;
-	return 0;
-}
-
-static unsigned doubting_hurry(struct life *l, msec arg, msec now)
-{
-	(void)arg;
-	life_note_hurry(l, now);
+	(void)now;
 	l->kill_at = l->give_up_at;
 	return 0;
 }
@@ -138,7 +128,7 @@ static unsigned doubting_hurry(struct life *l, msec arg, msec now)
 static unsigned doubting_kill(struct life *l, msec arg, msec now)
 {
 	(void)arg;
-	life_note_kill(l, now);
+	(void)now;
 	return life_leave_lost(l);
 }
 
@@ -157,7 +147,6 @@ life_transition *const life_releasing[LIFE_EVENTS_N] = {
 	[LIFE_EV_SAVE_FAILED] = releasing_save_failed,
 	[LIFE_EV_RELEASED] = releasing_released,
 	[LIFE_EV_RELEASE_FAILED] = releasing_release_failed,
-	[LIFE_EV_STOP] = life_any_stop_later,
 	[LIFE_EV_HURRY] = releasing_hurry,
 	[LIFE_EV_KILL] = releasing_kill,
 	[LIFE_EV_LOST] = releasing_lost,
@@ -168,7 +157,7 @@ life_transition *const life_doubting[LIFE_EVENTS_N] = {
 	[LIFE_EV_SAVED] = doubting_saved,
 	[LIFE_EV_SAVE_FAILED] = doubting_failed,
 	[LIFE_EV_STOP] = doubting_stop,
-	[LIFE_EV_HURRY] = doubting_hurry,
+	[LIFE_EV_HURRY] = doubting_stop,
 	[LIFE_EV_KILL] = doubting_kill,
 	[LIFE_EV_LOST] = doubting_lost,
 	[LIFE_EV_TICK] = doubting_tick,

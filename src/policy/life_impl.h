@@ -14,7 +14,7 @@
 #define LIFE_SAVES (LIFE_SAVE | LIFE_COMMIT_RELEASE | LIFE_MARK_RELEASE)
 #define LIFE_EVENTS_N (LIFE_EV_TICK + 1)
 
-/* Returns what is to be done. */
+/* Returns what is to be done. That a stop is wanted, and how, is noted before it is called. */
 typedef unsigned life_transition(struct life *l, msec arg, msec now);
 
 /* One row for each state but GONE, in which nothing happens any more; NULL: ignored. */
@@ -54,9 +54,6 @@ unsigned life_leave_behind(struct life *l);
 unsigned life_any_lost_now(struct life *l, msec left, msec now);
 unsigned life_doubt(struct life *l, msec now);
 unsigned life_end_lost(struct life *l, msec now);
-unsigned life_any_stop_later(struct life *l, msec arg, msec now);
-unsigned life_any_hurry_later(struct life *l, msec arg, msec now);
-unsigned life_any_kill_later(struct life *l, msec arg, msec now);
 unsigned life_rescue_waits(struct life *l, msec now);
 void life_note_cleared(struct life *l, bool clean);
 

@@ -21,7 +21,6 @@ static unsigned running_stop(struct life *l, msec arg, msec now)
 
 	(void)arg;
 	life_disarm(l);
-	life_note_stop(l, now);
 	l->state = LIFE_DUMPING;
 	l->kill_at = msec_min(aborted, msec_add(now, l->conf->stop_timeout));
 	if (l->kill_at != MSEC_NEVER)
@@ -33,7 +32,6 @@ static unsigned running_hurry(struct life *l, msec arg, msec now)
 {
 	unsigned act = running_stop(l, arg, now);
 
-	life_note_hurry(l, now);
 	l->term_at = MSEC_NEVER;
 	l->kill_at = msec_min(l->kill_at, msec_add(now, l->conf->hurry_timeout));
 	return act | LIFE_SIGNAL_TERM;
@@ -42,8 +40,8 @@ static unsigned running_hurry(struct life *l, msec arg, msec now)
 static unsigned running_kill(struct life *l, msec arg, msec now)
 {
 	(void)arg;
+	(void)now;
 	life_disarm(l);
-	life_note_kill(l, now);
 	l->state = LIFE_DUMPING;
 	return LIFE_KILL;
 }
@@ -117,7 +115,7 @@ static unsigned clearing_cleared(struct life *l, msec arg, msec now)
 static unsigned clearing_kill(struct life *l, msec arg, msec now)
 {
 	(void)arg;
-	life_note_kill(l, now);
+	(void)now;
 	life_disarm(l);
 	return LIFE_KILL;
 }
@@ -197,24 +195,9 @@ static unsigned backoff_tick(struct life *l, msec arg, msec now)
 	return l->placed ? LIFE_SPAWN : LIFE_RESTORE;
 }
 
-static unsigned backoff_stop(struct life *l, msec arg, msec now)
+static unsigned backoff_leave(struct life *l, msec arg, msec now)
 {
 	(void)arg;
-	life_note_stop(l, now);
-	return life_hand_over(l, now);
-}
-
-static unsigned backoff_hurry(struct life *l, msec arg, msec now)
-{
-	(void)arg;
-	life_note_hurry(l, now);
-	return life_hand_over(l, now);
-}
-
-static unsigned backoff_kill(struct life *l, msec arg, msec now)
-{
-	(void)arg;
-	life_note_kill(l, now);
 	return life_hand_over(l, now);
 }
 
@@ -245,9 +228,6 @@ static unsigned dumping_exited(struct life *l, msec with_zero, msec now)
 static unsigned dumping_hurry(struct life *l, msec arg, msec now)
 {
 	(void)arg;
-	if (l->hurried || l->killed)
-		return 0; /* a repeated one must not push the deadline out */
-	life_note_hurry(l, now);
 	if (l->rescue)
 		return 0; /* the job is the master's */
 	l->term_at = MSEC_NEVER;
@@ -282,8 +262,6 @@ life_transition *const life_running[LIFE_EVENTS_N] = {
 
 life_transition *const life_clearing[LIFE_EVENTS_N] = {
 	[LIFE_EV_CLEARED] = clearing_cleared,
-	[LIFE_EV_STOP] = life_any_stop_later,
-	[LIFE_EV_HURRY] = life_any_hurry_later,
 	[LIFE_EV_KILL] = clearing_kill,
 	[LIFE_EV_LOST] = clearing_lost,
 	[LIFE_EV_TICK] = clearing_tick,
@@ -292,17 +270,14 @@ life_transition *const life_clearing[LIFE_EVENTS_N] = {
 life_transition *const life_saving[LIFE_EVENTS_N] = {
 	[LIFE_EV_SAVED] = saving_saved,
 	[LIFE_EV_SAVE_FAILED] = saving_failed,
-	[LIFE_EV_STOP] = life_any_stop_later,
-	[LIFE_EV_HURRY] = life_any_hurry_later,
-	[LIFE_EV_KILL] = life_any_kill_later,
 	[LIFE_EV_LOST] = life_any_lost_now,
 	[LIFE_EV_TICK] = saving_tick,
 };
 
 life_transition *const life_backoff[LIFE_EVENTS_N] = {
-	[LIFE_EV_STOP] = backoff_stop,
-	[LIFE_EV_HURRY] = backoff_hurry,
-	[LIFE_EV_KILL] = backoff_kill,
+	[LIFE_EV_STOP] = backoff_leave,
+	[LIFE_EV_HURRY] = backoff_leave,
+	[LIFE_EV_KILL] = backoff_leave,
 	[LIFE_EV_LOST] = life_any_lost_now,
 	[LIFE_EV_TICK] = backoff_tick,
 };
@@ -310,7 +285,6 @@ life_transition *const life_backoff[LIFE_EVENTS_N] = {
 life_transition *const life_dumping[LIFE_EVENTS_N] = {
 	[LIFE_EV_EXITED] = dumping_exited,
 	[LIFE_EV_CLEARED] = dumping_cleared,
-	[LIFE_EV_STOP] = life_any_stop_later,
 	[LIFE_EV_HURRY] = dumping_hurry,
 	[LIFE_EV_KILL] = clearing_kill,
 	[LIFE_EV_LOST] = clearing_lost,

@@ -76,34 +76,15 @@ static unsigned standby_freed(struct life *l, msec nothing_lost, msec now)
 }
 
 /* How a stop ends the wait, however urgent it is. */
-static unsigned standby_leave(struct life *l)
+static unsigned standby_leave(struct life *l, msec arg, msec now)
 {
+	(void)arg;
+	(void)now;
 	/* A rescue holds the lock already and goes on: it is what a stop would ask for. */
 	if (l->rescue)
 		return 0;
 	/* Between two attempts nothing is queued for; a release would fail as they do. */
 	return l->retry_at != MSEC_NEVER ? life_leave(l) : life_release_alone(l);
-}
-
-static unsigned standby_stop(struct life *l, msec arg, msec now)
-{
-	(void)arg;
-	life_note_stop(l, now);
-	return standby_leave(l);
-}
-
-static unsigned standby_hurry(struct life *l, msec arg, msec now)
-{
-	(void)arg;
-	life_note_hurry(l, now);
-	return standby_leave(l);
-}
-
-static unsigned standby_kill(struct life *l, msec arg, msec now)
-{
-	(void)arg;
-	life_note_kill(l, now);
-	return standby_leave(l);
 }
 
 static unsigned standby_tick(struct life *l, msec arg, msec now)
@@ -123,32 +104,13 @@ static unsigned standby_tick(struct life *l, msec arg, msec now)
  * ran: what that left is committed, and the two would meet in the file; nor while a job is being
  * started, as there may be one any moment.
  */
-static unsigned restoring_leave(struct life *l)
+static unsigned restoring_leave(struct life *l, msec arg, msec now)
 {
+	(void)arg;
+	(void)now;
 	if (!(l->awaited & LIFE_RESTORE) || l->ran)
 		return 0;
 	return l->lost ? life_leave_lost(l) : life_release_alone(l);
-}
-
-static unsigned restoring_stop(struct life *l, msec arg, msec now)
-{
-	(void)arg;
-	life_note_stop(l, now);
-	return restoring_leave(l);
-}
-
-static unsigned restoring_hurry(struct life *l, msec arg, msec now)
-{
-	(void)arg;
-	life_note_hurry(l, now);
-	return restoring_leave(l);
-}
-
-static unsigned restoring_kill(struct life *l, msec arg, msec now)
-{
-	(void)arg;
-	life_note_kill(l, now);
-	return restoring_leave(l);
 }
 
 static unsigned restoring_restored(struct life *l, msec arg, msec now)
@@ -178,18 +140,15 @@ static unsigned restoring_lost(struct life *l, msec left, msec now)
 
 life_transition *const life_starting[LIFE_EVENTS_N] = {
 	[LIFE_EV_BEGIN] = starting_begin,
-	[LIFE_EV_STOP] = life_any_stop_later,
-	[LIFE_EV_HURRY] = life_any_hurry_later,
-	[LIFE_EV_KILL] = life_any_kill_later,
 };
 
 life_transition *const life_standby[LIFE_EVENTS_N] = {
 	[LIFE_EV_GRANTED] = standby_granted,
 	[LIFE_EV_REFUSED] = standby_refused,
 	[LIFE_EV_FREED] = standby_freed,
-	[LIFE_EV_STOP] = standby_stop,
-	[LIFE_EV_HURRY] = standby_hurry,
-	[LIFE_EV_KILL] = standby_kill,
+	[LIFE_EV_STOP] = standby_leave,
+	[LIFE_EV_HURRY] = standby_leave,
+	[LIFE_EV_KILL] = standby_leave,
 	[LIFE_EV_LOST] = standby_lost,
 	[LIFE_EV_CLEARED] = standby_cleared,
 	[LIFE_EV_TICK] = standby_tick,
@@ -200,8 +159,8 @@ life_transition *const life_restoring[LIFE_EVENTS_N] = {
 	[LIFE_EV_RESTORE_FAILED] = restoring_failed,
 	[LIFE_EV_SPAWNED] = life_spawned,
 	[LIFE_EV_SPAWN_FAILED] = restoring_failed,
-	[LIFE_EV_STOP] = restoring_stop,
-	[LIFE_EV_HURRY] = restoring_hurry,
-	[LIFE_EV_KILL] = restoring_kill,
+	[LIFE_EV_STOP] = restoring_leave,
+	[LIFE_EV_HURRY] = restoring_leave,
+	[LIFE_EV_KILL] = restoring_leave,
 	[LIFE_EV_LOST] = restoring_lost,
 };

@@ -253,27 +253,6 @@ unsigned life_end_lost(struct life *l, msec now)
 	return l->doubtful && l->ran && !l->killed ? life_doubt(l, now) : life_leave_lost(l);
 }
 
-unsigned life_any_stop_later(struct life *l, msec arg, msec now)
-{
-	(void)arg;
-	life_note_stop(l, now);
-	return 0;
-}
-
-unsigned life_any_hurry_later(struct life *l, msec arg, msec now)
-{
-	(void)arg;
-	life_note_hurry(l, now);
-	return 0;
-}
-
-unsigned life_any_kill_later(struct life *l, msec arg, msec now)
-{
-	(void)arg;
-	life_note_kill(l, now);
-	return 0;
-}
-
 /* The lock is kept while the master sees what is left of the job to its end. */
 unsigned life_rescue_waits(struct life *l, msec now)
 {

@@ -19,12 +19,17 @@ static void drop_work(void *arg)
 	d->rc = store_delete(d->store, d->url, &d->e);
 }
 
+static void drop_tell(const struct drop *d)
+{
+	if (d->rc != 0)
+		log_warn("an old state could not be removed: %s", d->e.text);
+}
+
 static void drop_done(void *arg)
 {
 	struct drop *d = arg;
 
-	if (d->rc != 0)
-		log_warn("an old state could not be removed: %s", d->e.text);
+	drop_tell(d);
 	free(d->url);
 	free(d);
 }
@@ -58,8 +63,7 @@ void worker_garbage_tidy(struct worker *w)
 	if (d.url == NULL || d.store == NULL)
 		return;
 	drop_work(&d);
-	if (d.rc != 0)
-		log_warn("an old state could not be removed: %s", d.e.text);
+	drop_tell(&d);
 }
 
 struct sweep {

@@ -32,16 +32,25 @@ static void save_free(struct save *s)
 	free(s);
 }
 
-static void save_work(void *arg)
+static void look(struct save *s)
 {
-	struct save *s = arg;
-
 	s->rc = transfer_peek(s->backup.dir, s->backup.owner, &s->id, &s->e);
 	s->found = s->rc > 0;
+}
+
+/* After look(). */
+static void back_up(struct save *s)
+{
 	s->unchanged = s->found && s->have_known && state_id_equal(&s->id, &s->known);
 	if (s->rc > 0 && !s->unchanged)
 		s->rc = transfer_backup(&s->backup, &s->record, &s->id, &s->e);
 	FAULT("after_upload");
+}
+
+static void save_work(void *arg)
+{
+	look(arg);
+	back_up(arg);
 }
 
 /* The one end of every save. */
@@ -214,13 +223,14 @@ static void save_done(void *arg)
 		commit_again(w);
 }
 
-static bool is_saved_quickly(const struct worker *w)
+/* Nothing of the job lives that could replace what is seen here. */
+static bool is_saved_quickly(const struct worker *w, struct save *s)
 {
-	struct state_id id = { 0 };
-	struct err e;
-
-	return !w->kin && transfer_peek(w->dir, worker_job_uid(w), &id, &e) >= 0 &&
-	       id.size <= (off_t)WORKER_QUICK_MAX && id.size <= (off_t)w->conf->inline_max;
+	if (w->kin)
+		return false;
+	look(s);
+	return s->rc >= 0 && s->id.size <= (off_t)WORKER_QUICK_MAX &&
+	       s->id.size <= (off_t)w->conf->inline_max;
 }
 
 static void begin(struct worker *w)
@@ -233,8 +243,8 @@ static void begin(struct worker *w)
 		commit_again(w);
 	} else if (w->saving == SAVE_MARK) {
 		coord_release(w->coord);
-	} else if (is_saved_quickly(w)) {
-		save_work(s);
+	} else if (is_saved_quickly(w, s)) {
+		back_up(s);
 		save_done(s);
 	} else {
 		s->at_work = task_start(w->loop, save_work, save_done, s, &e) != NULL;
