@@ -83,6 +83,7 @@ struct etcd {
 
 	/* The commit under way. */
 	char *text;
+	struct record_trace trace; /* how the next owner's records remember it */
 	bool release;
 	int clashes;
 

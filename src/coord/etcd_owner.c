@@ -91,6 +91,24 @@ static bool is_ours(const struct etcd *t, const struct wire_kv *state)
 }
 
 /*
+ * The next owner has begun from it, and committed before we could read back. Of the owners behind
+ * that one the record knows nothing of us any more.
+ */
+static bool is_after_ours(const struct etcd *t, const struct wire_kv *state)
+{
+	struct record r;
+	struct err e;
+	bool is;
+
+	if (record_decode(state->value, state->value_len, &r, &e) != 0)
+		return false;
+	is = r.after.epoch == t->trace.epoch && r.after.seq == t->trace.seq &&
+	     r.after.clean == t->trace.clean;
+	record_clear(&r);
+	return is;
+}
+
+/*
  * The transaction changed nothing. Either an attempt before it did all, and its answer was lost;
  * or the lock is ours, and somebody edited the record; or the lock is not ours any more.
  */
@@ -98,7 +116,7 @@ static void decide(struct etcd *t, const struct wire_kv *lock, const struct wire
 {
 	struct err e;
 
-	if (state->value != NULL && is_ours(t, state)) {
+	if (state->value != NULL && (is_ours(t, state) || is_after_ours(t, state))) {
 		t->view.state_mod = state->mod_revision;
 		finish(t, COORD_OK, NULL);
 	} else if (lock->key == NULL || lock->create_revision != t->epoch) {
@@ -185,6 +203,7 @@ void etcd_commit(struct coord *c, const struct record *record, bool release)
 	t->phase = PHASE_COMMITTING;
 	t->release = release;
 	t->clashes = 0;
+	t->trace = (struct record_trace){ record->epoch, record->seq, record->clean };
 	t->text = record_encode(record, &t->err);
 	if (t->text != NULL)
 		send(t);

@@ -389,13 +389,20 @@ static struct puppet *waiter(int i, msec ttl, char **endpoints)
 	return p;
 }
 
-static void begin_commit(struct puppet *p, uint64_t seq, bool release)
+static void begin_commit_after(
+    struct record_trace after, struct puppet *p, uint64_t seq, bool release)
 {
 	struct record r;
 
 	make_record(&r, p->epoch, seq, p->conf.instance);
+	r.after = after;
 	coord_commit(p->coord, &r, release);
 	record_clear(&r);
+}
+
+static void begin_commit(struct puppet *p, uint64_t seq, bool release)
+{
+	begin_commit_after((struct record_trace){ 0 }, p, seq, release);
 }
 
 static void commit(struct puppet *p, uint64_t seq, bool release)
@@ -775,7 +782,8 @@ static void fenced(void **state)
 	a->asleep = true;
 	ctl("lease revoke %s", lease);
 	b = owner(1, 15000, direct);
-	commit(b, 2, false);
+	begin_commit_after((struct record_trace){ a->epoch, 1, false }, b, 2, false);
+	WAIT_FOR(b->committed == 1);
 	begin_commit(a, 9, true);
 	a->asleep = false;
 	WAIT_FOR(a->committed == 2);
@@ -968,6 +976,25 @@ static void answer_is_lost_and_the_lease_with_it(void **state)
 	WAIT_FOR(a->released == 1);
 	assert_int_equal(a->result, COORD_OK);
 	assert_int_equal(a->lost, 0);
+}
+
+/* And before it is asked for again, the next owner has begun from it, and committed. */
+static void answer_is_lost_until_the_next_owner_commits(void **state)
+{
+	struct puppet *a = owner(0, 15000, relayed);
+	struct puppet *b = waiter(1, 15000, direct);
+
+	(void)state;
+	relay.swallow = INT32_MAX;
+	begin_commit(a, 1, true);
+	WAIT_FOR(b->granted == 1 && coord_is_announced(b->coord));
+	begin_commit_after((struct record_trace){ a->epoch, 1, false }, b, 2, false);
+	WAIT_FOR(b->committed == 1);
+	relay.swallow = 0;
+	WAIT_FOR(a->committed == 1);
+	assert_int_equal(a->result, COORD_OK);
+	assert_int_equal(a->lost, 0);
+	commit(b, 3, true);
 }
 
 static void joins_when_the_answer_is_lost(void **state)
@@ -1398,6 +1425,7 @@ int main(void)
 		TEST(freed_before_the_adoption),
 		TEST(answer_is_lost),
 		TEST(answer_is_lost_and_the_lease_with_it),
+		TEST(answer_is_lost_until_the_next_owner_commits),
 		TEST(joins_when_the_answer_is_lost),
 		TEST(somebody_edits_the_record),
 		TEST(record_is_damaged),
