@@ -2,11 +2,8 @@
 
 #include <assert.h>
 #include <bsd/unistd.h>
-#include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -19,141 +16,8 @@
 #include "base/sig.h"
 #include "job/kin.h"
 #include "role/worker_impl.h"
-#include "state/stream.h"
 
-/* Of a state on its way that is large enough for somebody to wait for. */
-#define MOVING_MIN (1u << 20)
-#define MOVING_MS 500
-/* For this process to kill a job that has no lock any more, before the master does. */
-#define KILL_GRACE_MS 100
-
-/* Reports */
-
-static void fill_end(const struct life *l, struct seat_end *end)
-{
-	bool gone = l->state == LIFE_GONE;
-
-	end->released = gone && !l->left;
-	end->left = gone && l->left;
-	end->unclean = gone && l->dump == LIFE_DUMP_UNCLEAN;
-	end->failed = gone && l->failed;
-	end->asked = gone && l->stopping;
-	end->done = gone && l->done;
-}
-
-/* Whether a state is, or may be, on its way. */
-static bool is_moving(const struct worker *w)
-{
-	return w->saving != SAVE_NONE || w->life.state == LIFE_RESTORING;
-}
-
-static void fill_moving(const struct worker *w, struct report *r)
-{
-	struct stream_progress p = { 0, 0 };
-
-	if (is_moving(w))
-		p = stream_progress();
-	r->moved = p.total >= MOVING_MIN ? p.done : 0;
-	r->to_move = p.total >= MOVING_MIN ? p.total : 0;
-}
-
-/* When the master has to hear of us because of the lock. Of a lost one, that the job is being
- * killed. */
-static msec lock_mute_by(const struct worker *w)
-{
-	if (w->life.lost)
-		return w->kin && !w->killing ? msec_add(w->lost_until, KILL_GRACE_MS) : MSEC_NEVER;
-	return w->coord != NULL ? coord_mute_by(w->coord) : MSEC_NEVER;
-}
-
-/* A sign of life is due well before the master misses it. The last report has none after it. */
-static void promise_report(struct worker *w)
-{
-	bool last = w->life.state == LIFE_GONE;
-	msec now = clock_now();
-
-	w->alive_at = last ? MSEC_NEVER : msec_add(now, w->conf->ttl / 3);
-	w->report.mute_by =
-	    last ? MSEC_NEVER : msec_min(lock_mute_by(w), msec_add(now, w->conf->ttl));
-}
-
-static void fill_report(struct worker *w)
-{
-	struct report *r = &w->report;
-	const struct life *l = &w->life;
-	msec until = w->coord != NULL ? coord_safe_until(w->coord) : MSEC_NEVER;
-	/* A lost lock, too, as long as the job is not gone, or what it dumped may be committed:
-	 * should this process die, the master has to see to that. */
-	bool owner = l->owner || w->kin || l->state == LIFE_DOUBTING;
-
-	snprintf(r->state, sizeof(r->state), "%s", life_state_shown(l->state));
-	r->owner = owner;
-	/* Of the run that is being started nothing is known. */
-	r->ended_well = owner && l->clean && (l->exited || l->rescue) && !(l->awaited & LIFE_SPAWN);
-	r->placed = life_is_placed(l);
-	r->settled = life_is_settled(l);
-	r->job_pid = w->job_pid;
-	/* Of a worker that has ended well, the last report: it gives the lease back itself. */
-	r->lease = w->coord != NULL && (l->state != LIFE_GONE || l->lost || l->left)
-		       ? coord_lease(w->coord)
-		       : 0;
-	r->lease_ms = l->owner && until != MSEC_NEVER ? until - clock_now() : -1;
-	r->dead_by = msec_min(until, w->lost_until);
-	promise_report(w);
-	r->stop_by = l->stopping && l->give_up_at != MSEC_NEVER ? l->give_up_at : 0;
-	r->epoch = owner ? w->epoch : 0;
-	r->seq = w->have_record ? w->record.seq : 0;
-	r->size = w->have_record ? w->record.size : 0;
-	r->clean = w->have_record && w->record.clean;
-	r->restarts = l->restarts;
-	r->failures = l->failures;
-	r->since = w->state_since;
-	fill_moving(w, r);
-	worker_stamps_report(w);
-	if (l->state == LIFE_GONE)
-		r->trouble_kind = COORD_FINE;
-	fill_end(l, &r->end);
-}
-
-/* True when it is in the pipe, or nobody is left to read it. */
-static bool send_report(struct worker *w)
-{
-	char line[REPORT_MAX];
-	struct err e;
-	int len;
-
-	fill_report(w);
-	len = report_encode(&w->report, line, &e);
-	if (len < 0)
-		return false;
-	return write(w->setup->report, line, (size_t)len) == len || errno != EAGAIN;
-}
-
-void worker_report(struct worker *w)
-{
-	w->report_due = !send_report(w);
-	if (w->report_due)
-		ev_io_start(w->loop, &w->reports);
-	else
-		ev_io_stop(w->loop, &w->reports);
-}
-
-void worker_report_now(struct worker *w)
-{
-	struct pollfd p = { .fd = w->setup->report, .events = POLLOUT };
-
-	while (!send_report(w))
-		poll(&p, 1, 1000);
-	w->report_due = false;
-	ev_io_stop(w->loop, &w->reports);
-}
-
-static void on_report_room(struct ev_loop *loop, struct ev_io *io, int revents)
-{
-	(void)loop;
-	(void)revents;
-	worker_report(io->data);
-}
+#define MOVING_MS 500 /* how often it is told how far a large state has come */
 
 static void show_title(const struct worker *w)
 {
@@ -303,20 +167,13 @@ void worker_rearm(struct worker *w)
 {
 	msec at = msec_min(life_deadline(&w->life), pacer_deadline(&w->pacer));
 
-	if (!is_moving(w))
+	if (!worker_is_moving(w))
 		w->moving_at = MSEC_NEVER;
 	else if (w->moving_at == MSEC_NEVER)
 		w->moving_at = msec_add(clock_now(), MOVING_MS);
 	at = msec_min(at, msec_min(w->stop_again_at, msec_min(w->look_at, w->moving_at)));
 	at = msec_min(at, msec_min(w->hear_again_at, w->alive_at));
 	alarm_set(&w->alarm, msec_min(at, w->kill_again_at));
-}
-
-static void report_moving(struct worker *w)
-{
-	w->moving_at = MSEC_NEVER;
-	if (stream_progress().total >= MOVING_MIN)
-		worker_report(w);
 }
 
 static void on_alarm(void *ctx)
@@ -333,7 +190,7 @@ static void on_alarm(void *ctx)
 	if (now >= w->look_at)
 		worker_watch_look(w);
 	if (now >= w->moving_at)
-		report_moving(w);
+		worker_report_moving(w);
 	if (now >= w->alive_at)
 		worker_report(w);
 	if (now >= pacer_deadline(&w->pacer))
@@ -391,164 +248,6 @@ static void on_lifeline(struct ev_loop *loop, struct ev_io *io, int revents)
 		worker_alone_watch(w);
 }
 
-/* The coordinator's answers */
-
-/* They are of any language, and may be etcd's. They have to fit into a report. */
-static void keep_words(char text[REPORT_TROUBLE_MAX + 1], const char *words)
-{
-	snprintf(text, REPORT_TROUBLE_MAX + 1, "%.*s", REPORT_TROUBLE_MAX, words);
-	for (; *text != '\0'; text++) {
-		if (*text < ' ' || *text > '~')
-			*text = '?';
-	}
-}
-
-/* The master tells it: a hundred workers with the same trouble are one line. */
-static void on_refused(void *ctx, enum coord_trouble why, const struct err *e)
-{
-	bool mistake = why == COORD_TLS || why == COORD_USER || why == COORD_DENIED;
-	struct worker *w = ctx;
-
-	if (w->setup->rescue)
-		log_error("cannot get the lock: %s", e->text);
-	else
-		log_debug("cannot get the lock: %s", e->text);
-	w->report.trouble_kind = why;
-	keep_words(w->report.trouble, e->text);
-	worker_tell(w, LIFE_EV_REFUSED, mistake);
-}
-
-static void on_granted(void *ctx, uint64_t epoch, const struct record *record)
-{
-	struct worker *w = ctx;
-
-	w->report.trouble_kind = COORD_FINE;
-	FAULT("after_grant");
-	w->epoch = epoch;
-	worker_stamps_granted(w, record);
-	worker_state_granted(w, record);
-	log_info("took the lock epoch=%" PRIu64 " waited=%" PRId64 "ms", epoch,
-	    clock_now() - w->queued_at);
-	worker_tell(w, LIFE_EV_GRANTED, record != NULL && record->done);
-}
-
-static void on_freed(void *ctx, const struct record *record)
-{
-	struct worker *w = ctx;
-	bool in_order = worker_freed_in_order(w, record);
-
-	if (in_order)
-		log_info("the worker that died had released the lock in order epoch=%" PRIu64,
-		    w->setup->rescue_epoch);
-	else
-		log_error(
-		    "the lock is free, but no record tells that the job's last state is in it "
-		    "epoch=%" PRIu64,
-		    w->setup->rescue_epoch);
-	worker_tell(w, LIFE_EV_FREED, in_order);
-}
-
-static void on_waiting(void *ctx, const char *holder)
-{
-	struct worker *w = ctx;
-
-	w->report.trouble_kind = COORD_FINE;
-	log_info("waits for the lock, held by %s", holder);
-	worker_report(w);
-	FAULT("in_standby");
-}
-
-static void on_lost(void *ctx, msec until, const struct err *e)
-{
-	struct worker *w = ctx;
-	msec left = until - clock_now();
-
-	w->lost_until = until;
-	log_error("the lock is lost, the job must be gone in %" PRId64 "ms: %s",
-	    left > 0 ? left : 0, e->text);
-	/* Until it is known what became of it, which may take as long as the coordinator is away.
-	 */
-	if (left > 0) {
-		w->report.trouble_kind = COORD_UNREACHABLE;
-		keep_words(w->report.trouble, e->text);
-	}
-	worker_tell(w, LIFE_EV_LOST, left);
-	FAULT("after_loss");
-	worker_restore_announced(w);
-}
-
-static void on_kept(void *ctx)
-{
-	struct worker *w = ctx;
-
-	if (w->wavering && w->life.owner)
-		log_info("the lease is renewed again");
-	/* A waiter's trouble was told by the master, and so is its end. */
-	if (w->wavering && !w->life.owner)
-		w->report.trouble_kind = COORD_FINE;
-	w->wavering = false;
-	worker_report(w);
-}
-
-static void on_wavering(void *ctx, const struct err *e)
-{
-	struct worker *w = ctx;
-
-	w->wavering = true;
-	if (w->life.owner) {
-		log_warn("the lease could not be renewed, trying on; the job may run for %" PRId64
-			 "ms without: %s",
-		    coord_safe_until(w->coord) - clock_now(), e->text);
-		return;
-	}
-	log_debug("the lease could not be renewed, trying on to keep the place in the queue: %s",
-	    e->text);
-	w->report.trouble_kind = COORD_UNREACHABLE;
-	keep_words(w->report.trouble, e->text);
-	worker_report(w);
-}
-
-static void on_announced(void *ctx)
-{
-	worker_restore_announced(ctx);
-}
-
-static void on_committed(void *ctx, enum coord_result result, const struct err *e)
-{
-	worker_save_committed(ctx, result, e);
-}
-
-static void on_released(void *ctx, enum coord_result result, const struct err *e)
-{
-	struct worker *w = ctx;
-
-	if (w->saving != SAVE_NONE) {
-		worker_save_released(w, result, e);
-		return;
-	}
-	if (result == COORD_FAILED)
-		log_error("cannot release the lock: %s", e->text);
-	else if (w->epoch != 0)
-		log_info("released the lock epoch=%" PRIu64, w->epoch);
-	if (result == COORD_OK)
-		worker_stamp(w, STAMP_RELEASED);
-	FAULT("after_release_before_ack");
-	worker_tell(w, result == COORD_FAILED ? LIFE_EV_RELEASE_FAILED : LIFE_EV_RELEASED, 0);
-}
-
-static const struct coord_hooks hooks = {
-	.granted = on_granted,
-	.freed = on_freed,
-	.announced = on_announced,
-	.waiting = on_waiting,
-	.failed = on_refused,
-	.kept = on_kept,
-	.wavering = on_wavering,
-	.lost = on_lost,
-	.committed = on_committed,
-	.released = on_released,
-};
-
 /* The process */
 
 static void watch_io(struct worker *w, struct ev_io *io,
@@ -579,7 +278,7 @@ static int open_loop(struct worker *w, struct err *e)
 	ev_io_start(w->loop, &w->signals);
 	watch_io(w, &w->lifeline, on_lifeline, w->setup->lifeline, EV_READ);
 	ev_io_start(w->loop, &w->lifeline);
-	watch_io(w, &w->reports, on_report_room, w->setup->report, EV_WRITE);
+	worker_report_open(w);
 	return 0;
 }
 
@@ -623,7 +322,8 @@ static int open_all(struct worker *w, struct err *e)
 		return -1;
 	worker_watch_open(w);
 	worker_job_open(w);
-	w->coord = coord_open(w->loop, w->conf, w->job, w->setup->anchor, &hooks, w, e);
+	w->coord =
+	    coord_open(w->loop, w->conf, w->job, w->setup->anchor, &worker_coord_hooks, w, e);
 	if (w->coord == NULL)
 		return -1;
 	if (w->setup->stale_lease != 0 && !w->setup->rescue)

@@ -1,6 +1,8 @@
 /*
  * worker_impl.h - the inside of the worker, shared by its files:
- *   worker.c          the process: loop, signals, coordinator, reports; does what policies decide
+ *   worker.c          the process: loop, signals, time; does what policies decide
+ *   worker_coord.c    what the coordinator says of the lock
+ *   worker_report.c   what the master hears of the job
  *   worker_job.c      the job's processes: start, signals, kin, output, notifications
  *   worker_state.c    what is known of the job's state: its record, its file
  *   worker_restore.c  from the record to the file, before the job starts
@@ -133,9 +135,18 @@ struct worker {
 void worker_tell(struct worker *w, enum life_event ev, msec arg);
 void worker_pace(struct worker *w, unsigned actions);
 void worker_rearm(struct worker *w);
+
+/* worker_coord.c */
+extern const struct coord_hooks worker_coord_hooks;
+
+/* worker_report.c */
+void worker_report_open(struct worker *w);
 void worker_report(struct worker *w);
 /* Waits until the newest report is in the pipe. */
 void worker_report_now(struct worker *w);
+/* Whether a state is, or may be, on its way; moving_at has come, to tell how far it is. */
+bool worker_is_moving(const struct worker *w);
+void worker_report_moving(struct worker *w);
 
 /* worker_job.c */
 void worker_job_open(struct worker *w);

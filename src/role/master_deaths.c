@@ -1,0 +1,193 @@
+/* The ends of our children: of workers, and of what is left of the jobs of those that died, which
+ * became children of ours. */
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/sig.h"
+#include "job/kin.h"
+#include "job/spawn.h"
+#include "role/master_impl.h"
+
+#define CLEAR_AGAIN_MS 50
+
+static struct post *post_of_worker(struct master *m, pid_t pid)
+{
+	for (size_t i = 0; i < m->roster.fleet.n; i++) {
+		struct post *p = roster_post(&m->roster, i);
+
+		if (p->seat.pid == pid)
+			return p;
+	}
+	return NULL;
+}
+
+/* Whose job an orphan belonged to. NULL: it left its job's session, so it may be anyone's. */
+static struct post *post_of_orphan(struct master *m, pid_t pid)
+{
+	pid_t session = getsid(pid);
+
+	for (size_t i = 0; i < m->roster.fleet.n; i++) {
+		struct post *p = roster_post(&m->roster, i);
+
+		if (p->seat.state == SEAT_ORPHANED && p->job_pid != 0 &&
+		    (p->job_pid == session || p->job_pid == pid))
+			return p;
+	}
+	return NULL;
+}
+
+/* One round over our children. */
+struct orphans {
+	struct master *m;
+	struct post *of; /* the post asked about */
+	int signo;       /* to send; 0: just look */
+	bool any;
+	bool main; /* the job's main process is among them */
+};
+
+static void visit_orphan(pid_t pid, void *ctx)
+{
+	struct orphans *o = ctx;
+	const struct post *p;
+
+	if (post_of_worker(o->m, pid) != NULL)
+		return;
+	p = post_of_orphan(o->m, pid);
+	/* An orphan that nobody can be named for is everybody's: no job is taken for gone while it
+	 * lives. */
+	if (p != NULL && p != o->of)
+		return;
+	o->any = true;
+	o->main |= pid == o->of->job_pid;
+	if (o->signo != 0)
+		kill(pid, o->signo);
+}
+
+static bool signal_orphans(struct master *m, struct post *p, int signo)
+{
+	struct orphans o = { .m = m, .of = p, .signo = signo };
+	struct err e;
+
+	if (kin_each_child(visit_orphan, &o, &e) != 0) {
+		log_error("%s", e.text);
+		return true;
+	}
+	/* Its worker may have buried it and died before that was told: the rest has no reason to be
+	 * waited for as long as a dump. */
+	if (o.any && !o.main && !p->seat.main_ended)
+		fleet_main_ended(&p->seat, clock_now());
+	return o.any;
+}
+
+/* Looks again after every death and every CLEAR_AGAIN_MS while a job is being killed. */
+void master_clear_orphans(struct master *m)
+{
+	m->clear_at = MSEC_NEVER;
+	for (size_t i = 0; i < m->roster.fleet.n; i++) {
+		struct post *p = roster_post(&m->roster, i);
+
+		if (p->seat.state != SEAT_ORPHANED)
+			continue;
+		if (!signal_orphans(m, p, p->seat.killing ? SIGKILL : 0)) {
+			log_info(
+			    "%s: nothing is left of the job of the worker that died", p->job->name);
+			fleet_cleared(&m->roster.fleet, &p->seat, clock_now());
+		} else if (p->seat.killing) {
+			m->clear_at = msec_add(clock_now(), CLEAR_AGAIN_MS);
+		}
+	}
+}
+
+/* The main process of a dead worker's job is our child: the number is its own until we reap it. */
+static void signal_orphaned_job(const struct post *p, int signo)
+{
+	if (p->job_pid != 0 && !p->seat.main_ended)
+		kill(p->job_pid, signo);
+}
+
+void master_stop_orphan(const struct post *p)
+{
+	if (!spawn_was_told(p->job, p->job_pid))
+		signal_orphaned_job(p, p->job->stop_signal);
+}
+
+void master_term_orphans(struct master *m, struct post *p)
+{
+	if (p->seat.main_ended)
+		signal_orphans(m, p, SIGTERM);
+	else
+		signal_orphaned_job(p, SIGTERM);
+}
+
+/* One line per worker that did not end as it should; those that did have said so themselves. */
+static void obituary(const struct post *p, int status)
+{
+	if (WIFSIGNALED(status))
+		log_error("%s: the worker was ended by %s pid=%d", p->job->name,
+		    sig_name(WTERMSIG(status)), (int)p->seat.pid);
+	else if (WEXITSTATUS(status) != 0)
+		log_error("%s: the worker exited with status %d pid=%d", p->job->name,
+		    WEXITSTATUS(status), (int)p->seat.pid);
+}
+
+static void bury_worker(struct master *m, struct post *p, int status)
+{
+	obituary(p, status);
+	/* Its last words may still be in the pipe: that its trouble is over, say. */
+	if (ev_is_active(&p->reports))
+		master_read_reports(m, p);
+	p->counts.worker_deaths += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+	complaints_note(&m->complaints, p, true, clock_now());
+	FAULT("after_worker_end");
+	fleet_reaped(&m->roster.fleet, &p->seat, clock_now());
+	board_touch(&m->board);
+}
+
+/*
+ * What a worker wrote before it died may still be in its pipe, and only that tells which process
+ * was its job: a master that was busy hears of both deaths first.
+ */
+static void read_all_reports(struct master *m)
+{
+	for (size_t i = 0; i < m->roster.fleet.n; i++) {
+		struct post *p = roster_post(&m->roster, i);
+
+		if (ev_is_active(&p->reports))
+			master_read_reports(m, p);
+	}
+}
+
+static void bury_orphan(struct master *m, pid_t pid, int status)
+{
+	read_all_reports(m);
+	for (size_t i = 0; i < m->roster.fleet.n; i++) {
+		struct post *p = roster_post(&m->roster, i);
+
+		if (p->job_pid != pid)
+			continue;
+		p->orphan_clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+		log_info("%s: the job of the worker that died has ended, %s pid=%d", p->job->name,
+		    p->orphan_clean ? "with status 0" : "not in order", (int)pid);
+		fleet_main_ended(&p->seat, clock_now());
+		return;
+	}
+	log_debug("reaped an orphan pid=%d", (int)pid);
+}
+
+void master_reap(struct master *m)
+{
+	int status;
+	pid_t pid;
+
+	while (kin_reap(&pid, &status) == KIN_REAPED) {
+		struct post *p = post_of_worker(m, pid);
+
+		if (p != NULL)
+			bury_worker(m, p, status);
+		else
+			bury_orphan(m, pid, status);
+	}
+}

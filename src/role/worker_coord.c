@@ -1,0 +1,163 @@
+/* What the coordinator says of the lock, as events of the life. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "role/worker_impl.h"
+
+/* They are of any language, and may be etcd's. They have to fit into a report. */
+static void keep_words(char text[REPORT_TROUBLE_MAX + 1], const char *words)
+{
+	snprintf(text, REPORT_TROUBLE_MAX + 1, "%.*s", REPORT_TROUBLE_MAX, words);
+	for (; *text != '\0'; text++) {
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+	}
+}
+
+/* The master tells it: a hundred workers with the same trouble are one line. */
+static void on_refused(void *ctx, enum coord_trouble why, const struct err *e)
+{
+	bool mistake = why == COORD_TLS || why == COORD_USER || why == COORD_DENIED;
+	struct worker *w = ctx;
+
+	if (w->setup->rescue)
+		log_error("cannot get the lock: %s", e->text);
+	else
+		log_debug("cannot get the lock: %s", e->text);
+	w->report.trouble_kind = why;
+	keep_words(w->report.trouble, e->text);
+	worker_tell(w, LIFE_EV_REFUSED, mistake);
+}
+
+static void on_granted(void *ctx, uint64_t epoch, const struct record *record)
+{
+	struct worker *w = ctx;
+
+	w->report.trouble_kind = COORD_FINE;
+	FAULT("after_grant");
+	w->epoch = epoch;
+	worker_stamps_granted(w, record);
+	worker_state_granted(w, record);
+	log_info("took the lock epoch=%" PRIu64 " waited=%" PRId64 "ms", epoch,
+	    clock_now() - w->queued_at);
+	worker_tell(w, LIFE_EV_GRANTED, record != NULL && record->done);
+}
+
+static void on_freed(void *ctx, const struct record *record)
+{
+	struct worker *w = ctx;
+	bool in_order = worker_freed_in_order(w, record);
+
+	if (in_order)
+		log_info("the worker that died had released the lock in order epoch=%" PRIu64,
+		    w->setup->rescue_epoch);
+	else
+		log_error(
+		    "the lock is free, but no record tells that the job's last state is in it "
+		    "epoch=%" PRIu64,
+		    w->setup->rescue_epoch);
+	worker_tell(w, LIFE_EV_FREED, in_order);
+}
+
+static void on_waiting(void *ctx, const char *holder)
+{
+	struct worker *w = ctx;
+
+	w->report.trouble_kind = COORD_FINE;
+	log_info("waits for the lock, held by %s", holder);
+	worker_report(w);
+	FAULT("in_standby");
+}
+
+static void on_lost(void *ctx, msec until, const struct err *e)
+{
+	struct worker *w = ctx;
+	msec left = until - clock_now();
+
+	w->lost_until = until;
+	log_error("the lock is lost, the job must be gone in %" PRId64 "ms: %s",
+	    left > 0 ? left : 0, e->text);
+	/* Until it is known what became of it, which may take as long as the coordinator is away.
+	 */
+	if (left > 0) {
+		w->report.trouble_kind = COORD_UNREACHABLE;
+		keep_words(w->report.trouble, e->text);
+	}
+	worker_tell(w, LIFE_EV_LOST, left);
+	FAULT("after_loss");
+	worker_restore_announced(w);
+}
+
+static void on_kept(void *ctx)
+{
+	struct worker *w = ctx;
+
+	if (w->wavering && w->life.owner)
+		log_info("the lease is renewed again");
+	/* A waiter's trouble was told by the master, and so is its end. */
+	if (w->wavering && !w->life.owner)
+		w->report.trouble_kind = COORD_FINE;
+	w->wavering = false;
+	worker_report(w);
+}
+
+static void on_wavering(void *ctx, const struct err *e)
+{
+	struct worker *w = ctx;
+
+	w->wavering = true;
+	if (w->life.owner) {
+		log_warn("the lease could not be renewed, trying on; the job may run for %" PRId64
+			 "ms without: %s",
+		    coord_safe_until(w->coord) - clock_now(), e->text);
+		return;
+	}
+	log_debug("the lease could not be renewed, trying on to keep the place in the queue: %s",
+	    e->text);
+	w->report.trouble_kind = COORD_UNREACHABLE;
+	keep_words(w->report.trouble, e->text);
+	worker_report(w);
+}
+
+static void on_announced(void *ctx)
+{
+	worker_restore_announced(ctx);
+}
+
+static void on_committed(void *ctx, enum coord_result result, const struct err *e)
+{
+	worker_save_committed(ctx, result, e);
+}
+
+static void on_released(void *ctx, enum coord_result result, const struct err *e)
+{
+	struct worker *w = ctx;
+
+	if (w->saving != SAVE_NONE) {
+		worker_save_released(w, result, e);
+		return;
+	}
+	if (result == COORD_FAILED)
+		log_error("cannot release the lock: %s", e->text);
+	else if (w->epoch != 0)
+		log_info("released the lock epoch=%" PRIu64, w->epoch);
+	if (result == COORD_OK)
+		worker_stamp(w, STAMP_RELEASED);
+	FAULT("after_release_before_ack");
+	worker_tell(w, result == COORD_FAILED ? LIFE_EV_RELEASE_FAILED : LIFE_EV_RELEASED, 0);
+}
+
+const struct coord_hooks worker_coord_hooks = {
+	.granted = on_granted,
+	.freed = on_freed,
+	.announced = on_announced,
+	.waiting = on_waiting,
+	.failed = on_refused,
+	.kept = on_kept,
+	.wavering = on_wavering,
+	.lost = on_lost,
+	.committed = on_committed,
+	.released = on_released,
+};
