@@ -60,26 +60,18 @@ static int make_dirs(const struct conf *conf, struct err *e)
 	return 0;
 }
 
-static int settle(const struct conf *conf, const char *key, const char *dir, struct err *e)
+/* Not of a store, which may hang: the workers do that. */
+static void settle(const struct conf *conf)
 {
-	int rc = place_settle(conf->work_dir, dir, e);
-
-	if (rc < 0)
-		return err_add(e, "\"%s\"", key);
-	if (rc > 0)
-		log_warn("\"%s\": %s", key, e->text);
-	return 0;
-}
-
-int home_settle(const struct conf *conf, struct err *e)
-{
+	struct err e;
 	int rc = 0;
 
 	if (conf->coord == CONF_COORD_LOCAL)
-		rc |= settle(conf, "coordinator.path", conf->local_path, e);
-	if (conf->state_dir != NULL)
-		rc |= settle(conf, "state.url", conf->state_dir, e);
-	return rc;
+		rc = place_settle(conf->work_dir, conf->local_path, &e);
+	if (rc < 0) /* it may be mounted yet: no worker goes on before that */
+		log_error("\"coordinator.path\": %s", e.text);
+	else if (rc > 0)
+		log_warn("\"coordinator.path\": %s", e.text);
 }
 
 int home_open(struct home *h, const struct conf *conf, struct err *e)
@@ -90,8 +82,10 @@ int home_open(struct home *h, const struct conf *conf, struct err *e)
 	if (h->run == NULL)
 		return -1;
 	h->work = claim(conf->work_dir, "work_dir", e);
-	if (h->work != NULL)
+	if (h->work != NULL) {
+		settle(conf);
 		return 0;
+	}
 	pidfile_remove(h->run);
 	return -1;
 }

@@ -15,13 +15,9 @@ struct home {
 	struct pidfh *run, *work;
 };
 
-/* Makes the directories that are missing, then locks both and writes this process's PID. */
+/* Makes the directories that are missing, then locks both and writes this process's PID. That of
+ * the local coordinator is made, too, unless it was there before (place.h). */
 int home_open(struct home *h, const struct conf *conf, struct err *e);
-/*
- * Makes the directories that keep what the jobs have, unless they were there before (place.h). -1:
- * one of these is not there now, because it is not mounted yet, say.
- */
-int home_settle(const struct conf *conf, struct err *e);
 /* Removes the PID files. */
 void home_leave(struct home *h);
 

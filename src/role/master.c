@@ -273,9 +273,6 @@ static int serve(struct master *m, struct err *e)
 	if (kin_adopt_orphans(e) != 0 || share(m->roster.conf, e) != 0 ||
 	    home_open(&m->home, m->roster.conf, e) != 0)
 		return -1;
-	/* It may be mounted yet: no worker goes on before that. */
-	if (home_settle(m->roster.conf, e) != 0)
-		log_error("%s", e->text);
 	raise_limit(m);
 	status = run(m);
 	home_leave(&m->home);

@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "conf/conf_diff.h"
-#include "role/home.h"
 
 #define ERRORS_MAX 100 /* in the status file; the log has all of them */
 
@@ -101,7 +100,7 @@ static bool apply(struct roster *r, const char *file, json_t *report)
 		return false;
 	}
 	compare(r->conf, conf, report);
-	if (home_settle(conf, &e) == 0 && roster_adopt(r, conf, clock_now(), &e) == 0)
+	if (roster_adopt(r, conf, clock_now(), &e) == 0)
 		return true;
 	note_error(report, e.text);
 	conf_free(conf);

@@ -40,11 +40,13 @@ bool worker_state_unsaved(const struct worker *w, struct state_id *id)
 static bool may_make_store(const struct worker *w)
 {
 	struct err e;
+	int rc = place_settle(w->conf->work_dir, w->conf->state_dir, &e);
 
-	if (place_check(w->conf->work_dir, w->conf->state_dir, &e) == 0)
-		return true;
-	log_error("\"state.url\": %s", e.text);
-	return false;
+	if (rc < 0)
+		log_error("\"state.url\": %s", e.text);
+	else if (rc > 0)
+		log_warn("\"state.url\": %s", e.text);
+	return rc >= 0;
 }
 
 int worker_state_open(struct worker *w, struct err *e)

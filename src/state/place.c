@@ -1,6 +1,7 @@
 #include "state/place.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <limits.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -65,7 +67,7 @@ static int read_mark(const char *dir, char mark[MARK_LEN + 1], struct err *e)
 	return good ? 0 : err_set(e, "%s is damaged: remove it", path);
 }
 
-/* The next two masters that come may do so at the same time: one mark stays. */
+/* The first that come may do so at the same time: one mark stays. */
 static int put_mark(const char *dir, struct err *e)
 {
 	char path[PATH_MAX], temp[PATH_MAX + 32], text[MARK_LEN + 2];
@@ -80,24 +82,46 @@ static int put_mark(const char *dir, struct err *e)
 	snprintf(temp, sizeof(temp), "%s-%d", path, (int)getpid());
 	if (fs_replace(temp, text, MARK_LEN + 1, 0600, true, e) != 0)
 		return -1;
-	/* Not every file system has links. */
-	if (link(temp, path) != 0 && errno != EEXIST && rename(temp, path) != 0)
+	/* Not every file system has links; one that has neither is not protected. */
+	if (link(temp, path) != 0 && errno != EEXIST &&
+	    renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE) != 0 && errno != EEXIST)
 		rc = err_sys(e, "cannot make %s", path);
 	unlink(temp);
 	return rc == 0 ? fs_sync_dir_of(path, e) : -1;
 }
 
-static int remember(
-    const char *memory, json_t *all, const char *dir, const char *mark, struct err *e)
+static int write_memory(const char *memory, json_t *all, struct err *e)
 {
-	char *text;
+	char *text = json_dumps(all, JSON_INDENT(1) | JSON_SORT_KEYS);
 	int rc;
 
-	if (json_object_set_new(all, dir, json_string(mark)) != 0 ||
-	    (text = json_dumps(all, JSON_INDENT(1) | JSON_SORT_KEYS)) == NULL)
-		return err_set(e, "cannot write %s: out of memory, or no UTF-8 in it", memory);
+	if (text == NULL)
+		return err_set(e, "cannot write %s: out of memory", memory);
 	rc = fs_replace(memory, text, strlen(text), 0600, true, e);
 	free(text);
+	return rc;
+}
+
+/* Workers do it at the same time, hence the lock; nothing in it touches the directory, which may
+ * hang. */
+static int remember(const char *memory, const char *dir, const char *mark, struct err *e)
+{
+	char lock[PATH_MAX + 8];
+	json_t *all = NULL;
+	int fd, rc;
+
+	snprintf(lock, sizeof(lock), "%s.lock", memory);
+	fd = open(lock, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_sys(e, "cannot open %s", lock);
+	if (flock(fd, LOCK_EX) != 0)
+		rc = err_sys(e, "cannot lock %s", lock);
+	else if ((rc = read_memory(memory, &all, e)) == 0)
+		rc = json_object_set_new(all, dir, json_string(mark)) == 0
+			 ? write_memory(memory, all, e)
+			 : err_set(e, "cannot remember %s: out of memory, or no UTF-8", dir);
+	json_decref(all);
+	close(fd);
 	return rc;
 }
 
@@ -118,7 +142,7 @@ static int compare(const char *memory, const char *dir, const char *known, struc
 	    dir, rc == 0 ? "another one" : "missing", memory);
 }
 
-static int settle(const char *memory, json_t *all, const char *dir, struct err *e)
+static int settle(const char *memory, const json_t *all, const char *dir, struct err *e)
 {
 	const char *known = json_string_value(json_object_get(all, dir));
 	char mark[MARK_LEN + 1];
@@ -133,7 +157,7 @@ static int settle(const char *memory, json_t *all, const char *dir, struct err *
 		err_set(e, "%s", why.text);
 		return 1;
 	}
-	return remember(memory, all, dir, mark, e) == 0 ? 0 : 1;
+	return remember(memory, dir, mark, e) == 0 ? 0 : 1;
 }
 
 static int memory_path(const char *work_dir, char path[PATH_MAX], struct err *e)

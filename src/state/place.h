@@ -7,8 +7,8 @@
  * name in it. The master remembers the mark in its work_dir, and uses the directory from then on
  * only while it has that mark.
  *
- * All calls block. work_dir: where the memory is, a file with JSON {directory: mark}; only the
- * master that it belongs to calls place_settle().
+ * All calls block, for as long as the directory's file system hangs: of a store only workers call
+ * them. work_dir: where the memory is, a file with JSON {directory: mark}.
  */
 #ifndef STATE_PLACE_H
 #define STATE_PLACE_H
@@ -18,9 +18,9 @@
 #define PLACE_MARK ".graceful"
 
 /*
- * When a master starts to use dir: makes it (0700) and marks it if need be, and remembers the mark.
- * -1: it is not the one that is remembered, or is not there any more. 1: it could not be made,
- * marked or remembered, as e says; it is not protected until that succeeds at another start.
+ * When a process starts to use dir: makes it (0700) and marks it if need be, and remembers the
+ * mark. -1: it is not the one that is remembered, or is not there any more. 1: it could not be
+ * made, marked or remembered, as e says; it is not protected until that succeeds another time.
  */
 int place_settle(const char *work_dir, const char *dir, struct err *e);
 
