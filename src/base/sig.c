@@ -10,19 +10,42 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int sig_open(const int *signals, struct err *e)
+static void set_of(const int *signals, sigset_t *set)
+{
+	sigemptyset(set);
+	for (const int *s = signals; *s != 0; s++)
+		sigaddset(set, *s);
+}
+
+/* Leaves alone what is so already: to set SIG_DFL forgets a SIGWINCH or SIGCHLD that waits. */
+static void make_default(int signo)
 {
 	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	struct sigaction now;
+
+	if (sigaction(signo, NULL, &now) != 0 || now.sa_handler != SIG_DFL)
+		sigaction(signo, &dfl, NULL);
+}
+
+void sig_hold(const int *signals)
+{
 	struct sigaction ign = { .sa_handler = SIG_IGN };
+	sigset_t set;
+
+	set_of(signals, &set);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	for (const int *s = signals; *s != 0; s++)
+		make_default(*s);
+	sigaction(SIGPIPE, &ign, NULL);
+}
+
+int sig_open(const int *signals, struct err *e)
+{
 	sigset_t set;
 	int fd;
 
-	sigemptyset(&set);
-	for (const int *s = signals; *s != 0; s++) {
-		sigaddset(&set, *s);
-		sigaction(*s, &dfl, NULL);
-	}
-	sigaction(SIGPIPE, &ign, NULL);
+	sig_hold(signals);
+	set_of(signals, &set);
 	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, "cannot make a signal descriptor");

@@ -14,9 +14,15 @@
 #include "base/err.h"
 
 /*
- * Blocks the signals of the 0-terminated list and resets them to their default disposition (a shell
- * that starts a program with "&" hands it SIGINT ignored, and an ignored signal is not queued).
- * Returns a non-blocking, close-on-exec descriptor, or -1.
+ * From now on the signals of the 0-terminated list wait for sig_open(), instead of ending a process
+ * that has not come to it yet. Also by whom they were ignored: a shell that starts a program with
+ * "&" hands it SIGINT so.
+ */
+void sig_hold(const int *signals);
+
+/*
+ * The same, and nothing else stays blocked. Returns a non-blocking, close-on-exec descriptor, or
+ * -1.
  */
 int sig_open(const int *signals, struct err *e);
 

@@ -19,6 +19,7 @@ int cmd_run(const struct cli_command *cmd, const struct cli_args *args)
 	struct conf_errors errors;
 	struct conf *conf;
 
+	master_hold_signals();
 	if (!ready_parse(args->ready, &options.ready))
 		return cli_misuse(
 		    cmd, "--ready is \"notify\" or \"sigstop\", not \"%s\"", args->ready);

@@ -20,6 +20,9 @@ struct master_options {
 /* Opens the logs anew, the workers' too. */
 #define MASTER_LOG_REOPEN (SIGRTMIN + 1)
 
+/* The first thing of all: a signal that comes while the configuration is read counts, too. */
+void master_hold_signals(void);
+
 /*
  * Runs until it is stopped; blocks throughout. Takes conf over: a reload replaces it by what
  * conf_file says then. Returns the exit status of

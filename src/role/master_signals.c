@@ -167,11 +167,24 @@ static void on_signal(struct ev_loop *loop, struct ev_io *io, int revents)
 	master_settle(m);
 }
 
+/* USR2 means nothing yet; left alone it would end this process. No constants: the number of a
+ * real-time signal is none. */
+#define WANTED_SIGNALS                                                                          \
+	{                                                                                       \
+		SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGCHLD, SIGWINCH, SIGTTIN, SIGTTOU, \
+		    SIGUSR2, MASTER_LOG_REOPEN, 0                                               \
+	}
+
+void master_hold_signals(void)
+{
+	const int wanted[] = WANTED_SIGNALS;
+
+	sig_hold(wanted);
+}
+
 int master_signals_open(struct master *m, struct err *e)
 {
-	/* USR2 means nothing yet; left alone it would end this process. */
-	const int wanted[] = { SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGCHLD, SIGWINCH,
-		SIGTTIN, SIGTTOU, SIGUSR2, MASTER_LOG_REOPEN, 0 };
+	const int wanted[] = WANTED_SIGNALS;
 	int fd = sig_open(wanted, e);
 
 	if (fd < 0)

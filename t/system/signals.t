@@ -123,6 +123,28 @@ subtest 'a parent that blocked every signal' => sub {
     told_once($actor, $master);
 };
 
+# A master that hangs before it has come to its loop: it warns of something, and nobody reads that.
+subtest 'signals that come while it starts' => sub {
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $conf = $box->config('web-1', { orders => { command => $actor->command, %limits } }, { metrics_file => $box->path('odd') });
+
+    pipe(my $in, my $out) or die "cannot make a pipe: $!\n";
+    $out->blocking(0);
+    1 while syswrite($out, 'x' x 65536) || syswrite($out, 'x');
+    $out->blocking(1);
+    my $master = $box->start($conf, sub { open(STDERR, '>&', $out) });
+    close($out);
+    my $pid = $master->pid;
+    wait_for('it to warn', sub { slurp("/proc/$pid/wchan") =~ /pipe/ && readlink("/proc/$pid/exe") =~ /graceful/ });
+    kill($_, $pid) for qw(HUP WINCH USR1 USR2 TTIN TTOU);
+    my $log = '';
+    wait_for('it to be heard', sub { sysread($in, $log, 65536, length($log)); $log =~ /draining on SIGWINCH/ });
+    wait_for('what it was told', sub { my $s = $master->status; $s->{config} && $s->{draining} });
+    kill('INT', $pid);
+    is($master->wait_exit, 0, 'nothing of that has ended it');
+};
+
 subtest 'a worker that is told INT hands over, and queues behind' => sub {
     my ($box, $actor, $first) = running([]);
     my $second = standby($box, $actor);

@@ -196,6 +196,32 @@ static void test_signals_become_events(void **state)
 	in_child(receive_signals);
 }
 
+static void hold_signals(void)
+{
+	const int wanted[] = { SIGHUP, SIGINT, SIGWINCH, SIGCHLD, 0 };
+	bool seen[NSIG] = { false };
+	struct err e;
+	int fd, signo;
+
+	signal(SIGINT, SIG_IGN);
+	sig_hold(wanted);
+	for (const int *s = wanted; *s != 0; s++)
+		CHECK(kill(getpid(), *s) == 0);
+	fd = sig_open(wanted, &e);
+	CHECK(fd >= 0);
+	while ((signo = sig_next(fd, NULL)) != 0)
+		seen[signo] = true;
+	for (const int *s = wanted; *s != 0; s++)
+		CHECK(seen[*s]);
+}
+
+/* Those, too, whose default it is to do nothing. */
+static void test_held_signals_are_not_lost(void **state)
+{
+	(void)state;
+	in_child(hold_signals);
+}
+
 static void open_with_all_blocked(void)
 {
 	const int wanted[] = { SIGINT, 0 };
@@ -276,6 +302,7 @@ int main(void)
 		cmocka_unit_test(test_signal_names),
 		cmocka_unit_test(test_what_is_no_signal),
 		cmocka_unit_test(test_signals_become_events),
+		cmocka_unit_test(test_held_signals_are_not_lost),
 		cmocka_unit_test(test_opening_sets_the_whole_mask),
 		cmocka_unit_test(test_blocking),
 		cmocka_unit_test(test_resetting),
