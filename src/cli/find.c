@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/pidfd.h>
 #include <unistd.h>
 
+#include "base/pidlock.h"
 #include "conf/conf.h"
 
 #define TRIES 5 /* at catching a PID file that does not change under our eyes */
@@ -62,28 +62,27 @@ static pid_t read_pid(int fd)
 }
 
 /*
- * Whether somebody holds the lock of the PID file. The question takes the lock for a moment if
- * nobody does, and a master that starts in just that moment would believe that another one runs.
- * So it is asked only when a process with the PID of the file lives.
+ * The order matters: the process is pinned by a descriptor first, then it is found to hold the lock
+ * of the directory. So the process that we have is the master, and not one that got its number.
  */
-static enum probe probe_lock(int fd, const char *path, struct err *e)
+static enum probe probe_lock(const char *lock_path, struct master *m, struct err *e)
 {
-	if (flock(fd, LOCK_SH | LOCK_NB) == 0) {
-		flock(fd, LOCK_UN);
-		err_set(e, "no master runs here (%s is not locked)", path);
-		return PROBE_NONE;
+	struct err why;
+
+	switch (pidlock_ask(lock_path, m->pid, &why)) {
+	case PIDLOCK_HELD: return PROBE_FOUND;
+	case PIDLOCK_OTHER: /* it has just started, or another has just ended */
+		err_set(
+		    e, "%s is held by another process than pid %d: try again", lock_path, m->pid);
+		return PROBE_AGAIN;
+	case PIDLOCK_FREE: err_set(e, "no master runs here (%s)", why.text); return PROBE_NONE;
+	case PIDLOCK_FAILED: err_set(e, "%s", why.text); return PROBE_FAILED;
 	}
-	if (errno == EWOULDBLOCK)
-		return PROBE_FOUND;
-	err_sys(e, "cannot ask for the lock of %s", path);
 	return PROBE_FAILED;
 }
 
-/*
- * The order matters: the process is pinned by a descriptor first, then the lock is found held and
- * the PID in the file unchanged. So the process that we hold is the one that holds the lock.
- */
-static enum probe probe_pid_file(int fd, const char *path, struct master *m, struct err *e)
+static enum probe probe_pid_file(
+    int fd, const char *path, const char *lock_path, struct master *m, struct err *e)
 {
 	enum probe probe;
 
@@ -105,17 +104,14 @@ static enum probe probe_pid_file(int fd, const char *path, struct master *m, str
 		err_sys(e, "cannot watch PID %d of %s", m->pid, path);
 		return PROBE_FAILED;
 	}
-	probe = probe_lock(fd, path, e);
-	if (probe == PROBE_FOUND && read_pid(fd) != m->pid) {
-		err_set(e, "%s changes too often to be read", path);
-		probe = PROBE_AGAIN;
-	}
+	probe = probe_lock(lock_path, m, e);
 	if (probe != PROBE_FOUND)
 		close(m->pidfd);
 	return probe;
 }
 
-static enum probe probe_path(const char *path, struct master *m, struct err *e)
+static enum probe probe_path(
+    const char *path, const char *lock_path, struct master *m, struct err *e)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	enum probe probe;
@@ -128,7 +124,7 @@ static enum probe probe_path(const char *path, struct master *m, struct err *e)
 		err_sys(e, "cannot read %s", path);
 		return PROBE_FAILED;
 	}
-	probe = probe_pid_file(fd, path, m, e);
+	probe = probe_pid_file(fd, path, lock_path, m, e);
 	close(fd);
 	return probe;
 }
@@ -136,13 +132,13 @@ static enum probe probe_path(const char *path, struct master *m, struct err *e)
 int find_master(const char *run_dir, struct master *m, struct err *e)
 {
 	enum probe probe = PROBE_AGAIN;
-	char *path;
+	char path[PATH_MAX], lock_path[PATH_MAX];
 
-	if (asprintf(&path, "%s/%s", run_dir, PID_FILE) < 0)
-		return err_set(e, "out of memory");
+	if (snprintf(path, sizeof(path), "%s/" CONF_PID_FILE, run_dir) >= PATH_MAX ||
+	    snprintf(lock_path, sizeof(lock_path), "%s/" CONF_LOCK_FILE, run_dir) >= PATH_MAX)
+		return err_set(e, "the name of the run directory is too long");
 	for (int i = 0; i < TRIES && probe == PROBE_AGAIN; i++)
-		probe = probe_path(path, m, e);
-	free(path);
+		probe = probe_path(path, lock_path, m, e);
 	if (probe != PROBE_FOUND)
 		return probe == PROBE_NONE ? 0 : -1;
 	m->run_dir = strdup(run_dir);

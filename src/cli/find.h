@@ -9,8 +9,6 @@
 #include "base/err.h"
 #include "cli/cli.h"
 
-#define PID_FILE "graceful.pid"
-
 /* A living master. It may end at any time, but pidfd stays its own, however PIDs are reused. */
 struct master {
 	char *run_dir;

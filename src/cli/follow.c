@@ -9,6 +9,7 @@
 
 #include "cli/find.h"
 #include "cli/statusview.h"
+#include "conf/conf.h"
 
 #define TICK_NSEC 250000000
 
@@ -46,11 +47,14 @@ int follow_again(int fd, const char *run_dir, struct err *e)
 	return 0;
 }
 
-/* Events without a name are about the directory itself, or tell that some were lost. */
+/*
+ * Events without a name are about the directory itself, or tell that some were lost. The lock file
+ * is closed when its master is killed.
+ */
 static bool is_ours(const struct inotify_event *event)
 {
 	return event->len == 0 || strcmp(event->name, STATUS_FILE) == 0 ||
-	       strcmp(event->name, PID_FILE) == 0;
+	       strcmp(event->name, CONF_PID_FILE) == 0 || strcmp(event->name, CONF_LOCK_FILE) == 0;
 }
 
 bool follow_changed(int fd)

@@ -27,6 +27,10 @@
 #define CONF_JOBS_DIR "jobs"     /* below work_dir: one directory for each job */
 #define CONF_NOTIFY_DIR "notify" /* below run_dir: one socket for each job, named after it */
 
+/* In run_dir and in work_dir: which master they belong to, for all to read; and the proof of it. */
+#define CONF_PID_FILE "graceful.pid"
+#define CONF_LOCK_FILE "graceful.lock"
+
 enum conf_on_exit {
 	ON_EXIT_RESTART, /* start it again, after the backoff */
 	ON_EXIT_RELEASE, /* hand the job to the next machine */

@@ -1,38 +1,64 @@
 #include "role/home.h"
 
-#include <bsd/libutil.h>
-#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <sys/stat.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/pidlock.h"
 #include "base/trust.h"
 #include "state/place.h"
 
-static struct pidfh *claim(const char *dir, const char *key, struct err *e)
+/*
+ * For people, and for programs that ask by flock(2) whether its process lives. Nothing here relies
+ * on that lock, which everybody could take.
+ */
+static int write_pid(struct claim *c, struct err *e)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+
+	if (fs_replace(c->pid_path, text, (size_t)len, 0644, false, e) != 0)
+		return -1;
+	c->pid_file = open(c->pid_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (c->pid_file < 0)
+		return err_sys(e, "cannot open %s", c->pid_path);
+	flock(c->pid_file, LOCK_EX | LOCK_NB);
+	return 0;
+}
+
+/* In this order: a master is found by its PID and then proved by its lock. */
+static void leave(struct claim *c)
+{
+	unlink(c->pid_path);
+	if (c->pid_file >= 0)
+		close(c->pid_file);
+	close(c->lock);
+}
+
+static int claim(struct claim *c, const char *dir, const char *key, struct err *e)
 {
 	char path[PATH_MAX];
-	struct pidfh *f;
-	pid_t other = 0;
+	pid_t other;
 
-	snprintf(path, sizeof(path), "%s/graceful.pid", dir);
-	f = pidfile_open(path, 0644, &other);
-	if (f == NULL && errno == EEXIST) {
-		err_set(e,
+	c->pid_file = -1;
+	snprintf(path, sizeof(path), "%s/" CONF_LOCK_FILE, dir);
+	snprintf(c->pid_path, sizeof(c->pid_path), "%s/" CONF_PID_FILE, dir);
+	c->lock = pidlock_take(path, &other, e);
+	if (c->lock < 0 && other != 0)
+		return err_set(e,
 		    "another master runs here, pid %d (%s is locked): stop it first, or give this "
 		    "one a \"%s\" of its own",
 		    (int)other, path, key);
-	} else if (f == NULL) {
-		err_sys(e, "cannot lock %s: check \"%s\"", path, key);
-	} else if (pidfile_write(f) != 0) {
-		err_sys(e, "cannot write %s", path);
-		pidfile_remove(f);
-		f = NULL;
-	}
-	return f;
+	if (c->lock < 0)
+		return err_add(e, "check \"%s\"", key);
+	if (write_pid(c, e) == 0)
+		return 0;
+	leave(c);
+	return -1;
 }
 
 /* Looked at before, too: else somebody could have us make things where he likes. */
@@ -78,20 +104,18 @@ int home_open(struct home *h, const struct conf *conf, struct err *e)
 {
 	if (make_dirs(conf, e) != 0)
 		return -1;
-	h->run = claim(conf->run_dir, "run_dir", e);
-	if (h->run == NULL)
+	if (claim(&h->run, conf->run_dir, "run_dir", e) != 0)
 		return -1;
-	h->work = claim(conf->work_dir, "work_dir", e);
-	if (h->work != NULL) {
+	if (claim(&h->work, conf->work_dir, "work_dir", e) == 0) {
 		settle(conf);
 		return 0;
 	}
-	pidfile_remove(h->run);
+	leave(&h->run);
 	return -1;
 }
 
 void home_leave(struct home *h)
 {
-	pidfile_remove(h->work);
-	pidfile_remove(h->run);
+	leave(&h->work);
+	leave(&h->run);
 }

@@ -5,7 +5,7 @@ use strict;
 use warnings;
 
 use Cwd qw(abs_path);
-use Fcntl qw(:flock);
+use Fcntl qw(F_SETLK F_WRLCK SEEK_SET);
 use File::Temp qw(tempdir);
 use IO::Handle;
 use POSIX qw(:sys_wait_h _exit);
@@ -124,16 +124,21 @@ sub play_worker {
     _exit(0);
 }
 
+# A struct flock, as Linux has it on machines of 64 bits.
+my $whole_file = pack('s s x4 q q l x4', F_WRLCK, SEEK_SET, 0, 0, 0);
+
 # Commands: "status TEXT" replaces the status file, "exit N" exits.
 sub play_master {
     my ($dir, $control, $ready, %how) = @_;
-    open my $pid_file, '+>', "$dir/graceful.pid" or _exit(1);
-    flock $pid_file, LOCK_EX or _exit(1);
+    open my $lock, '+>', "$dir/graceful.lock" or _exit(1);
+    fcntl $lock, F_SETLK, $whole_file or _exit(1);
+    open my $pid_file, '>', "$dir/graceful.pid" or _exit(1);
     note_signals("$dir/signals", $how{on_signal} // sub { }, qw(INT TERM QUIT HUP USR1 USR2));
     if ($how{worker}) {
         my $master = $$;
         my $pid = fork // _exit(1);
         if ($pid == 0) {
+            close $lock;
             close $pid_file;
             play_worker($dir, $ready, $master);
         }
@@ -142,6 +147,7 @@ sub play_master {
         syswrite $ready, "0\n";
     }
     syswrite $pid_file, "$$";
+    close $pid_file;
     close $ready;
     while (my $line = <$control>) {
         write_file("$dir/status.json", "$1\n") if $line =~ /^status (.*)/;
@@ -268,8 +274,12 @@ subtest 'no master' => sub {
         [ 'no PID file', sub { return $_[0] }, qr/graceful\.pid does not exist/ ],
         [ 'empty', sub { write_file("$_[0]/graceful.pid", ''); $_[0] }, qr/graceful\.pid is empty/ ],
         [
-            'PID reused', sub { write_file("$_[0]/graceful.pid", "$$\n"); $_[0] },
-            qr/graceful\.pid is not locked/
+            'PID reused', sub { write_file("$_[0]/graceful.pid", "$$\n"); write_file("$_[0]/graceful.lock", ''); $_[0] },
+            qr/graceful\.lock is not locked/
+        ],
+        [
+            'no lock file', sub { write_file("$_[0]/graceful.pid", "$$\n"); $_[0] },
+            qr/graceful\.lock does not exist/
         ],
         [
             'PID gone', sub { write_file("$_[0]/graceful.pid", '4194305'); $_[0] },

@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 
+use Fcntl qw(:flock F_RDLCK SEEK_SET);
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use JSON::PP qw(decode_json encode_json);
@@ -226,6 +227,7 @@ subtest 'a job and its neighbours' => sub {
         for $work, "$work/jobs", $run, "$run/notify", $box->path('local'), $box->path('store');
     like(ask('evil', "spew('$_', 'x')"), qr/^no: Permission denied/, "cannot write $_")
         for "$run/status.json", "$run/graceful.pid", "$work/graceful.pid", "$work/history";
+    like(ask('evil', "slurp('$_/graceful.lock')"), qr/^no: Permission denied/, "the lock of $_") for $run, $work;
     my $send = 'use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => "%s"); try($s && $s->send("READY=1"))';
     like(ask('evil', sprintf($send, "$run/notify/good")), qr/^no: Permission denied/, "another job's NOTIFY_SOCKET");
     is(ask('evil', sprintf($send, "$run/notify/evil")), 'done', 'but its own');
@@ -233,6 +235,64 @@ subtest 'a job and its neighbours' => sub {
     ok(!$master->job('good')->{ready}, 'and nothing of the other');
     is($master->job($_)->{job_pid}, $job{$_}{job_pid}, "$_ runs on") for qw(good evil);
     stop($master);
+};
+
+# As nobody, and for as long as $during takes: every lock that one may have on the files, whoever else holds it.
+sub grabbing {
+    my ($files, $during) = @_;
+    pipe(my $ready, my $told) or die;
+    pipe(my $wait, my $over) or die;
+    my $pid = fork() // die;
+
+    if ($pid == 0) {
+        my (@held, $whole_file);
+        close($over);
+        as_nobody();
+        for my $file (@{$files}) {
+            open(my $in, '<', $file) or next;
+            flock($in, LOCK_SH | LOCK_NB);
+            fcntl($in, 37, $whole_file = pack('s s x4 q q l x4', F_RDLCK, SEEK_SET, 0, 0, 0));    # F_OFD_SETLK
+            push @held, $in;
+        }
+        syswrite($told, scalar(@held) . "\n");
+        sysread($wait, my $byte, 1);
+        POSIX::_exit(0);
+    }
+    close($wait);
+    my $n = <$ready>;
+    my @result = $during->($n);
+    close($over);
+    waitpid($pid, 0);
+    return @result;
+}
+
+subtest 'a stranger cannot keep a master from its directories, nor pass for one' => sub {
+    plan skip_all => 'not root' if !$is_root;
+    my $conf = $box->config('claim', { claim => { command => oracle('claim') } });
+    my $master = $box->start($conf);
+    my @locks = map { ("$_/graceful.pid", "$_/graceful.lock") } $master->{run_dir}, $master->{work_dir};
+    my @status = ($box->graceful, 'status', '-c', $conf);
+
+    $master->wait_state(claim => 'running');
+    is((stat $_)[2] & 07777, /lock$/ ? 0600 : 0644, "the mode of $_") for @locks;
+    is(($box->run('setpriv', '--reuid', (ids('nobody'))[0], '--clear-groups', @status))[0], 0, 'everybody may ask for the status');
+    $master->signal('KILL');
+    waitpid($master->pid, 0);
+    grabbing(\@locks, sub {
+        is($_[0] + 0, 2, 'a stranger holds on to what he can read');
+        my ($rc, undef, $err) = $box->run(@status);
+        like("$rc $err", qr/^1 .*no master runs here/, 'and is not taken for the master');
+        # Its number may be another's by now.
+        spew("$master->{run_dir}/graceful.pid", "$$\n");
+        ($rc, undef, $err) = $box->run($box->graceful, 'stop', '-c', $conf);
+        like("$rc $err", qr/^1 .*no master runs here \(.*graceful.lock is not locked/, 'nor is who has got its number');
+        my $again = $box->start($conf);
+        $again->wait_state(claim => 'running');
+        pass('the next master starts');
+        ($rc, undef, $err) = $box->run($box->graceful, 'stop', '-c', $conf);
+        is("$rc$err", '0', 'and is found and stopped');
+        is($again->wait_exit, 0, 'in order');
+    });
 };
 
 # Starts a master that has to refuse; returns what it says.
