@@ -28,11 +28,13 @@ struct look {
 	uint64_t born;
 };
 
-/* False for a process that is gone, zombies included. */
+/* False for a process that is gone, zombies included; but one whose first thread alone has ended is
+ * shown as a zombie, too. */
 static bool look_at(pid_t pid, struct look *look)
 {
 	char text[1024];
 	char mode;
+	long threads;
 	FILE *f = open_of(pid, "stat");
 	size_t n;
 	const char *rest;
@@ -45,10 +47,10 @@ static bool look_at(pid_t pid, struct look *look)
 	rest = strrchr(text, ')'); /* of the command's name, which may hold anything */
 	return rest != NULL &&
 	       sscanf(rest + 1,
-		   " %c %*s %*s %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+		   " %c %*s %*s %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld %*s "
 		   "%" SCNu64,
-		   &mode, &look->session, &look->born) == 3 &&
-	       mode != 'Z' && mode != 'X';
+		   &mode, &look->session, &threads, &look->born) == 4 &&
+	       ((mode != 'Z' && mode != 'X') || threads > 1);
 }
 
 uint64_t leftover_birth(pid_t pid)
@@ -69,11 +71,40 @@ void leftover_boot(char boot[LEFTOVER_BOOT_MAX])
 		fclose(f);
 }
 
+uid_t leftover_uid(const struct job_conf *job)
+{
+	uid_t uid = job->switch_user ? job->uid : geteuid();
+
+	return uid != 0 && job->no_new_privs ? uid : LEFTOVER_ANYBODY;
+}
+
+/*
+ * By what cannot be forged, and before the environment is read: that lies in the process's own
+ * memory, where a stranger can make a reader hang.
+ */
+static bool may_be_of(uid_t uid, pid_t pid)
+{
+	unsigned ids[4];
+	char line[256];
+	bool any = uid == LEFTOVER_ANYBODY;
+	FILE *f = any ? NULL : open_of(pid, "status");
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+		if (sscanf(line, "Uid: %u %u %u %u", &ids[0], &ids[1], &ids[2], &ids[3]) != 4)
+			continue;
+		any = ids[0] == uid || ids[1] == uid || ids[2] == uid || ids[3] == uid;
+		break;
+	}
+	if (f != NULL)
+		fclose(f);
+	return any;
+}
+
 static bool is_marked(const struct leftover *l, pid_t pid)
 {
 	static const char state[] = "GRACEFUL_STATE=", epoch[] = "GRACEFUL_EPOCH=";
 	bool same_state = false, same_epoch = false;
-	FILE *f = open_of(pid, "environ");
+	FILE *f = may_be_of(l->uid, pid) ? open_of(pid, "environ") : NULL;
 	char *var = NULL;
 	size_t room = 0;
 

@@ -7,7 +7,8 @@
  *
  * They are found in /proc: the job's main process by its number and its time of birth, others by
  * their session, or by the environment that the job was given and that its descendants inherit. A
- * process that left the session and wiped its environment, too, is not found.
+ * process that left the session and wiped its environment, too, is not found. Everybody may give
+ * himself any environment, so that counts of those users alone that a process of the job can be of.
  *
  * All calls block, and belong on a task thread.
  */
@@ -25,14 +26,20 @@
 
 #define LEFTOVER_BOOT_MAX 40
 
+/* A job of root, or one that may run set-user-ID programs, can become any user. */
+#define LEFTOVER_ANYBODY ((uid_t)-1)
+
 struct leftover {
 	pid_t main;           /* 0: not known */
 	uint64_t born;        /* of main, in ticks since the machine started */
 	char state[PATH_MAX]; /* the job's GRACEFUL_STATE */
 	uint64_t epoch;       /* its GRACEFUL_EPOCH */
+	uid_t uid;            /* of all its processes, or LEFTOVER_ANYBODY */
 	bool seen;            /* main was found: until the end, its session is no other one's */
 };
 
+/* The user whose all processes of this job are, or LEFTOVER_ANYBODY. */
+uid_t leftover_uid(const struct job_conf *job);
 /* The birth of a process that lives, 0 of any other. */
 uint64_t leftover_birth(pid_t pid);
 /* The name of this run of the machine: a note from an earlier one concerns nobody. */

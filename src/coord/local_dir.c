@@ -251,10 +251,11 @@ int local_dir_set_holder(const struct local_dir *d, const struct local_note *not
 
 	gethostname(host, sizeof(host) - 1);
 	leftover_boot(boot);
-	json = json_pack("{s:s, s:s, s:i, s:I, s:I, s:s, s:s, s:i, s:I}", "instance",
+	json = json_pack("{s:s, s:s, s:i, s:I, s:I, s:s, s:s, s:i, s:I, s:I}", "instance",
 	    note->instance, "host", host, "pid", (int)getpid(), "since", (json_int_t)clock_wall(),
 	    "epoch", (json_int_t)note->epoch, "boot", boot, "state", note->state, "job",
-	    (int)note->job, "born", (json_int_t)leftover_birth(note->job));
+	    (int)note->job, "born", (json_int_t)leftover_birth(note->job), "uid",
+	    note->uid == LEFTOVER_ANYBODY ? (json_int_t)-1 : (json_int_t)note->uid);
 	text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
 	json_decref(json);
 	if (text == NULL)
@@ -290,18 +291,22 @@ bool local_dir_leftover(const struct local_dir *d, uint64_t epoch, struct leftov
 	const char *state;
 	json_int_t theirs;
 	json_int_t born;
+	json_int_t uid = -1; /* of a note without: anybody */
 	int main;
 	bool any;
 
 	leftover_boot(boot);
 	any = json != NULL &&
-	      json_unpack(json, "{s:I, s:s, s:s, s:i, s:I}", "epoch", &theirs, "boot", &their_boot,
-		  "state", &state, "job", &main, "born", &born) == 0 &&
+	      json_unpack(json, "{s:I, s:s, s:s, s:i, s:I, s?I}", "epoch", &theirs, "boot",
+		  &their_boot, "state", &state, "job", &main, "born", &born, "uid", &uid) == 0 &&
 	      theirs > 0 && (uint64_t)theirs < epoch && strcmp(their_boot, boot) == 0 &&
 	      strlen(state) < sizeof(l->state) && main >= 0 && born >= 0;
 	if (any) {
 		*l = (struct leftover){
-			.main = main, .born = (uint64_t)born, .epoch = (uint64_t)theirs
+			.main = main,
+			.born = (uint64_t)born,
+			.epoch = (uint64_t)theirs,
+			.uid = uid >= 0 ? (uid_t)uid : LEFTOVER_ANYBODY,
 		};
 		strcpy(l->state, state);
 	}

@@ -60,6 +60,7 @@ struct local_note {
 	uint64_t epoch;
 	const char *state; /* GRACEFUL_STATE of the job */
 	pid_t job;         /* its main process, 0: none runs yet */
+	uid_t uid;         /* leftover_uid() of it */
 };
 
 /* Leaves, or takes away, a note about the owner, this process. After a failure there is none, or

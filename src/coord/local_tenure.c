@@ -146,7 +146,11 @@ static bool has_left(struct tenure *t)
 int tenure_started(const struct tenure *t, pid_t job, struct err *e)
 {
 	struct local_note note = {
-		.instance = t->instance, .epoch = t->place, .state = t->job_state, .job = job
+		.instance = t->instance,
+		.epoch = t->place,
+		.state = t->job_state,
+		.job = job,
+		.uid = leftover_uid(t->job),
 	};
 
 	return local_dir_set_holder(&t->dir, &note, e);

@@ -56,6 +56,7 @@ static int begin_vigil(struct worker *w, struct err *e)
 	v->leftover.main = w->setup->rescue_job;
 	v->leftover.born = w->setup->rescue_job_born;
 	v->leftover.epoch = w->setup->rescue_epoch;
+	v->leftover.uid = leftover_uid(w->job);
 	snprintf(v->leftover.state, sizeof(v->leftover.state), "%.*s/" STATE_FILE,
 	    (int)(sizeof(v->leftover.state) - sizeof(STATE_FILE) - 1), w->dir);
 	if (task_start(w->loop, vigil_work, vigil_done, v, e) != NULL)

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +32,7 @@ struct kind {
 	bool marked;
 	uint64_t epoch;
 	bool deaf; /* to TERM */
+	uid_t uid; /* 0: ours */
 };
 
 /* A process that has passed its exec: what is ignored stays ignored, what it is called is its own.
@@ -52,6 +54,8 @@ static pid_t start(const struct kind *k)
 	if (pid == 0) {
 		if (k->leads)
 			setsid();
+		if (k->uid != 0 && setuid(k->uid) != 0)
+			_exit(127);
 		if (k->deaf)
 			signal(SIGTERM, SIG_IGN);
 		execve("/bin/sleep", argv, k->marked ? marked : none);
@@ -81,7 +85,7 @@ static void put_down(pid_t pid)
 
 static struct leftover leftover(pid_t main, uint64_t born, uint64_t epoch)
 {
-	struct leftover l = { .main = main, .born = born, .epoch = epoch };
+	struct leftover l = { .main = main, .born = born, .epoch = epoch, .uid = LEFTOVER_ANYBODY };
 
 	snprintf(l.state, sizeof(l.state), "%s", state);
 	return l;
@@ -129,6 +133,104 @@ static void others_are_found_by_environment(void **unused)
 	assert_int_equal(leftover_any(&other_job, &err), 0);
 	put_down(pid);
 	assert_int_equal(leftover_any(&right, &err), 0);
+}
+
+#define STRANGER 65534
+#define OTHER 65533
+
+static bool is_left(uid_t uid)
+{
+	struct leftover l = leftover(0, 0, 7);
+
+	l.uid = uid;
+	return leftover_any(&l, &err) == 1;
+}
+
+/* The marks of a stranger are forged. */
+static void environment_counts_of_the_jobs_user(void **unused)
+{
+	struct kind kind = { .leads = true, .marked = true, .epoch = 7 };
+	uid_t uid = geteuid() == 0 ? STRANGER : geteuid();
+	pid_t pid;
+
+	(void)unused;
+	kind.uid = geteuid() == 0 ? STRANGER : 0;
+	pid = start(&kind);
+	assert_true(is_left(uid));
+	assert_false(is_left(OTHER));
+	assert_true(is_left(LEFTOVER_ANYBODY));
+	put_down(pid);
+}
+
+/* Who can become somebody else may be anybody by now. */
+static void jobs_that_keep_their_user(void **unused)
+{
+	struct job_conf job = { .switch_user = true, .uid = STRANGER, .no_new_privs = true };
+
+	(void)unused;
+	assert_int_equal(leftover_uid(&job), STRANGER);
+	job.no_new_privs = false;
+	assert_int_equal(leftover_uid(&job), LEFTOVER_ANYBODY);
+	job = (struct job_conf){ .switch_user = true, .uid = 0, .no_new_privs = true };
+	assert_int_equal(leftover_uid(&job), LEFTOVER_ANYBODY);
+	job.switch_user = false;
+	assert_int_equal(leftover_uid(&job), geteuid() == 0 ? LEFTOVER_ANYBODY : geteuid());
+}
+
+static void *rest(void *fd)
+{
+	const char c = 0;
+
+	/* The first thread may not have come to its end yet; its parent looks until it has. */
+	if (write(*(const int *)fd, &c, 1) != 1)
+		_exit(1);
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static bool is_shown_as_zombie(pid_t pid)
+{
+	char path[64], text[256];
+	size_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	n = fread(text, 1, sizeof(text) - 1, f);
+	text[n] = '\0';
+	fclose(f);
+	return strstr(text, ") Z ") != NULL;
+}
+
+static void process_lives_as_long_as_any_thread(void **unused)
+{
+	struct leftover l;
+	pthread_t thread;
+	int fds[2];
+	pid_t pid;
+	char c;
+
+	(void)unused;
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (pthread_create(&thread, NULL, rest, &fds[1]) != 0)
+			_exit(1);
+		pthread_exit(NULL);
+	}
+	assert_true(pid > 0);
+	l = leftover(pid, leftover_birth(pid), 7);
+	assert_int_equal(read(fds[0], &c, 1), 1);
+	for (int i = 0; i < 6000 && !is_shown_as_zombie(pid); i++)
+		poll(NULL, 0, 10);
+	assert_true(is_shown_as_zombie(pid));
+	assert_int_equal(leftover_any(&l, &err), 1);
+	put_down(pid);
+	assert_int_equal(leftover_any(&l, &err), 0);
+	close(fds[0]);
+	close(fds[1]);
 }
 
 /* A leader with a child in its session, neither of them marked; returns the leader. */
@@ -254,6 +356,9 @@ int main(void)
 		cmocka_unit_test(birth_is_of_the_living),
 		cmocka_unit_test(main_is_found_by_number_and_birth),
 		cmocka_unit_test(others_are_found_by_environment),
+		cmocka_unit_test(environment_counts_of_the_jobs_user),
+		cmocka_unit_test(jobs_that_keep_their_user),
+		cmocka_unit_test(process_lives_as_long_as_any_thread),
 		cmocka_unit_test(members_of_a_session_count_once_its_leader_was_seen),
 		cmocka_unit_test(main_that_goes_by_itself_is_not_touched),
 		cmocka_unit_test(main_that_stays_is_hurried),
