@@ -142,7 +142,8 @@ struct round {
 	int pidfd; /* of a process that is left, the main one if it is; -1: none is left */
 };
 
-/* SIGTERM is for the main process while that lives, as it may be dumping with the others' help. */
+/* Others than SIGKILL are for the main process while that lives, as it may be dumping with the
+ * others' help. */
 static bool is_meant(const struct leftover *l, pid_t pid, int signo, const struct round *r)
 {
 	return signo == SIGKILL || (signo != 0 && (pid == l->main || !r->main));
@@ -241,7 +242,8 @@ int leftover_wait(struct leftover *l, const struct job_conf *job, bool (*is_off)
 	int rc;
 
 	t.term_at = t.kill_at == MSEC_NEVER ? MSEC_NEVER : t.kill_at - job->hurry_timeout;
-	rc = go_round(l, 0, &r, e);
+	/* The kernel told it to stop; if somebody had stopped it, it has yet to hear of that. */
+	rc = go_round(l, SIGCONT, &r, e);
 	while (rc == 0 && r.pidfd >= 0) {
 		int signo = next_signal(&t, &r, job->hurry_timeout);
 

@@ -101,17 +101,19 @@ void master_clear_orphans(struct master *m)
 	}
 }
 
-/* The main process of a dead worker's job is our child: the number is its own until we reap it. */
+/* The main process of a dead worker's job is our child: the number is its own until we reap it. One
+ * that somebody stopped is woken, as it would hear of nothing. signo 0: that alone. */
 static void signal_orphaned_job(const struct post *p, int signo)
 {
-	if (p->job_pid != 0 && !p->seat.main_ended)
-		kill(p->job_pid, signo);
+	if (p->job_pid == 0 || p->seat.main_ended)
+		return;
+	kill(p->job_pid, signo);
+	kill(p->job_pid, SIGCONT);
 }
 
 void master_stop_orphan(const struct post *p)
 {
-	if (!spawn_was_told(p->job, p->job_pid))
-		signal_orphaned_job(p, p->job->stop_signal);
+	signal_orphaned_job(p, spawn_was_told(p->job, p->job_pid) ? 0 : p->job->stop_signal);
 }
 
 void master_term_orphans(struct master *m, struct post *p)

@@ -201,6 +201,35 @@ subtest 'a worker is killed before it has restored the state: an older one is no
     is($master->wait_exit, 0, 'exit status');
 };
 
+# It hears of nothing until it goes on, and there is no end to its time.
+subtest 'a worker dies whose job was stopped by SIGSTOP' => sub {
+    my ($box, $actor, $master) = running([], { stop_timeout => 'infinity' });
+    my $next = successor($box, $actor);
+
+    kill('STOP', $actor->wait_start->{pid});
+    kill('KILL', worker_of($master));
+    $actor->wait_for_line(qr/^dumped 1$/);
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'it was woken to dump');
+    takes_over($next, $actor, 'clean 1');
+};
+
+subtest 'its master dies, too' => sub {
+    my ($box, $actor, $master) = running([], { stop_timeout => 'infinity' });
+    my $next = successor($box, $actor);
+
+    kill('STOP', my $job = $actor->wait_start->{pid});
+    kill('KILL', worker_of($master), $master->pid);
+    $master->wait_exit;
+    $actor->wait_for_line(qr/^dumped 1$/);
+    $actor->wait_start(2);
+    ok(!alive($job), 'the next owner waits for its end');
+    is($actor->count(qr/^overlap/), 0, 'and meets nobody');
+    wait_for('it is ready', sub { $next->job('orders')->{ready} });
+    $next->signal('INT');
+    is($next->wait_exit, 0, 'and stops in order');
+};
+
 # The worker has buried the job's main process itself: nobody can tell the master of it any more.
 subtest 'a worker is killed when only a stubborn family is left' => sub {
     my ($box, $actor, $master) = running(['family'], { stop_timeout => 'infinity', hurry_timeout => '3s' });
