@@ -77,8 +77,9 @@ struct coord_hooks {
 	 * once until the next kept() or lost(). */
 	void (*wavering)(void *ctx, const struct err *e);
 	/* The lock was lost, or may be before long: what the job does after `until` (msec of
-	 * clock.h) is no longer covered by it. With `until` in the future, commits are still tried,
-	 * for however long that takes, and are refused (COORD_LOST) if the lock is not ours. */
+	 * clock.h, which may have passed) is no longer covered by it. 0: it is not ours, for
+	 * certain. Otherwise nobody has said so: commits are still tried, for however long that
+	 * takes, and are refused (COORD_LOST) if the lock is not ours. */
 	void (*lost)(void *ctx, msec until, const struct err *e);
 	void (*committed)(void *ctx, enum coord_result result, const struct err *e);
 	void (*released)(void *ctx, enum coord_result result, const struct err *e);

@@ -184,7 +184,7 @@ static void on_guard(struct ev_loop *loop, struct ev_timer *w, int revents)
 	if (l->phase == PHASE_COMMITTING || tenure_holds_lock_file(&l->tenure, &e))
 		return;
 	stop_guard(l);
-	l->base.hooks.lost(l->base.ctx, clock_now(), &e);
+	l->base.hooks.lost(l->base.ctx, 0, &e);
 }
 
 static void answer_granted(struct local *l)

@@ -71,14 +71,33 @@ static void on_waiting(void *ctx, const char *holder)
 	FAULT("in_standby");
 }
 
+/* How long the job has, as the life wants to hear it: a lock that may be ours as yet is in doubt
+ * also when the time has run out, as after a suspend. */
+static msec left_of(msec until)
+{
+	msec left = until - clock_now();
+
+	if (until == 0)
+		return 0;
+	return left > 1 ? left : 1;
+}
+
+static void tell_loss(const struct worker *w, msec left, const struct err *e)
+{
+	if (w->epoch == 0 && !w->setup->rescue)
+		log_warn("the place in the queue is left to its time-out: %s", e->text);
+	else
+		log_error("the lock is lost, the job must be gone in %" PRId64 "ms: %s",
+		    left > 1 ? left : 0, e->text);
+}
+
 static void on_lost(void *ctx, msec until, const struct err *e)
 {
 	struct worker *w = ctx;
-	msec left = until - clock_now();
+	msec left = left_of(until);
 
-	w->lost_until = until;
-	log_error("the lock is lost, the job must be gone in %" PRId64 "ms: %s",
-	    left > 0 ? left : 0, e->text);
+	w->lost_until = left > 0 ? clock_now() + left : until;
+	tell_loss(w, left, e);
 	/* Until it is known what became of it, which may take as long as the coordinator is away.
 	 */
 	if (left > 0) {
@@ -126,8 +145,17 @@ static void on_announced(void *ctx)
 	worker_restore_announced(ctx);
 }
 
+/* Of a lock that was in doubt: somebody has said what became of it. Otherwise what was the matter
+ * still is, also when the worker has gone. */
+static void note_answer(struct worker *w, enum coord_result result)
+{
+	if (result != COORD_FAILED)
+		w->report.trouble_kind = COORD_FINE;
+}
+
 static void on_committed(void *ctx, enum coord_result result, const struct err *e)
 {
+	note_answer(ctx, result);
 	worker_save_committed(ctx, result, e);
 }
 
@@ -135,12 +163,15 @@ static void on_released(void *ctx, enum coord_result result, const struct err *e
 {
 	struct worker *w = ctx;
 
+	note_answer(w, result);
 	if (w->saving != SAVE_NONE) {
 		worker_save_released(w, result, e);
 		return;
 	}
 	if (result == COORD_FAILED)
-		log_error("cannot release the lock: %s", e->text);
+		log_error("cannot %s: %s",
+		    w->epoch != 0 ? "release the lock" : "give the place in the queue back",
+		    e->text);
 	else if (w->epoch != 0)
 		log_info("released the lock epoch=%" PRIu64, w->epoch);
 	if (result == COORD_OK)

@@ -94,8 +94,6 @@ static void fill_report(struct worker *w)
 	r->since = w->state_since;
 	fill_moving(w, r);
 	worker_stamps_report(w);
-	if (l->state == LIFE_GONE)
-		r->trouble_kind = COORD_FINE;
 	fill_end(l, &r->end);
 }
 

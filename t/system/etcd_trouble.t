@@ -7,6 +7,7 @@ use warnings;
 use Test::More;
 
 use Graceful::Etcd;
+use Graceful::Proxy;
 use Graceful::Test qw(wait_for spew alive);
 
 plan(skip_all => 'etcd is not installed') unless Graceful::Etcd->installed;
@@ -207,11 +208,62 @@ subtest 'those that wait are stopped while etcd takes nothing back' => sub {
     $_->wait_log(qr/waits for the lock/) for values %waiters;
     $etcd->ctl_input(spew($box->path('new'), "secret2\n"), 'user', 'passwd', 'graceful', '--interactive=false');
     is(stop($waiters{refused}), 4, 'by one that is refused: its place is left to its lease');
-    like($waiters{refused}->log_text, qr/cannot release the lock: etcd refuses user/, 'the log says why');
+    like($waiters{refused}->log_text, qr/cannot give the place in the queue back: etcd refuses user/, 'the log says why');
     $etcd->pause(0);
     is(stop($waiters{hung}), 4, 'by one that hangs, likewise');
     is(stop($owner), 4, 'and the owner');
     $etcd->resume(0);
+};
+
+# What became of the lock, or of the place, nobody could say. So nothing may say that it is well.
+sub check_doubt {
+    my ($master, $closing) = @_;
+
+    is(stop($master), 4, 'exit status');
+    like($master->log_text, $closing, 'the last line counts no lock as released');
+    unlike($master->log_text, qr/can be had again/, 'nor does one say that locks can be had');
+    return;
+}
+
+subtest 'stopped in doubt' => sub {
+    my $box = Graceful::Test->new;
+    my $etcd = Graceful::Etcd->start;
+    my $command = $box->job('quick', 'echo 1 | dump', 'echo 2 | dump');
+    my $start = sub {
+        my ($name, $ttl, %coordinator) = @_;
+        return $box->start($box->config($name, { orders => { command => $command, stop_timeout => '2s', hurry_timeout => '1s' } },
+            { coordinator => $etcd->coordinator(ttl => $ttl, %coordinator) }));
+    };
+    my $owner = $start->('doubts', '3s');
+    $owner->wait_state(orders => 'running');
+    $etcd->pause(0);
+    $owner->wait_log(qr/state DUMPING -> DOUBTING/);
+    check_doubt($owner, qr/locks_released=0 unclean=1 left=1/);
+    $etcd->resume(0);
+
+    # This one has slept beyond its lease, and nobody can be asked when it wakes up.
+    my $proxy = Graceful::Proxy->start($etcd->url(0), $box->path('proxy'));
+    my $sleeper = $start->('sleeps', '3s', endpoints => [ $proxy->url ]);
+    $sleeper->wait_state(orders => 'running');
+    my @pids = ($sleeper->pid, $sleeper->job('orders')->{worker_pid});
+    kill('STOP', $_) for @pids;
+    $proxy->pause;
+    wait_for('its lease has ended', sub { !$etcd->keys_below('/graceful/jobs/orders/lock/') });
+    kill('CONT', $pids[1]);
+    $sleeper->wait_log(qr/the lock is lost, the job must be gone in 0ms/);
+    kill('CONT', $pids[0]);
+    check_doubt($sleeper, qr/locks_released=0 unclean=1 left=1/);
+
+    my $other = $start->('owns', '300s');
+    $other->wait_state(orders => 'running');
+    my $waiter = $start->('waits', '3s');
+    $waiter->wait_log(qr/waits for the lock/);
+    $etcd->pause(0);
+    wait_for('it is in trouble', sub { ($waiter->job('orders')->{trouble} // '') =~ /no answer/ });
+    check_doubt($waiter, qr/locks_released=0 unclean=0 left=1/);
+    unlike($waiter->log_text, qr/the lock is lost/, 'it had none to lose');
+    $etcd->resume(0);
+    is(stop($other), 0, 'an owner that gets its answers stops in order');
 };
 
 done_testing;
