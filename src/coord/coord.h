@@ -147,7 +147,7 @@ bool coord_is_announced(const struct coord *c);
 uint64_t coord_predecessor(const struct coord *c);
 
 /* The id of the lease for reports, 0 if there is none; and until when the job may run unless the
- * lock is kept(), with time to be killed; MSEC_NEVER for the local one. */
+ * lock is kept(), with time to be killed; MSEC_NEVER for the local one, and while it waits. */
 uint64_t coord_lease(const struct coord *c);
 msec coord_safe_until(const struct coord *c);
 /* When a worker that lives will have told that it is kept() or lost(); MSEC_NEVER likewise. */

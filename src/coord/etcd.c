@@ -445,18 +445,20 @@ static uint64_t lease(const struct coord *c)
 	return etcd_of_const(c)->keeper.id;
 }
 
+/* Nothing has to end with the lease of one that waits: it is tried on until etcd says that it is
+ * gone. */
 static msec safe_until(const struct coord *c)
 {
 	const struct keeper *k = &etcd_of_const(c)->keeper;
 
-	return k->held ? lease_kill_by(&k->lease) : MSEC_NEVER;
+	return keeper_is_relied_on(k) ? lease_kill_by(&k->lease) : MSEC_NEVER;
 }
 
 static msec mute_by(const struct coord *c)
 {
 	const struct keeper *k = &etcd_of_const(c)->keeper;
 
-	return k->held ? lease_mute_by(&k->lease) : MSEC_NEVER;
+	return keeper_is_relied_on(k) ? lease_mute_by(&k->lease) : MSEC_NEVER;
 }
 
 const struct coord_ops coord_etcd_ops = {

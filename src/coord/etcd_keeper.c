@@ -278,6 +278,11 @@ void keeper_rely(struct keeper *k)
 	rearm(k);
 }
 
+bool keeper_is_relied_on(const struct keeper *k)
+{
+	return k->held && k->lease.relied_on;
+}
+
 static void on_revoked(void *ctx, const struct etcd_answer *answer)
 {
 	struct keeper *k = ctx;

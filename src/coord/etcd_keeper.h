@@ -73,6 +73,7 @@ void keeper_adopt(struct keeper *k, uint64_t id, msec patience);
 /* The lock hangs on it from now on: it is lost in time to stop a job. Before that, only when etcd
  * says that it is gone. No-op when none is held. */
 void keeper_rely(struct keeper *k);
+bool keeper_is_relied_on(const struct keeper *k);
 
 /*
  * Gives the lease back, and with it every key that hangs on it. parted is told when that is done (e

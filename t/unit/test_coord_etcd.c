@@ -386,6 +386,9 @@ static struct puppet *waiter(int i, msec ttl, char **endpoints)
 	coord_acquire(p->coord);
 	WAIT_FOR(p->waiting == 1);
 	assert_int_equal(p->granted, 0);
+	/* There is nothing that must have ended when the lease does. */
+	assert_true(coord_safe_until(p->coord) == MSEC_NEVER);
+	assert_true(coord_mute_by(p->coord) == MSEC_NEVER);
 	return p;
 }
 
