@@ -196,6 +196,16 @@ static void wait_for_turn(struct etcd_client *c)
 	client_rearm(c);
 }
 
+/* Until the last doubling has had its chance. */
+msec etcd_token_time(const struct conf *conf)
+{
+	msec time = 0;
+
+	for (unsigned int i = 0; conf->user != NULL && i <= ETCD_DOUBLINGS; i++)
+		time += client_attempt_time(i);
+	return time;
+}
+
 static void ask(struct etcd_client *c, size_t at)
 {
 	struct etcd_request request = { .url = "" };
@@ -208,7 +218,7 @@ static void ask(struct etcd_client *c, size_t at)
 			.path = PATH,
 			.body = c->auth_body,
 			/* Passwords cost etcd so much that a crowd has to queue for them. */
-			.timeout = ETCD_ATTEMPT << (c->auth_tried < 3 ? c->auth_tried : 3),
+			.timeout = client_attempt_time(c->auth_tried),
 		};
 
 		request_make(&request, c, &attempt);

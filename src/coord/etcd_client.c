@@ -10,7 +10,6 @@
 
 #define PAUSE_MIN 100
 #define PAUSE_MAX 2000
-#define PATIENCE_MAX 3 /* doublings of ETCD_ATTEMPT, and so on */
 /* etcd ends a request a little before we do, so that its connection stays. */
 #define SERVER_EARLIER 100
 
@@ -196,11 +195,16 @@ void call_set(
 
 /* One attempt */
 
+msec client_attempt_time(unsigned int tried)
+{
+	return (msec)ETCD_ATTEMPT << (tried < ETCD_DOUBLINGS ? tried : ETCD_DOUBLINGS);
+}
+
 static msec attempt_time(const struct etcd_call *call)
 {
 	unsigned int rounds = call->tried / (unsigned int)call->client->n_endpoints;
 	msec left = call->until == MSEC_NEVER ? MSEC_NEVER : call->until - clock_now();
-	msec time = (msec)ETCD_ATTEMPT << (rounds < PATIENCE_MAX ? rounds : PATIENCE_MAX);
+	msec time = client_attempt_time(rounds);
 
 	time = msec_min(time, left);
 	return time > 0 ? time : 1;

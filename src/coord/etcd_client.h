@@ -26,6 +26,13 @@ struct etcd_call;
 /* In the words of an endpoint on plain HTTP that hung up. */
 #define ETCD_ADVISE_HTTPS "does it want https://?"
 
+/*
+ * How long a server may take for the token that comes before its first answer, beside that: 0
+ * without users. A password costs etcd 70 ms of a core that is idle, and on a machine that is not
+ * the attempts have to become patient first.
+ */
+msec etcd_token_time(const struct conf *conf);
+
 /* What a failure means for whoever wants a lock. */
 enum coord_trouble etcd_trouble(enum etcd_code code);
 

@@ -15,6 +15,7 @@
 #include "net/http.h"
 
 #define ETCD_ATTEMPT 1200 /* msec for one attempt; facts of etcd: a hung one hangs for 7 s */
+#define ETCD_DOUBLINGS 3  /* of that, when it was not enough */
 #define ETCD_ANSWER_MAX (2u << 20) /* etcd takes requests up to 1.5 MiB, so states are smaller */
 #define ETCD_TOKEN_MAX 4096
 
@@ -112,6 +113,8 @@ void client_heard(struct etcd_client *c, size_t at);
 void client_endpoint_failed(struct etcd_client *c, size_t at, const struct err *why);
 /* So that no two workers do it in step: up to a quarter less. */
 msec client_jitter(msec time);
+/* What an attempt gets after so many that had no answer. */
+msec client_attempt_time(unsigned int tried);
 
 /* NULL when out of memory. */
 struct etcd_call *call_new(

@@ -11,7 +11,7 @@
 #include "coord/survey_impl.h"
 
 #define PAGE 500             /* keys */
-#define PATIENCE 5000        /* for one answer */
+#define PATIENCE 5000        /* for one answer, when there is a token */
 #define PATIENCE_ALL 120000L /* an endless list must end, too */
 
 struct survey {
@@ -179,6 +179,12 @@ static int take_key(struct survey *s, struct wire_kv *kv, struct err *e)
 	return 0;
 }
 
+/* With the first page comes the token. */
+static msec page_patience(const struct survey *s)
+{
+	return s->last == NULL ? PATIENCE + etcd_token_time(&s->waiter.conf) : PATIENCE;
+}
+
 /* How many keys there were; -1 on failure. */
 static int read_page(struct survey *s, struct err *e)
 {
@@ -186,8 +192,8 @@ static int read_page(struct survey *s, struct err *e)
 	struct wire_kv kv;
 	int n = 0, rc;
 
-	if (etcd_wait(&s->waiter, "/v3/kv/range", wire_list(s->prefix, s->last, PAGE), PATIENCE) !=
-	    ETCD_OK) {
+	if (etcd_wait(&s->waiter, "/v3/kv/range", wire_list(s->prefix, s->last, PAGE),
+		page_patience(s)) != ETCD_OK) {
 		*e = s->waiter.e;
 		return -1;
 	}
