@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -232,10 +233,23 @@ static void apply_limits(const struct job_conf *job, int report_fd)
 	umask(job->umask);
 }
 
+/*
+ * Who has a keyring may read the keys in it, whatever user he becomes; and all jobs would share
+ * that of the session in which the master was started. While we are who we were, or keyrings of
+ * jobs that crash again and again would use up what their user may have. Some containers have none.
+ */
+static void leave_keyring(int report_fd)
+{
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS &&
+	    errno != EPERM)
+		fail(report_fd, "get a keyring of its own");
+}
+
 static void switch_user(const struct job_conf *job, int report_fd)
 {
 	if (!job->switch_user)
 		return;
+	leave_keyring(report_fd);
 	/* Or the job could write to its output, but not open it by name: /dev/stdout. */
 	if (fchown(STDOUT_FILENO, job->uid, job->gid) != 0)
 		fail(report_fd, "give its output to \"user\"");

@@ -162,6 +162,25 @@ subtest 'groups of a user' => sub {
     stop($master);
 };
 
+# Keys of the session that a master was started in: with possession goes the right to read them, whatever the user.
+subtest 'keyrings' => sub {
+    plan skip_all => 'not root' if !$is_root;
+    plan skip_all => 'the numbers of the system calls are not known here' if (POSIX::uname())[4] ne 'x86_64';
+    my ($type, $name, $text) = qw(user graceful-test xyzzy);
+    my $read = 'my $text = "\0" x 16; my $n = syscall(250, 11, %d, $text, 16); $n < 0 ? "no: $!" : substr($text, 0, $n)';
+    pipe(my $in, my $out) or die;
+    my $master = $box->start($box->config('keys', { keys => { command => oracle('keys'), user => 'nobody' }, none => { command => oracle('none') } }),
+        sub { syscall(250, 1, 0); syswrite($out, syscall(248, $type, $name, $text, length($text), -3) . "\n") });
+    close($out);
+    chomp(my $key = <$in>);
+    my $unusable = $key <= 0;
+
+    $master->wait_state($_ => 'running') for qw(keys none);
+    is(ask('none', sprintf($read, $key)), 'xyzzy', 'the master\'s are for who runs as the same user') if !$unusable;
+    like(ask('keys', sprintf($read, $key)), qr/^no: /, 'and for nobody else') if !$unusable;
+    stop($master);
+};
+
 # Somebody without rights who is in more groups than his own, and all of these.
 sub find_member {
     while (my ($name, undef, undef, $members) = getgrent()) {
