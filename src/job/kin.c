@@ -89,6 +89,57 @@ int kin_each_child(void (*each)(pid_t pid, void *ctx), void *ctx, struct err *e)
 	return 0;
 }
 
+/* What cannot be found out is not: who has ended is waited for, who has not must be. */
+static bool has_ended(pid_t pid)
+{
+	char path[64];
+	char line[256];
+	char mode = ' ';
+	int threads = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return false;
+	while (fgets(line, sizeof(line), f) != NULL) {
+		if (sscanf(line, "State: %c", &mode) != 1)
+			sscanf(line, "Threads: %d", &threads);
+	}
+	fclose(f);
+	return mode == 'Z' && threads == 1;
+}
+
+/* In this order: who ends in between can be reaped. */
+bool kin_is_withheld(pid_t pid)
+{
+	siginfo_t info = { 0 };
+
+	return has_ended(pid) &&
+	       waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	       info.si_pid == 0;
+}
+
+struct count {
+	int all, withheld;
+};
+
+static void count_one(pid_t pid, void *ctx)
+{
+	struct count *c = ctx;
+
+	c->all++;
+	c->withheld += kin_is_withheld(pid);
+}
+
+/* Complete, as the children of one that has ended stand behind it in the list. */
+bool kin_all_withheld(void)
+{
+	struct count c = { 0, 0 };
+
+	return kin_each_child(count_one, &c, NULL) == 0 && c.all > 0 && c.withheld == c.all;
+}
+
 bool kin_minds_signal(pid_t pid, int signo)
 {
 	uint64_t blocked = 0, ignored = 0, caught = 0;

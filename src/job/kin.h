@@ -47,6 +47,15 @@ void kin_bury(pid_t pid);
 int kin_each_child(void (*each)(pid_t pid, void *ctx), void *ctx, struct err *e);
 
 /*
+ * Whether a child has ended, every thread of it, and cannot be reaped: a debugger has it, which may
+ * belong to anybody who may trace it, and keep it for ever. Nothing of it runs any more, and its
+ * children are ours.
+ */
+bool kin_is_withheld(pid_t pid);
+/* Whether there are children, all of them withheld. */
+bool kin_all_withheld(void);
+
+/*
  * Whether a process catches, blocks or ignores a signal that would end it otherwise. True, too,
  * when that cannot be found out. A job that was just started has not come to installing its
  * handlers yet.

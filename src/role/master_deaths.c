@@ -58,7 +58,7 @@ static void visit_orphan(pid_t pid, void *ctx)
 	p = post_of_orphan(o->m, pid);
 	/* An orphan that nobody can be named for is everybody's: no job is taken for gone while it
 	 * lives. */
-	if (p != NULL && p != o->of)
+	if ((p != NULL && p != o->of) || kin_is_withheld(pid))
 		return;
 	o->any = true;
 	o->main |= pid == o->of->job_pid;

@@ -186,7 +186,7 @@ static void on_alarm(void *ctx)
 	if (now >= w->stop_again_at)
 		worker_job_stop(w);
 	if (now >= w->kill_again_at)
-		worker_job_kill(w);
+		worker_job_kill_again(w);
 	if (now >= w->look_at)
 		worker_watch_look(w);
 	if (now >= w->moving_at)

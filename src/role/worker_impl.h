@@ -160,6 +160,7 @@ void worker_job_stop(struct worker *w);
 void worker_job_checkpoint(struct worker *w);
 void worker_job_clear(struct worker *w);
 void worker_job_kill(struct worker *w);
+void worker_job_kill_again(struct worker *w);
 void worker_job_reap(struct worker *w);
 
 /* worker_state.c */

@@ -337,6 +337,20 @@ static void main_ended(struct worker *w, int status)
 	worker_tell(w, LIFE_EV_EXITED, well);
 }
 
+/* How the main process ended is its debugger's to know, but it was killed. */
+static void bury_withheld(struct worker *w)
+{
+	log_warn("every process of the job has ended, but a debugger keeps us from reaping");
+	if (w->job_pid != 0)
+		main_ended(w, SIGKILL);
+}
+
+void worker_job_kill_again(struct worker *w)
+{
+	worker_job_kill(w);
+	worker_job_reap(w); /* who is withheld from us has no SIGCHLD for us, either */
+}
+
 void worker_job_reap(struct worker *w)
 {
 	enum kin_reap rc;
@@ -353,6 +367,10 @@ void worker_job_reap(struct worker *w)
 		kin_bury(pid);
 		if (w->killing)
 			worker_job_kill(w); /* its children are ours now */
+	}
+	if (rc == KIN_BUSY && w->kin && (w->killing || w->job_pid == 0) && kin_all_withheld()) {
+		bury_withheld(w);
+		rc = KIN_NONE;
 	}
 	if (rc != KIN_NONE || !w->kin)
 		return;

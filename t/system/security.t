@@ -430,6 +430,34 @@ subtest 'the memory of a worker with a password in it' => sub {
     stop($master);
 };
 
+# A process of the job's user that is none of the job holds on to it by ptrace: its end is told to that one alone.
+subtest 'a debugger that keeps what has ended' => sub {
+    plan skip_all => 'not root' if !$is_root;
+    plan skip_all => 'the numbers of the system calls are not known here' if (POSIX::uname())[4] ne 'x86_64';
+    my $box2 = Graceful::Test->new;
+    my $master = $box2->start($box2->config('debug', {
+        held => { command => ['/bin/sleep', '1000'], user => 'nobody', stop_timeout => '300ms', hurry_timeout => '100ms' } }));
+    my $pid = $master->wait_state(held => 'running')->{job_pid};
+    pipe(my $told, my $tell) or die;
+    my $debugger = fork() // die;
+
+    if ($debugger == 0) {
+        as_nobody();
+        syswrite($tell, syscall(101, 0x4206, $pid, 0, 0) . "\n");    # PTRACE_SEIZE
+        sleep(1) while 1;
+    }
+    close($tell);
+    chomp(my $seized = <$told>);
+    SKIP: {
+        skip('ptrace is not allowed here', 2) if $seized != 0;
+        $master->signal('INT');
+        is($master->wait_exit, 3, 'the stop ends, without a dump');
+        like(slurp("/proc/$pid/status"), qr/^State:\s+Z/m, 'though the debugger keeps the process');
+    }
+    kill('KILL', $debugger);
+    waitpid($debugger, 0);
+};
+
 # The attacks of one job: each is begun, and then the master has to go on as if nothing were.
 my $flood = <<'END';
 use IO::Socket::UNIX;

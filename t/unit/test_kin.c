@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 
 #include "job/kin.h"
 
@@ -337,6 +338,52 @@ static void test_those_who_run_away(void **state)
 	in_child(fugitives);
 }
 
+/* Who is held by a debugger tells that one of its end, and nobody else. */
+static void withheld(void)
+{
+	pid_t pid, tracer;
+	int status;
+	char c;
+
+	adopt();
+	pid = spawn();
+	if (pid == 0) {
+		prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0); /* where that is asked for */
+		say_here();
+		for (;;)
+			pause();
+	}
+	wait_for_them(1);
+	tracer = fork(); /* with an end of the leash, so that it does not outlive a failure */
+	if (tracer == 0) {
+		CHECK(ptrace(PTRACE_SEIZE, pid, NULL, NULL) == 0);
+		say_here();
+		CHECK(close(life[1]) == 0 && close(leash[1]) == 0);
+		CHECK(read(leash[0], &c, 1) == 0);
+		_exit(0);
+	}
+	start_done();
+	wait_for_them(1);
+	CHECK(!kin_is_withheld(pid) && !kin_all_withheld());
+	CHECK(kill(pid, SIGKILL) == 0);
+	while (anyone_lives())
+		CHECK(poll(NULL, 0, 1) == 0);
+	for (int i = 0; i < 6000 && !kin_is_withheld(pid); i++)
+		CHECK(poll(NULL, 0, 10) == 0);
+	CHECK(kin_is_withheld(pid) && !kin_is_withheld(tracer));
+	CHECK(kin_reap(&pid, &status) == KIN_BUSY);
+	CHECK(!kin_all_withheld()); /* the debugger is a child, too */
+	CHECK(close(leash[1]) == 0);
+	CHECK(kill_all() == 2);
+	CHECK(!kin_all_withheld());
+}
+
+static void test_whom_a_debugger_withholds(void **state)
+{
+	(void)state;
+	in_child(withheld);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -348,6 +395,7 @@ int main(void)
 		cmocka_unit_test(test_exit_codes),
 		cmocka_unit_test(test_many_children),
 		cmocka_unit_test(test_those_who_run_away),
+		cmocka_unit_test(test_whom_a_debugger_withholds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
