@@ -118,8 +118,15 @@ static void tell(const struct post *p, int signo)
 	FAULT("after_tell");
 }
 
+static void renew(struct master *m, struct post *p)
+{
+	FAULT("before_renew");
+	roster_renew(&m->roster, p, clock_now());
+}
+
 static void forget(struct master *m, struct post *p)
 {
+	FAULT("before_forget");
 	log_info("%s: the job was removed, nothing of it is held here any more", p->job->name);
 	roster_free(&m->roster, p);
 	board_touch(&m->board);
@@ -144,7 +151,7 @@ static void act(struct master *m, const struct fleet_action *a)
 	case FLEET_ORPHANS_TERM: master_term_orphans(m, p); break;
 	case FLEET_ORPHANS_KILL: m->clear_at = clock_now(); break;
 	case FLEET_DROP_ANCHOR: post_drop_anchor(p); break;
-	case FLEET_RENEW: roster_renew(&m->roster, p, clock_now()); break;
+	case FLEET_RENEW: renew(m, p); break;
 	case FLEET_FREE: forget(m, p); break;
 	case FLEET_EXIT:
 		m->at_end = true;

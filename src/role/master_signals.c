@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/sig.h"
 #include "role/master_impl.h"
@@ -91,6 +92,7 @@ static void reload(struct master *m, int from)
 	/* Also when nothing else changed: it is how logs are rotated. */
 	open_logs(m);
 	board_touch(&m->board);
+	FAULT("after_reload");
 }
 
 /* The kernel's tells that our terminal is gone, which is no reason to read anything. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "conf/conf_diff.h"
 
 #define ERRORS_MAX 100 /* in the status file; the log has all of them */
@@ -100,6 +101,7 @@ static bool apply(struct roster *r, const char *file, json_t *report)
 		return false;
 	}
 	compare(r->conf, conf, report);
+	FAULT("before_reload");
 	if (roster_adopt(r, conf, clock_now(), &e) == 0)
 		return true;
 	note_error(report, e.text);

@@ -10,16 +10,21 @@ use strict;
 use warnings;
 
 use File::Basename qw(basename);
+use JSON::PP;
 use Test::More;
 
 use Graceful::Actor;
 use Graceful::Etcd;
-use Graceful::Test qw(spew wait_for);
+use Graceful::Test qw(slurp spew wait_for);
 
 my %limits = (stop_timeout => '30s', hurry_timeout => '10s', checkpoint => '100ms', restart_min => '10ms', restart_max => '50ms');
 
-# What leads to the point. The job runs already, except in "start".
+# What leads to the point. The job runs already, except in "start". The next master waits for the lock, except in "start" and
+# where nobody waits: there it is started afterwards.
 my %ways = (
+    'change, nobody waits' => sub { reload($_[0], { nice => 1 }) },
+    'change' => sub { reload($_[0], { nice => 1 }) },
+    'remove, nobody waits' => sub { reload($_[0]) },
     'checkpoint' => sub { kill('USR1', $_[1]) },
     'hand over' => sub { kill('INT', worker_of($_[0])) },
     'kill worker' => sub { kill('KILL', worker_of($_[0])) },
@@ -68,6 +73,24 @@ my @table = (
     ['master.before_tell=kill', 'stop', 'clean 1', 137],
     ['master.after_tell=kill', 'stop', 'clean 1', 137],
     ['master.before_exit=kill', 'stop', 'clean 1', 137],
+    ['master.before_reload=kill', 'change, nobody waits', 'clean 1', 137],
+    ['master.after_reload=kill', 'change, nobody waits', 'clean 1', 137],
+    ['master.before_tell=kill', 'change, nobody waits', 'clean 1', 137],
+    ['master.after_tell=kill', 'change', 'clean 1', 137],
+    ['master.before_renew=kill', 'change, nobody waits', 'clean 1', 137],
+    ['master.before_fork=kill::2', 'change, nobody waits', 'clean 1', 137],
+    ['master.after_fork=kill::2', 'change, nobody waits', 'clean 1', 137],
+    ['master.after_reload=kill', 'remove, nobody waits', 'clean 1', 137],
+    ['master.before_forget=kill', 'remove, nobody waits', 'clean 1', 137],
+    ['worker.after_stop_signal=kill', 'change, nobody waits', 'clean 1', 0],
+    ['worker.before_final_commit=kill', 'change', 'clean 1', 0],
+    ['worker.after_release_before_ack=kill', 'change, nobody waits', 'clean 1', 0],
+    ['worker.after_ack=kill', 'change, nobody waits', 'clean 1', 0],
+    ['worker.after_grant=kill::2', 'change, nobody waits', 'clean 1', 0],
+    ['worker.in_restore=kill::2', 'change, nobody waits', 'clean 1', 0],
+    ['worker.before_spawn=kill::2', 'change, nobody waits', 'crash 1', 0],    # who knows whether the job had started
+    ['worker.in_standby=kill', 'change', 'clean 1', 0],
+    ['worker.before_final_commit=kill', 'remove, nobody waits', 'clean 1', 0],
 );
 
 my %ttls = ('etcd' => '300s', 'short lease' => '4s');
@@ -80,6 +103,20 @@ sub coordinator {
     return if $kind eq 'local';
     $etcd //= Graceful::Etcd->start;
     return $etcd->coordinator(ttl => $ttls{$kind});
+}
+
+# A definition of the job that means something else, or none, and a HUP.
+sub reload {
+    my ($master, $changes) = @_;
+    my $conf = decode_json(slurp($master->{conf}));
+
+    if ($changes) {
+        $conf->{jobs}{orders} = { %{ $conf->{jobs}{orders} }, %{$changes} };
+    } else {
+        $conf->{jobs} = {};
+    }
+    spew($master->{conf}, encode_json($conf));
+    return $master->signal('HUP');
 }
 
 sub worker_of { return $_[0]->job('orders')->{worker_pid} }
@@ -123,17 +160,17 @@ sub check_row {
     my $first = $box->start($conf, sub { $ENV{GRACEFUL_FAULT} = $fault });
     my ($next, $before) = (undef, 0);
 
-    if ($way eq 'start') {
-        $first->wait_log(qr/^fault: \Q$point\E: $action/m);
-        $next = $box->start(conf_of($box, $actor, 'web-2', $coordinator));
-    } else {
+    if ($way ne 'start') {
         is_ready($first);
         $before = $actor->count(qr/^start/);
+    }
+    if ($way !~ /start|nobody waits/) {
         $next = $box->start(conf_of($box, $actor, 'web-2', $coordinator));
         $next->wait_log(qr/waits for the lock/);
-        $ways{$way}->($first, $actor->wait_start->{pid});
-        $first->wait_log(qr/^fault: \Q$point\E: $action/m);
     }
+    $ways{$way}->($first, $actor->wait_start->{pid}) if $way ne 'start';
+    $first->wait_log(qr/^fault: \Q$point\E: $action/m);
+    $next //= $box->start(conf_of($box, $actor, 'web-2', $coordinator));
     is($first->wait_exit, $status, 'the master ended with it') if $status == 137;
     my $start = $actor->wait_start($before + 1);
     is("$start->{restored} $start->{count}", $told, 'the next run goes on from what the last one left');
