@@ -5,8 +5,6 @@
 #include "cli/progress.h"
 #include "conf/units.h"
 
-#define CONFIRM 3000 /* msec for the master to say that the signal arrived */
-
 static bool has_begun(const struct statusview *v, int64_t unused)
 {
 	(void)unused;
@@ -44,8 +42,9 @@ static int tell_end(const struct progress *p, enum progress_end end)
 		return cli_fail(
 		    EXIT_CANNOT, "the master (pid %d) ended meanwhile; see its log", p->master.pid);
 	return cli_fail(EXIT_CANNOT,
-	    "the master (pid %d) was asked, but does not say that it drains; see its log",
-	    p->master.pid);
+	    "the master (pid %d) was asked, but does not say that it drains%s", p->master.pid,
+	    find_is_suspended(&p->master) ? ": it is suspended, and will when it gets SIGCONT"
+					  : "; see its log");
 }
 
 /*
@@ -59,7 +58,7 @@ static int drain(struct progress *p, const struct cli_args *args)
 
 	if (find_signal_master(&p->master, SIGWINCH, &e) != 0)
 		return cli_fail(EXIT_CANNOT, "%s", e.text);
-	end = progress_wait(p, has_begun, 0, msec_add(clock_now(), CONFIRM));
+	end = progress_wait(p, has_begun, 0, msec_add(clock_now(), PROGRESS_CONFIRM));
 	if (end == PROGRESS_DONE && !args->no_wait)
 		end = progress_wait(p, is_over, 0, MSEC_NEVER);
 	if (end == PROGRESS_DONE && !args->no_wait)

@@ -105,6 +105,17 @@ static int conclude(const struct progress *p, bool drained_before)
 	return status;
 }
 
+static enum progress_end wait_for_answer(struct progress *p, msec since)
+{
+	enum progress_end end =
+	    progress_wait(p, is_answered, since, msec_add(since, PROGRESS_CONFIRM));
+
+	if (end != PROGRESS_LATE)
+		return end;
+	progress_tell_silence(p);
+	return progress_wait(p, is_answered, since, msec_add(since, ANSWER));
+}
+
 static int reload(struct progress *p, const struct cli_command *cmd, const struct cli_args *args)
 {
 	bool drained_before = p->view.draining;
@@ -117,7 +128,7 @@ static int reload(struct progress *p, const struct cli_command *cmd, const struc
 		printf("asked the master (pid %d) to read its configuration\n", p->master.pid);
 		return EXIT_OK;
 	}
-	switch (progress_wait(p, is_answered, since, msec_add(since, ANSWER))) {
+	switch (wait_for_answer(p, since)) {
 	case PROGRESS_DONE: return conclude(p, drained_before);
 	case PROGRESS_GONE:
 		return cli_fail(

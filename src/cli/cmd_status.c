@@ -162,31 +162,45 @@ static int watch_loop(struct watch *w)
 	int rc = 0;
 	struct err e;
 
-	w->follow = follow_open(w->run_dir, &e);
-	if (w->follow < 0)
-		return cli_fail(EXIT_CANNOT, "%s", e.text);
 	w->signals = sig_open(signals, &e);
-	if (w->signals < 0) {
-		close(w->follow);
+	if (w->signals < 0)
 		return cli_fail(EXIT_CANNOT, "%s", e.text);
-	}
 	do {
 		rc = redraw(w);
 	} while (rc == 0 && !ferror(stdout) && wait_for_change(w));
 	screen_close(&w->screen);
 	close(w->signals);
-	close(w->follow);
 	return rc == 0 ? EXIT_OK : cli_fail(EXIT_CANNOT, "out of memory");
+}
+
+/* There is nothing to watch; mostly, because no master ever ran here. */
+static int cannot_follow(const struct cli_args *args, const char *run_dir, const struct err *why)
+{
+	struct master m;
+	struct err e;
+	int found = find_master(run_dir, &m, &e);
+
+	if (found <= 0)
+		return find_fail(args, found, &e);
+	find_close(&m);
+	return cli_fail(EXIT_CANNOT, "%s", why->text);
 }
 
 static int watch(const struct cli_args *args, msec interval)
 {
 	struct watch w = { .interval = interval, .screen = { .full = true } };
 	int status = find_run_dir(args, &w.run_dir);
+	struct err e;
 
 	if (status != EXIT_OK)
 		return status;
-	status = watch_loop(&w);
+	w.follow = follow_open(w.run_dir, &e);
+	if (w.follow < 0) {
+		status = cannot_follow(args, w.run_dir, &e);
+	} else {
+		status = watch_loop(&w);
+		close(w.follow);
+	}
 	free(w.run_dir);
 	return status;
 }

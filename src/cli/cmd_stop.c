@@ -13,8 +13,7 @@
 #include "cli/progress.h"
 #include "conf/units.h"
 
-#define CONFIRM 3000 /* msec for the master to say in its status file that a signal arrived */
-#define TURN_MAX (2 * CONFIRM) /* for another command's turn, of at most two steps */
+#define TURN_MAX (2 * PROGRESS_CONFIRM) /* for another command's turn, of at most two steps */
 
 /* How far a stop has gone: each INT takes the master one step further, as far as LEVEL_HURRY. */
 enum stop_level { LEVEL_NONE, LEVEL_STOP, LEVEL_HURRY, LEVEL_GONE };
@@ -75,8 +74,8 @@ static int raise_to(struct progress *p, enum stop_level wanted, struct err *e)
 	for (unsigned at = level_of(&p->view); at < wanted && !gone; at++) {
 		if (find_signal_master(&p->master, SIGINT, e) != 0)
 			return is_gone(&p->master) ? 0 : -1;
-		gone = progress_wait(p, is_at, at + 1, msec_add(clock_now(), CONFIRM)) ==
-		       PROGRESS_GONE;
+		gone = progress_wait(p, is_at, at + 1,
+			   msec_add(clock_now(), PROGRESS_CONFIRM)) == PROGRESS_GONE;
 	}
 	return 0;
 }
@@ -131,6 +130,15 @@ static int conclude(struct progress *p)
 	}
 }
 
+static enum progress_end wait_for_end(struct progress *p)
+{
+	msec confirmed_by = msec_add(p->begun, PROGRESS_CONFIRM);
+
+	if (progress_wait(p, is_at, LEVEL_STOP, confirmed_by) == PROGRESS_LATE)
+		progress_tell_silence(p);
+	return progress_wait(p, is_at, LEVEL_GONE, MSEC_NEVER);
+}
+
 static int stop_master(struct progress *p, const struct cli_args *args)
 {
 	struct err e;
@@ -142,7 +150,7 @@ static int stop_master(struct progress *p, const struct cli_args *args)
 		printf("asked the master (pid %d) to stop\n", p->master.pid);
 		return EXIT_OK;
 	}
-	if (progress_wait(p, is_at, LEVEL_GONE, MSEC_NEVER) != PROGRESS_GONE)
+	if (wait_for_end(p) != PROGRESS_GONE)
 		return cli_fail(EXIT_CANNOT, "cannot wait for the master (pid %d): %s",
 		    p->master.pid, strerror(errno));
 	return conclude(p);

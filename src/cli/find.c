@@ -149,6 +149,16 @@ int find_master(const char *run_dir, struct master *m, struct err *e)
 	return 1;
 }
 
+int find_fail(const struct cli_args *args, int found, const struct err *e)
+{
+	if (found < 0)
+		return cli_fail(EXIT_CANNOT, "%s", e->text);
+	if (args->run_dir != NULL)
+		return cli_fail(EXIT_CANNOT, "%s; start one with: graceful run", e->text);
+	return cli_fail(
+	    EXIT_CANNOT, "%s; start one with: graceful run -c %s", e->text, args->conf_file);
+}
+
 int find_open(const struct cli_args *args, struct master *m)
 {
 	struct err e;
@@ -160,14 +170,7 @@ int find_open(const struct cli_args *args, struct master *m)
 		return status;
 	found = find_master(run_dir, m, &e);
 	free(run_dir);
-	if (found > 0)
-		return EXIT_OK;
-	if (found < 0)
-		return cli_fail(EXIT_CANNOT, "%s", e.text);
-	if (args->run_dir != NULL)
-		return cli_fail(EXIT_CANNOT, "%s; start one with: graceful run", e.text);
-	return cli_fail(
-	    EXIT_CANNOT, "%s; start one with: graceful run -c %s", e.text, args->conf_file);
+	return found > 0 ? EXIT_OK : find_fail(args, found, &e);
 }
 
 void find_close(struct master *m)
@@ -195,29 +198,41 @@ int find_signal_master(const struct master *m, int signo, struct err *e)
 	return send_signal(m->pidfd, "the master", m->pid, signo, e);
 }
 
-/* The parent of a process, 0 if it cannot be told. Its name, in parentheses, may hold anything. */
-static pid_t parent_of(pid_t pid)
+struct process {
+	char state; /* as in ps(1) */
+	int parent;
+};
+
+/* Zeroed if it cannot be told. The process's name, in parentheses, may hold anything. */
+static struct process look_at(pid_t pid)
 {
+	struct process p = { 0 };
 	char path[64];
 	char text[512];
 	const char *after_name;
-	int parent = 0;
 	ssize_t n;
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return 0;
+		return p;
 	n = read(fd, text, sizeof(text) - 1);
 	close(fd);
 	if (n <= 0)
-		return 0;
+		return p;
 	text[n] = '\0';
 	after_name = strrchr(text, ')');
-	if (after_name == NULL || sscanf(after_name, ") %*c %d", &parent) != 1)
-		return 0;
-	return parent;
+	if (after_name == NULL || sscanf(after_name, ") %c %d", &p.state, &p.parent) != 2)
+		return (struct process){ 0 };
+	return p;
+}
+
+bool find_is_suspended(const struct master *m)
+{
+	char state = look_at(m->pid).state;
+
+	return state == 'T' || state == 't';
 }
 
 int find_signal_worker(const struct master *m, pid_t worker, int signo, struct err *e)
@@ -230,7 +245,7 @@ int find_signal_worker(const struct master *m, pid_t worker, int signo, struct e
 	if (pidfd < 0)
 		return err_sys(e, "cannot watch the worker (pid %d)", worker);
 	/* If the PID is reused between these two, the signal goes nowhere: pidfd is the old one. */
-	if (parent_of(worker) == m->pid)
+	if (look_at(worker).parent == m->pid)
 		rc = send_signal(pidfd, "the worker", worker, signo, e);
 	else
 		rc = err_set(

@@ -28,7 +28,10 @@ int find_run_dir(const struct cli_args *args, char **run_dir);
  */
 int find_master(const char *run_dir, struct master *m, struct err *e);
 
-/* Both of the above for most commands: EXIT_OK, or the exit status after it printed why not. */
+/* Prints why find_master() found none, and what to do; returns EXIT_CANNOT. */
+int find_fail(const struct cli_args *args, int found, const struct err *e);
+
+/* All of the above for most commands: EXIT_OK, or the exit status after it printed why not. */
 int find_open(const struct cli_args *args, struct master *m);
 void find_close(struct master *m);
 
@@ -38,5 +41,8 @@ void find_close(struct master *m);
  */
 int find_signal_worker(const struct master *m, pid_t worker, int signo, struct err *e);
 int find_signal_master(const struct master *m, int signo, struct err *e);
+
+/* Whether somebody stopped it, by SIGSTOP or a debugger: it hears nothing until SIGCONT. */
+bool find_is_suspended(const struct master *m);
 
 #endif

@@ -170,10 +170,31 @@ enum progress_end progress_wait(struct progress *p,
 	return PROGRESS_DONE;
 }
 
-const char *progress_end_show(struct progress *p, char *buf)
+static void clear_screen(struct progress *p)
 {
 	if (p->doing != NULL && p->term.tty)
 		screen_draw(&p->screen, "");
+}
+
+void progress_tell_silence(struct progress *p)
+{
+	int pid = p->master.pid;
+
+	clear_screen(p);
+	if (find_is_suspended(&p->master))
+		cli_fail(EXIT_CANNOT,
+		    "the master (pid %d) is suspended and hears nothing until: kill -CONT %d", pid,
+		    pid);
+	else
+		cli_fail(EXIT_CANNOT,
+		    "the master (pid %d) has not answered in %d s; waiting on. See its log: it may "
+		    "be busy, or unable to write in %s",
+		    pid, PROGRESS_CONFIRM / 1000, p->master.run_dir);
+}
+
+const char *progress_end_show(struct progress *p, char *buf)
+{
+	clear_screen(p);
 	screen_close(&p->screen);
 	return units_show_duration(clock_now() - p->begun, buf);
 }

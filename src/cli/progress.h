@@ -33,6 +33,13 @@ void progress_close(struct progress *p);
 /* Reads the status file; what cannot be read now is read at the next change. */
 void progress_look(struct progress *p);
 
+/* msec for the master to say in its status file that a signal arrived */
+#define PROGRESS_CONFIRM 3000
+
+/* It did not within that time, and is waited for on: says so on standard error, and what may keep
+ * it. */
+void progress_tell_silence(struct progress *p);
+
 enum progress_end { PROGRESS_DONE, PROGRESS_GONE, PROGRESS_LATE, PROGRESS_FAILED };
 
 /*

@@ -368,7 +368,7 @@ subtest 'watch' => sub {
     is $err, '', 'without a word';
     ($rc, $out, $err) = run('status', '--watch', '--run-dir', "$top/nothing");
     is $rc, 1, 'nothing to watch';
-    like $err, qr/cannot watch .*nothing: No such file/, 'says so';
+    like $err, qr/no master runs here .*nothing.*; start one with: graceful run/, 'says so, and what to do';
 };
 
 subtest 'on a terminal' => sub {
@@ -471,6 +471,42 @@ subtest 'hurry' => sub {
         status($m->{pid}, ',"stopping":true,"exit":0', orders => '"state":"stopped"'));
     end_master($m);
     is((finish($s))[0], 0, 'exit status 0');
+};
+
+# Waits until the process is in this state of ps(1).
+sub wait_process {
+    my ($pid, $state) = @_;
+
+    return wait_for("$pid is $state", sub { read_file("/proc/$pid/stat") =~ /\) $state / });
+}
+
+subtest 'a master that does not answer' => sub {
+    for my $cmd ('stop', 'stop --kill', 'reload') {
+        my $m = master(status => \&plain_status);
+        my $c = start(split(/ /, $cmd), '--run-dir', $m->{dir});
+
+        wait_for('it says that it waits', sub {
+            read_file($c->{err}) =~ /\(pid $m->{pid}\) has not answered in 3 s; waiting on\. See its log/ });
+        end_master($m);
+        is((finish($c))[0], 1, "$cmd: it went without a word");
+
+        $m = master(status => \&plain_status);
+        kill('STOP', $m->{pid});
+        wait_process($m->{pid}, 'T');
+        $c = start(split(/ /, $cmd), '--run-dir', $m->{dir});
+        wait_for('it says why', sub { read_file($c->{err}) =~ /suspended and hears nothing until: kill -CONT $m->{pid}$/m });
+        kill('CONT', $m->{pid});
+        end_master($m);
+        is((finish($c))[0], 1, 'and waits on');
+    }
+    my $m = master(status => \&plain_status);
+    kill('STOP', $m->{pid});
+    wait_process($m->{pid}, 'T');
+    my ($rc, $out, $err) = run('drain', '--run-dir', $m->{dir});
+    is($rc, 1, 'drain');
+    like($err, qr/does not say that it drains: it is suspended/, 'says why');
+    kill('CONT', $m->{pid});
+    end_master($m);
 };
 
 subtest 'stop while stopping' => sub {
