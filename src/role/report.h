@@ -25,6 +25,7 @@
 #define REPORT_MAX PIPE_BUF
 #define REPORT_STATE_MAX 15
 #define REPORT_TROUBLE_MAX 400
+#define REPORT_FAILURE_MAX 200
 
 struct report {
 	char state[REPORT_STATE_MAX + 1]; /* as status.json calls it */
@@ -56,6 +57,8 @@ struct report {
 	char status[NOTIFY_STATUS_MAX + 1]; /* the job's own words */
 	enum coord_trouble trouble_kind;    /* why the lock cannot be had */
 	char trouble[REPORT_TROUBLE_MAX + 1];
+	char failure[REPORT_FAILURE_MAX + 1]; /* why the job's last run, or the attempt to start
+						 it, was none in order; until the next start */
 	struct handover took; /* how it got the job, once that runs */
 	struct handover gave; /* how it gave the job up */
 	struct seat_end end;  /* all false while it lives */

@@ -14,6 +14,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/sig.h"
+#include "conf/units.h"
 #include "job/kin.h"
 #include "role/worker_impl.h"
 
@@ -105,6 +106,21 @@ static void carry_out(struct worker *w, unsigned actions)
 	}
 }
 
+/* The job failed too often here. */
+static void give_up(struct worker *w)
+{
+	char window[UNITS_MAX], pause[UNITS_MAX], why[ERR_TEXT_MAX];
+
+	w->gave_up = true;
+	units_show_duration(w->job->failure_window, window);
+	units_show_duration(w->job->restart_max, pause);
+	snprintf(why, sizeof(why), "gave up, as it failed %d times within %s: %s",
+	    w->job->max_failures, window, w->report.failure);
+	log_error("%s; whoever waits for its lock may try, and here it is tried again after %s",
+	    why, pause);
+	worker_note_failure(w, why);
+}
+
 static void note_state(struct worker *w)
 {
 	enum life_state s = w->life.state;
@@ -120,6 +136,8 @@ static void note_state(struct worker *w)
 	if (strcmp(life_state_shown(s), life_state_shown(w->shown)) != 0)
 		w->state_since = clock_wall();
 	w->shown = s;
+	if (w->life.failed && !w->gave_up)
+		give_up(w);
 	if (s == LIFE_BACKOFF)
 		log_info("the job is started again in %" PRId64 "ms restarts=%u",
 		    w->life.retry_at - clock_now(), w->life.restarts);

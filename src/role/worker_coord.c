@@ -1,20 +1,9 @@
 /* What the coordinator says of the lock, as events of the life. */
 #include <inttypes.h>
-#include <stdio.h>
 
 #include "base/fault.h"
 #include "base/log.h"
 #include "role/worker_impl.h"
-
-/* They are of any language, and may be etcd's. They have to fit into a report. */
-static void keep_words(char text[REPORT_TROUBLE_MAX + 1], const char *words)
-{
-	snprintf(text, REPORT_TROUBLE_MAX + 1, "%.*s", REPORT_TROUBLE_MAX, words);
-	for (; *text != '\0'; text++) {
-		if (*text < ' ' || *text > '~')
-			*text = '?';
-	}
-}
 
 /* The master tells it: a hundred workers with the same trouble are one line. */
 static void on_refused(void *ctx, enum coord_trouble why, const struct err *e)
@@ -27,7 +16,7 @@ static void on_refused(void *ctx, enum coord_trouble why, const struct err *e)
 	else
 		log_debug("cannot get the lock: %s", e->text);
 	w->report.trouble_kind = why;
-	keep_words(w->report.trouble, e->text);
+	worker_note_trouble(w, e);
 	worker_tell(w, LIFE_EV_REFUSED, mistake);
 }
 
@@ -102,7 +91,7 @@ static void on_lost(void *ctx, msec until, const struct err *e)
 	 */
 	if (left > 0) {
 		w->report.trouble_kind = COORD_UNREACHABLE;
-		keep_words(w->report.trouble, e->text);
+		worker_note_trouble(w, e);
 	}
 	worker_tell(w, LIFE_EV_LOST, left);
 	FAULT("after_loss");
@@ -136,7 +125,7 @@ static void on_wavering(void *ctx, const struct err *e)
 	log_debug("the lease could not be renewed, trying on to keep the place in the queue: %s",
 	    e->text);
 	w->report.trouble_kind = COORD_UNREACHABLE;
-	keep_words(w->report.trouble, e->text);
+	worker_note_trouble(w, e);
 	worker_report(w);
 }
 

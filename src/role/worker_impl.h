@@ -129,6 +129,7 @@ struct worker {
 	msec alive_at;   /* the next report, though there be nothing new */
 	int64_t state_since;
 	enum life_state shown;
+	bool gave_up; /* after max_failures, and said so */
 };
 
 /* worker.c */
@@ -142,6 +143,9 @@ extern const struct coord_hooks worker_coord_hooks;
 /* worker_report.c */
 void worker_report_open(struct worker *w);
 void worker_report(struct worker *w);
+/* For the reports: why the lock cannot be had; why the job has to be started again. */
+void worker_note_trouble(struct worker *w, const struct err *e);
+void worker_note_failure(struct worker *w, const char *why);
 /* Waits until the newest report is in the pipe. */
 void worker_report_now(struct worker *w);
 /* Whether a state is, or may be, on its way; moving_at has come, to tell how far it is. */

@@ -195,10 +195,12 @@ void worker_job_spawn(struct worker *w)
 	FAULT("before_spawn");
 	if (spawn(w, &e) != 0) {
 		log_error("%s", e.text);
+		worker_note_failure(w, e.text);
 		worker_tell(w, LIFE_EV_SPAWN_FAILED, 0);
 		return;
 	}
 	FAULT("after_spawn");
+	worker_note_failure(w, "");
 	w->last_pid = (int)w->job_pid;
 	w->spawned_at = clock_now();
 	w->stop_again_at = MSEC_NEVER;
@@ -300,16 +302,20 @@ void worker_job_kill(struct worker *w)
 
 /* Ends */
 
-static void obituary(const struct worker *w, int status)
+static void obituary(struct worker *w, int status, bool well)
 {
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		log_info("the job exited with status 0 pid=%d", (int)w->job_pid);
-	else if (WIFEXITED(status))
-		log_warn(
-		    "the job exited with status %d pid=%d", WEXITSTATUS(status), (int)w->job_pid);
+	char how[80];
+
+	if (WIFEXITED(status))
+		snprintf(how, sizeof(how), "the job exited with status %d", WEXITSTATUS(status));
 	else
-		log_warn("the job was ended by %s%s pid=%d", sig_name(WTERMSIG(status)),
-		    WCOREDUMP(status) ? ", core dumped" : "", (int)w->job_pid);
+		snprintf(how, sizeof(how), "the job was ended by %s%s", sig_name(WTERMSIG(status)),
+		    WCOREDUMP(status) ? ", core dumped" : "");
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		log_info("%s pid=%d", how, (int)w->job_pid);
+	else
+		log_warn("%s pid=%d", how, (int)w->job_pid);
+	worker_note_failure(w, well ? "" : how);
 }
 
 /*
@@ -329,7 +335,7 @@ static void main_ended(struct worker *w, int status)
 	bool well = ended_well(w, status);
 
 	read_last_words(w);
-	obituary(w, status);
+	obituary(w, status, well);
 	FAULT("after_job_end");
 	w->job_pid = 0;
 	w->report.ready = false;

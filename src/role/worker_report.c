@@ -13,6 +13,26 @@
 /* For this process to kill a job that has no lock any more, before the master does. */
 #define KILL_GRACE_MS 100
 
+/* They are of any language, and may be etcd's. They have to fit into a report. */
+static void keep_words(char *text, size_t room, const char *words)
+{
+	snprintf(text, room, "%.*s", (int)room - 1, words);
+	for (; *text != '\0'; text++) {
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+	}
+}
+
+void worker_note_trouble(struct worker *w, const struct err *e)
+{
+	keep_words(w->report.trouble, sizeof(w->report.trouble), e->text);
+}
+
+void worker_note_failure(struct worker *w, const char *why)
+{
+	keep_words(w->report.failure, sizeof(w->report.failure), why);
+}
+
 static void fill_end(const struct life *l, struct seat_end *end)
 {
 	bool gone = l->state == LIFE_GONE;

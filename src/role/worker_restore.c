@@ -67,6 +67,13 @@ static void tell_moved(const struct worker *w, const struct restore *r)
 	    w->dir, r->moved);
 }
 
+static void tell_failure(struct worker *w, struct err *e, const char *what)
+{
+	err_add(e, "%s, so the job is not started", what);
+	log_error("%s", e->text);
+	worker_note_failure(w, e->text);
+}
+
 static void restore_done(void *arg)
 {
 	struct restore *r = arg;
@@ -76,7 +83,7 @@ static void restore_done(void *arg)
 	if (r->left == LEFT_MOVED)
 		tell_moved(w, r);
 	if (r->rc != 0)
-		log_error("cannot restore the state, so the job is not started: %s", r->e.text);
+		tell_failure(w, &r->e, "cannot restore the state");
 	else if (r->left == LEFT_GOES_ON)
 		note_left(w, r);
 	else
@@ -118,10 +125,9 @@ void worker_restore_begin(struct worker *w)
 
 	FAULT("before_restore");
 	if (has_lost_record(w)) {
-		log_error("the coordinator has lost the record of the state, so the job is not "
-			  "started: put it back (seq=%" PRIu64 "), or restart graceful to go on "
-			  "without it",
+		err_set(&e, "put it back (seq=%" PRIu64 "), or restart graceful to go on without it",
 		    w->setup->known_seq);
+		tell_failure(w, &e, "the coordinator has lost the record of the state");
 		worker_tell(w, LIFE_EV_RESTORE_FAILED, 0);
 		return;
 	}
@@ -139,6 +145,6 @@ void worker_restore_begin(struct worker *w)
 			return;
 		free(r);
 	}
-	log_error("cannot restore the state: %s", e.text);
+	tell_failure(w, &e, "cannot restore the state");
 	worker_tell(w, LIFE_EV_RESTORE_FAILED, 0);
 }

@@ -218,6 +218,7 @@ subtest 'run tells them, backs off, gives up, and the other jobs run on' => sub 
         cmp_ok(scalar(@starts), '>=', 3, "$job: three tries, one line each");
         like($_, $broken{$job} ? $broken{$job}[1] : qr/Exec format error/, "$job: says why") for @starts[ 0 .. 2 ];
         like($_, qr/\Q$broken{$job}[0]\E/, "$job: says what") for grep { $broken{$job} } @starts[ 0 .. 2 ];
+        like($log, qr/ error .* $job: gave up, as it failed 3 times within 1h00m: cannot start .* after 20ms$/m, "$job: the end of it");
     }
     wait_for('the good one to be up', sub { -e $box->path('good.up') });
     $master->wait_state(good => 'running');

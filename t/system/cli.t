@@ -310,7 +310,9 @@ subtest 'status' => sub {
     my $m = master(
         status => sub {
             status($_[0]{pid}, '',
+                broken => '"state":"backoff","failure":"the job exited with status 3","status":"old"',
                 clicks => '"state":"standby","restarts":0',
+                mended => '"state":"standby","failure":"the job exited with status 4"',
                 orders => "$running,\"size\":1536,\"restarts\":2,\"status\":\"12345 lines\"");
         });
     my @dir = ('--run-dir', $m->{dir});
@@ -318,7 +320,9 @@ subtest 'status' => sub {
     is $rc, 0, 'shown';
     is $err, '', 'no complaint';
     like $out, qr/^web-1  pid $m->{pid}  version 0\.1\.0  since 1970-01-12 13:46:40/, 'header';
-    like $out, qr/^2 jobs: 1 running, 1 standby$/m, 'counts';
+    like $out, qr/^4 jobs: 1 running, 2 standby, 1 backoff$/m, 'counts';
+    like $out, qr/^broken +backoff .* the job exited with status 3$/m, 'why a job is to be started again';
+    unlike $out, qr/status 4/, 'not when that is not what is waited for';
     like $out, qr/^orders +running +7 +yes +- +- +1\.5 KiB +2  12345 lines$/m, 'a row';
     unlike $out, qr/\033/, 'no colour into a file';
 

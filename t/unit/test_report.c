@@ -61,6 +61,7 @@ static void assert_round_trip(const struct report *r)
 	assert_string_equal(got.took.peer, r->took.peer);
 	assert_memory_equal(got.gave.stamps.at, r->gave.stamps.at, sizeof(r->gave.stamps.at));
 	assert_string_equal(got.status, r->status);
+	assert_string_equal(got.failure, r->failure);
 	assert_int_equal(got.owner, r->owner);
 	assert_int_equal(got.placed, r->placed);
 	assert_int_equal(got.settled, r->settled);
@@ -106,6 +107,7 @@ static struct report a_report(void)
 		.restarts = 3,
 		.since = 1763999999,
 		.status = "42 events \u2013 \"fast\"",
+		.failure = "the job exited with status 3",
 	};
 }
 
@@ -176,6 +178,7 @@ static struct report the_largest(void)
 		r.took.stamps.at[i] = INT64_C(253402300799999999); /* the end of the year 9999 */
 	r.gave = r.took;
 	memset(r.state, 's', REPORT_STATE_MAX);
+	memset(r.failure, '"', REPORT_FAILURE_MAX);
 	return r;
 }
 
@@ -391,7 +394,7 @@ static void test_what_the_world_may_see(void **state)
 	json_t *o = report_public(&r);
 
 	(void)state;
-	assert_int_equal(json_object_size(o), 14);
+	assert_int_equal(json_object_size(o), 15);
 	assert_string_equal(json_string_value(json_object_get(o, "state")), "running");
 	assert_int_equal(json_integer_value(json_object_get(o, "job_pid")), 4711);
 	assert_true(json_is_true(json_object_get(o, "ready")));
