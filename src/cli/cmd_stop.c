@@ -74,8 +74,8 @@ static int raise_to(struct progress *p, enum stop_level wanted, struct err *e)
 	for (unsigned at = level_of(&p->view); at < wanted && !gone; at++) {
 		if (find_signal_master(&p->master, SIGINT, e) != 0)
 			return is_gone(&p->master) ? 0 : -1;
-		gone = progress_wait(p, is_at, at + 1,
-			   msec_add(clock_now(), PROGRESS_CONFIRM)) == PROGRESS_GONE;
+		gone = progress_wait(p, is_at, at + 1, msec_add(clock_now(), PROGRESS_CONFIRM)) ==
+		       PROGRESS_GONE;
 	}
 	return 0;
 }

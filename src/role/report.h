@@ -59,9 +59,9 @@ struct report {
 	char trouble[REPORT_TROUBLE_MAX + 1];
 	char failure[REPORT_FAILURE_MAX + 1]; /* why the job's last run, or the attempt to start
 						 it, was none in order; until the next start */
-	struct handover took; /* how it got the job, once that runs */
-	struct handover gave; /* how it gave the job up */
-	struct seat_end end;  /* all false while it lives */
+	struct handover took;                 /* how it got the job, once that runs */
+	struct handover gave;                 /* how it gave the job up */
+	struct seat_end end;                  /* all false while it lives */
 };
 
 /* One line with its newline into buf; returns the length, -1 if out of memory. */

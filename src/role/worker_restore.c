@@ -125,7 +125,8 @@ void worker_restore_begin(struct worker *w)
 
 	FAULT("before_restore");
 	if (has_lost_record(w)) {
-		err_set(&e, "put it back (seq=%" PRIu64 "), or restart graceful to go on without it",
+		err_set(&e,
+		    "put it back (seq=%" PRIu64 "), or restart graceful to go on without it",
 		    w->setup->known_seq);
 		tell_failure(w, &e, "the coordinator has lost the record of the state");
 		worker_tell(w, LIFE_EV_RESTORE_FAILED, 0);
