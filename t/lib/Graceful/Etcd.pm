@@ -282,6 +282,7 @@ sub leader {
 sub pause {
     my ($self, $i) = @_;
 
+    $self->steady($i);
     kill('STOP', $self->pid($i));
     $self->{nodes}[$i]{paused} = 1;
     local $?;
@@ -313,11 +314,44 @@ sub resume_leader {
     return;
 }
 
+# As with a disk that is slow to sync: it answers nothing for most of the time, and then all at once; but often enough to stay a member.
+# (etcd is Go and calls the kernel itself, so no library can slow down its fdatasync().) A process of its own does it until steady().
+sub stutter {
+    my ($self, $i) = @_;
+    my $node = $self->{nodes}[$i];
+    my ($parent, $pid) = ($$, $node->{pid});
+
+    $self->steady($i);
+    $node->{stutter} = fork() // die "cannot fork: $!\n";
+    return if $node->{stutter} != 0;
+    $SIG{INT} = 'IGNORE';
+    while (getppid() == $parent && slurp("/proc/$pid/comm") eq "etcd\n") {
+        kill('STOP', $pid);
+        select(undef, undef, undef, 0.25);
+        kill('CONT', $pid);
+        select(undef, undef, undef, 0.08);
+    }
+    POSIX::_exit(0);
+}
+
+sub steady {
+    my ($self, $i) = @_;
+    my $node = $self->{nodes}[$i];
+    my $pid = delete $node->{stutter} // return;
+
+    local $?;
+    kill('KILL', $pid);
+    waitpid($pid, 0);
+    kill('CONT', $node->{pid}) if $node->{pid} && !$node->{paused};
+    return;
+}
+
 # Without warning, as when the machine died; with 'TERM', as when it is shut down.
 sub kill_node {
     my ($self, $i, $signal) = @_;
-    my $pid = delete $self->{nodes}[$i]{pid} // return;
 
+    $self->steady($i);
+    my $pid = delete $self->{nodes}[$i]{pid} // return;
     delete $self->{nodes}[$i]{paused};
     kill($signal // 'KILL', $pid);
     kill('CONT', $pid);

@@ -35,6 +35,7 @@ my %ways = (
     'isolate node' => sub { my ($c, $f) = @_; $c->wire->cut("n$f->{node}"); return sub { $c->wire->heal("n$f->{node}") } },
     'kill node' => \&kill_node,
     'stop node' => \&stop_node,
+    'slow node' => \&slow_node,
     'fill disk' => \&fill_disk,
 );
 
@@ -120,6 +121,14 @@ sub stop_node {
     return if !grep { $_ == $f->{node} } $c->etcd->live_nodes;
     $c->etcd->pause($f->{node});
     return sub { $c->etcd->resume($f->{node}) };
+}
+
+sub slow_node {
+    my ($c, $f) = @_;
+
+    return if !grep { $_ == $f->{node} } $c->etcd->live_nodes;
+    $c->etcd->stutter($f->{node});
+    return sub { $c->etcd->steady($f->{node}) };
 }
 
 sub fill_disk {

@@ -37,6 +37,7 @@ my %machine = (
     'slow machine' => [ 1, 2, 6 ],
     'kill node' => [ 2, 1, 5 ],
     'stop node' => [ 2, 1, 6 ],
+    'slow node' => [ 1, 2, 6 ],
     'isolate node' => [ 2, 2, 6 ],
     'fill disk' => [ 2, 1, 3 ],
 );
