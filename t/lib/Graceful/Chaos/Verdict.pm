@@ -20,8 +20,9 @@ use constant WAKE => 1;    # a job of a machine that wakes is gone by then
 
 sub new {
     my ($class, %with) = @_;
-    my $self = bless({ %with, violations => [], warnings => [], gaps => [], overlaps => [] }, $class);
+    my $self = bless({ %with, violations => [], warnings => [], gaps => [], overlaps => [], margins => [] }, $class);
 
+    $self->{released} = { map { job_of($_) . " $_->{released}" => 1 } grep { defined $_->{released} } @{ $self->{history} } };
     $self->{lives} = { map { $_ => [ $self->lives_of($_) ] } $self->{cluster}->jobs };
     $self->check_job($_) for $self->{cluster}->jobs;
     $self->check_history;
@@ -106,6 +107,7 @@ sub check_job {
 
         $self->check_overlap($job, $_, $new) for grep { $_->{to} > $new->{from} } @lives[ 0 .. $i - 1 ];
         $self->check_order($job, $old, $new);
+        $self->note_margin($job, $old, $new);
         $self->check_gap($job, $old, $new) if $old->{to} <= $new->{from};
     }
     $self->check_end($job);
@@ -117,7 +119,7 @@ sub check_overlap {
     my $time = $old->{to} - $new->{from};
     my $woke = $self->was_suspended($old);
 
-    push @{ $self->{overlaps} }, $old->{to} if $woke;
+    push @{ $self->{overlaps} }, $self->woke_for($old) if $woke;
     return if $woke && $self->woke_for($old) < WAKE;
     $self->violate(sprintf('%s: two copies ran for %.3f s: epoch %d (pid %d at %s) until %.3f, epoch %d (pid %d at %s) from %.3f',
         $job, $time, @{$old}{qw(epoch pid by to)}, @{$new}{qw(epoch pid by from)}));
@@ -140,6 +142,15 @@ sub check_order {
         if $new->{start} < $old->{start};
     return if !defined $old->{dumped} || $new->{start} >= $old->{dumped} || $self->is_large($old->{to}, $new->{from});
     $self->violate("$job: epoch $old->{epoch} dumped event $old->{dumped}, and epoch $new->{epoch} went on from $new->{start}");
+    return;
+}
+
+# A lease that was lost: by how much the last sign of life of its owner came before the next owner's job. What a commit releases is not.
+sub note_margin {
+    my ($self, $job, $old, $new) = @_;
+
+    return if $new->{epoch} == $old->{epoch} || $self->{released}{"$job $old->{epoch}"} || $self->was_suspended($old);
+    push @{ $self->{margins} }, $new->{from} - $old->{to};
     return;
 }
 
@@ -184,6 +195,8 @@ sub check_line {
 }
 
 # ---- etcd's history: each change of a key in the order in which it happened ----
+
+sub job_of { my ($change) = @_; return $change->{key} =~ m{/jobs/([^/]+)/} ? $1 : '' }
 
 sub check_history {
     my ($self) = @_;
@@ -230,6 +243,21 @@ sub describe_gaps {
 
     return sprintf('%d, p50 %.3f s, p99 %.3f s, max %.3f s', scalar @sorted, percentile(0.5, @sorted), percentile(0.99, @sorted),
         $sorted[-1] // 0);
+}
+
+# The fence: a job is gone before the lease of its owner can end. What is left of that is more than nothing.
+sub describe_margin {
+    my ($self) = @_;
+    my @sorted = sort { $a <=> $b } @{ $self->{margins} };
+
+    return @sorted ? sprintf('%d, least %.3f s, p50 %.3f s', scalar @sorted, $sorted[0], percentile(0.5, @sorted)) : 'none';
+}
+
+sub describe_overlaps {
+    my ($self) = @_;
+    my @sorted = sort { $a <=> $b } @{ $self->{overlaps} };
+
+    return @sorted ? sprintf('%d, longest after the wake-up %.3f s', scalar @sorted, $sorted[-1]) : 'none';
 }
 
 sub longest {
