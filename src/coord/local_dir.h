@@ -8,6 +8,7 @@
  *     holder  who owns the job: for people a hint, and for the next owner the note that leads to
  *             the job's processes if worker and master die together (coord/leftover.h)
  *     owner   the epoch of the last owner, decimal, also of one that has committed nothing
+ *     waiting-<place>  who waits there, for people (coord/local_waiters.h)
  *
  * All calls block: they run in the master before it forks, or on a task thread.
  */

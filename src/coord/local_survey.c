@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "coord/local_dir.h"
+#include "coord/local_waiters.h"
 #include "coord/places.h"
 #include "coord/survey_impl.h"
 
@@ -30,9 +31,19 @@ static int find_places(int probe, uint64_t from, uint64_t to, struct survey_job 
 	return rc < 0 ? -1 : 0;
 }
 
+/* Places themselves tell nothing of who has them. */
+static void read_names(const struct local_dir *d, struct survey_job *job)
+{
+	for (size_t i = 0; i < job->n_places && i < SURVEY_PLACES_MAX; i++) {
+		struct survey_place *p = &job->places[i];
+
+		p->has_holder = i == 0 ? local_dir_read_holder(d, p->epoch, &p->holder)
+				       : waiters_read(d, p->epoch, &p->holder);
+	}
+}
+
 static int read_places(const struct local_dir *d, struct survey_job *job, struct err *e)
 {
-	struct survey_place *owner = &job->places[0];
 	int probe = local_dir_open_lock(d, e);
 	int rc;
 
@@ -40,9 +51,8 @@ static int read_places(const struct local_dir *d, struct survey_job *job, struct
 		return e->code == ENOENT ? 0 : -1;
 	rc = find_places(probe, 1, PLACES_MAX, job, e);
 	close(probe);
-	/* A place itself tells nothing of who has it. */
-	if (rc == 0 && job->n_places > 0)
-		owner->has_holder = local_dir_read_holder(d, owner->epoch, &owner->holder);
+	if (rc == 0)
+		read_names(d, job);
 	return rc;
 }
 

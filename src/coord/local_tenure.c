@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "coord/local_waiters.h"
 #include "coord/places.h"
 #include "state/transfer.h"
 
@@ -224,6 +225,7 @@ static enum tenure_step become_owner(struct tenure *t)
 		return step;
 	t->predecessor = local_dir_succeed(&t->dir, t->place);
 	tenure_started(t, 0, NULL);
+	waiters_forget_to(&t->dir, t->place);
 	return step;
 }
 
@@ -245,6 +247,17 @@ static enum tenure_step look_ahead(struct tenure *t, int probe)
 	return TENURE_BEHIND;
 }
 
+/* Behind the gate, as whoever gives the place up takes the note away, too. */
+static void note_waiting(struct tenure *t)
+{
+	pthread_mutex_lock(&t->gate);
+	if (!t->left) {
+		t->noted = t->place;
+		waiters_note(&t->dir, t->noted, t->instance);
+	}
+	pthread_mutex_unlock(&t->gate);
+}
+
 enum tenure_step tenure_queue_up(struct tenure *t)
 {
 	enum tenure_step step = TENURE_FAILED;
@@ -255,6 +268,8 @@ enum tenure_step tenure_queue_up(struct tenure *t)
 	if (draw_place(t, probe) == 0)
 		step = look_ahead(t, probe);
 	close(probe);
+	if (step == TENURE_BEHIND)
+		note_waiting(t);
 	return step;
 }
 
@@ -403,6 +418,8 @@ int tenure_give_up(struct tenure *t, struct err *e)
 	pthread_mutex_lock(&t->gate);
 	t->left = true;
 	rc = places_leave(t->anchor, e);
+	if (t->noted != 0)
+		waiters_forget(&t->dir, t->noted);
 	pthread_mutex_unlock(&t->gate);
 	return rc == 0 ? 0 : err_add(e, "%s", t->dir.lock);
 }

@@ -33,8 +33,9 @@ struct tenure {
 
 	/* What the loop and a step share. */
 	pthread_mutex_t gate;
-	int anchor; /* our own duplicate of the descriptor; -1 after tenure_abandon() */
-	bool left;  /* the place was given up, and none may be taken any more */
+	int anchor;     /* our own duplicate of the descriptor; -1 after tenure_abandon() */
+	bool left;      /* the place was given up, and none may be taken any more */
+	uint64_t noted; /* the place that a note says we wait at; 0: none */
 
 	uint64_t place; /* also the epoch */
 	uint64_t ahead; /* the place that we wait for */
