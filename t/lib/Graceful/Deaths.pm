@@ -209,12 +209,13 @@ sub begin_long_dump {
     $next->wait_log(qr/waits for the lock/);
     my $since = time;
     $ways{'kill worker'}->($first);
-    return { box => $box, actor => $actor, first => $first, next => $next, since => $since };
+    return { box => $box, actor => $actor, first => $first, next => $next, since => $since, fault => $fault };
 }
 
 sub end_long_dump {
     my ($game, $told, $status) = @_;
-    my ($box, $actor, $first, $next) = @{$game}{qw(box actor first next)};
+    my ($box, $actor, $first, $next, $fault) = @{$game}{qw(box actor first next fault)};
+    my ($role, $point, $action) = split(/[.=]/, $fault);
 
     wait_for('the lease would have ended twice', sub { time > $game->{since} + 9 });
     is($actor->count(qr/^start/), 1, 'nobody else has started');
@@ -222,6 +223,7 @@ sub end_long_dump {
     spew($box->path('go'), '');
     my $start = $actor->wait_start(2);
     is("$start->{restored} $start->{count} $start->{by}", "$told web-2", 'the next run goes on from the dump');
+    like($first->log_text, qr/^fault: \Q$point\E: $action \Q$role\E /m, 'after what was to happen') if $fault ne 'none';
     $first->signal('INT') if $status == 0;
     is($first->wait_exit, $status, 'exit status of the first master');
     is_ready($next);
