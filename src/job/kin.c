@@ -140,7 +140,7 @@ bool kin_all_withheld(void)
 	return kin_each_child(count_one, &c, NULL) == 0 && c.all > 0 && c.withheld == c.all;
 }
 
-bool kin_minds_signal(pid_t pid, int signo)
+enum kin_mind kin_mind(pid_t pid, int signo)
 {
 	uint64_t blocked = 0, ignored = 0, caught = 0;
 	char path[64];
@@ -151,14 +151,16 @@ bool kin_minds_signal(pid_t pid, int signo)
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
 	f = fopen(path, "re");
 	if (f == NULL)
-		return true;
+		return KIN_MINDS;
 	while (fgets(line, sizeof(line), f) != NULL) {
 		found += sscanf(line, "SigBlk: %" SCNx64, &blocked) == 1;
 		found += sscanf(line, "SigIgn: %" SCNx64, &ignored) == 1;
 		found += sscanf(line, "SigCgt: %" SCNx64, &caught) == 1;
 	}
 	fclose(f);
-	return found < 3 || ((blocked | ignored | caught) >> (signo - 1) & 1) != 0;
+	if (found < 3 || ((ignored | caught) >> (signo - 1) & 1) != 0)
+		return KIN_MINDS;
+	return (blocked >> (signo - 1) & 1) != 0 ? KIN_BLOCKS : KIN_ENDS;
 }
 
 static void signal_one(pid_t pid, void *signo)

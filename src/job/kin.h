@@ -56,11 +56,16 @@ bool kin_is_withheld(pid_t pid);
 bool kin_all_withheld(void);
 
 /*
- * Whether a process catches, blocks or ignores a signal that would end it otherwise. True, too,
- * when that cannot be found out. A job that was just started has not come to installing its
- * handlers yet.
+ * What a process does about a signal that would end it otherwise. KIN_MINDS, too, when that cannot
+ * be found out. A job that was just started has not come to installing its handlers yet; and one
+ * that only blocks the signal may do so for good, or for the moment of a fork.
  */
-bool kin_minds_signal(pid_t pid, int signo);
+enum kin_mind {
+	KIN_ENDS,   /* nothing */
+	KIN_BLOCKS, /* blocks it, without a handler */
+	KIN_MINDS,  /* catches or ignores it */
+};
+enum kin_mind kin_mind(pid_t pid, int signo);
 
 /* signo to every child. */
 int kin_signal_children(int signo, struct err *e);

@@ -92,6 +92,7 @@ struct worker {
 	unsigned heard; /* messages on the notify socket, since then */
 	msec hearing_since, hear_again_at;
 	msec stop_again_at; /* the stop signal waits for the job's handler */
+	bool stop_blocked;  /* which was blocked at the last look */
 	bool kin;           /* processes of the job may live */
 	bool killing;
 	msec kill_again_at;

@@ -204,6 +204,7 @@ void worker_job_spawn(struct worker *w)
 	w->last_pid = (int)w->job_pid;
 	w->spawned_at = clock_now();
 	w->stop_again_at = MSEC_NEVER;
+	w->stop_blocked = false;
 	w->kin = true;
 	worker_stamp(w, STAMP_STARTED);
 	worker_tell(w, LIFE_EV_SPAWNED, 0);
@@ -227,6 +228,16 @@ void worker_job_wake(struct worker *w, int signo)
 	worker_job_signal(w, SIGCONT);
 }
 
+/* Blocked means nothing before a second look: a fork of some languages does that for a moment. */
+static bool would_end(struct worker *w, int signo)
+{
+	enum kin_mind mind = kin_mind(w->job_pid, signo);
+	bool was_blocked = w->stop_blocked;
+
+	w->stop_blocked = mind == KIN_BLOCKS;
+	return mind == KIN_ENDS || (mind == KIN_BLOCKS && !was_blocked);
+}
+
 /*
  * Told to stop right after its start, a job would die of the signal before it has installed its
  * handler, and what it was just given would count as not dumped. So a young one gets a moment.
@@ -239,8 +250,7 @@ void worker_job_stop(struct worker *w)
 	w->stop_again_at = MSEC_NEVER;
 	if (w->job_pid == 0)
 		return;
-	if (!w->report.ready && now < w->spawned_at + SETTLE_MS &&
-	    !kin_minds_signal(w->job_pid, signo)) {
+	if (!w->report.ready && now < w->spawned_at + SETTLE_MS && would_end(w, signo)) {
 		w->stop_again_at = now + SETTLE_LOOK_MS;
 		worker_rearm(w);
 		return;
@@ -262,7 +272,7 @@ void worker_job_checkpoint(struct worker *w)
 
 	if (w->job_pid == 0 || signo == 0)
 		return;
-	if (kin_minds_signal(w->job_pid, signo))
+	if (kin_mind(w->job_pid, signo) != KIN_ENDS)
 		worker_job_signal(w, signo);
 	else
 		log_warn("no checkpoint: the job does not catch %s, which would end it",

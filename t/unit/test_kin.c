@@ -384,6 +384,43 @@ static void test_whom_a_debugger_withholds(void **state)
 	in_child(withheld);
 }
 
+static void on_signal(int signo)
+{
+	(void)signo;
+}
+
+static void block(int signo)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, signo);
+	CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
+}
+
+/* What this process is seen to do about signals, by itself. */
+static void minds(void)
+{
+	pid_t me = getpid();
+
+	CHECK(kin_mind(me, SIGUSR1) == KIN_ENDS);
+	block(SIGUSR1);
+	CHECK(kin_mind(me, SIGUSR1) == KIN_BLOCKS);
+	CHECK(kin_mind(me, SIGUSR2) == KIN_ENDS);
+	CHECK(signal(SIGUSR1, on_signal) != SIG_ERR);
+	CHECK(kin_mind(me, SIGUSR1) == KIN_MINDS);
+	CHECK(signal(SIGUSR2, SIG_IGN) != SIG_ERR);
+	CHECK(kin_mind(me, SIGUSR2) == KIN_MINDS);
+	CHECK(signal(SIGUSR2, SIG_DFL) != SIG_ERR);
+	CHECK(kin_mind(me, SIGUSR2) == KIN_ENDS);
+}
+
+static void test_what_a_process_does_about_a_signal(void **state)
+{
+	(void)state;
+	in_child(minds);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -395,6 +432,7 @@ int main(void)
 		cmocka_unit_test(test_exit_codes),
 		cmocka_unit_test(test_many_children),
 		cmocka_unit_test(test_those_who_run_away),
+		cmocka_unit_test(test_what_a_process_does_about_a_signal),
 		cmocka_unit_test(test_whom_a_debugger_withholds),
 	};
 
