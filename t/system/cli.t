@@ -11,6 +11,10 @@ use IO::Handle;
 use POSIX qw(:sys_wait_h _exit);
 use Test::More;
 
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Graceful::Test qw(source_dir);
+
 my $graceful = abs_path($ENV{GRACEFUL} // ($ENV{GRACEFUL_BUILDDIR} // '.') . '/graceful');
 plan skip_all => 'graceful is not built' unless defined $graceful && -x $graceful;
 
@@ -209,8 +213,16 @@ subtest 'usage' => sub {
         is $rc, 0, "@$help";
         like $out, qr/Commands:\n  run .*\n  check .*\n  status /, 'lists the commands';
     }
-    for my $cmd (qw(run check status stop checkpoint handoff)) {
+    my $page = read_file(source_dir() . '/man/graceful.8');
+    my ($synopsis) = $page =~ /^\.Sh SYNOPSIS\n(.*?)^\.Sh /ms;
+    my @commands = $out =~ /^  ([a-z-]+) +\S/mg;
+    cmp_ok(scalar(@commands), '>', 10, 'there are commands');
+    like($page, qr/^\.It Cm \Q$_\E$/m, "graceful(8) tells of $_") for @commands;
+    like($synopsis, qr/^\.Cm (.* \| )?\Q$_\E( \| .*)?$/m, "$_ is in its synopsis") for @commands;
+    for my $cmd (grep { $_ ne 'help' } @commands) {
         my ($rc1, $out1) = run($cmd, '--help');
+        my @options = $out1 =~ /^ .*?-(-[a-z-]+)/mg;
+        like($page, qr/^\.It .*Fl \Q$_\E\b/m, "graceful(8) tells of $cmd -$_") for grep { $_ ne '-help' } @options;
         my ($rc2, $out2) = run('help', $cmd);
         is $rc1, 0, "$cmd --help";
         like $out1, qr/^Usage: graceful $cmd .*Exit status: .*--help/s, 'tells enough';
@@ -288,7 +300,9 @@ subtest 'no master' => sub {
     );
     for my $case (@cases) {
         my $dir = $case->[1]->(new_dir());
-        for my $cmd (['status'], ['status', '--json'], ['stop'], ['checkpoint'], [ 'handoff', 'x' ]) {
+        for my $cmd (['status'], ['status', '--json'], ['stop'], [ 'stop', '--no-wait' ], ['checkpoint'], [ 'checkpoint', 'x' ],
+            [ 'handoff', 'x' ], ['reload'], ['drain'], ['resume'], ['log-reopen'])
+        {
             my ($rc, $out, $err) = run(@$cmd, '--run-dir', $dir);
             is $rc, 1, "$case->[0]: @$cmd";
             like $err, qr/no master runs here/, 'says it plainly';
@@ -593,6 +607,25 @@ subtest 'checkpoint and handoff' => sub {
     }
     is $hit, 0, 'a process that only has the PID of a worker is left alone';
     is signals($m), "USR1\n", 'the master got nothing of it';
+    end_master($m);
+};
+
+subtest 'who is asked, by either way to find it' => sub {
+    my $m = master(status => sub { status($_[0]{pid}, ',"draining":true,"drained":true', orders => $running) });
+    my $conf = "$m->{dir}/conf.json";
+    my %sent = (checkpoint => 'USR1', resume => 'HUP', reload => 'HUP');
+
+    write_file($conf, qq({"instance":"web-1","run_dir":"$m->{dir}","work_dir":"$m->{dir}/work","jobs":{"orders":{"command":["/bin/true"],"state_max":"1KiB"}}}));
+    for my $cmd (sort keys %sent) {
+        for my $where ([ '-c', $conf ], [ '--config', $conf ], [ '--run-dir', $m->{dir} ]) {
+            my $before = () = signals($m) =~ /^$sent{$cmd}$/mg;
+            my ($rc, $out, $err) = run($cmd, $cmd eq 'checkpoint' ? () : '--no-wait', @$where);
+
+            is("$rc $err", '0 ', "$cmd @$where");
+            like($out, qr/the master \(pid $m->{pid}\)/, 'says whom it asked');
+            wait_for('the signal', sub { (() = signals($m) =~ /^$sent{$cmd}$/mg) > $before });
+        }
+    }
     end_master($m);
 };
 

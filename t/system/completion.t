@@ -38,6 +38,10 @@ is(offered(''), join(' ', sort('--help', '--version', @commands)), 'every comman
 is(offered('re'), 'reload resume', 'those that begin like this');
 is(offered('help', 'hand'), 'handoff', 'help takes a command');
 is(offered('stop', '--'), '--config --help --hurry --kill --no-wait --run-dir', 'the options of a command');
+for my $command (grep { $_ ne 'help' } @commands) {
+    my %options = map { $_ => 1 } qx($graceful $command --help) =~ /^ .*?(--[a-z-]+)/mg;
+    is(offered($command, '--'), join(' ', sort keys %options), "every option of $command");
+}
 is(offered('stop', '--no'), '--no-wait', 'those that begin like this');
 is(offered('run', ''), '', 'nothing where nothing goes');
 is(offered('nonsense', '--'), '', 'nothing for what is no command');
