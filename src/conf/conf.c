@@ -1,5 +1,6 @@
 #include "conf/conf.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,6 +220,10 @@ static int read_file(const char *path, char **text, size_t *len, struct err *e)
 	int fd = fs_open_regular(path, &st, e);
 	int rc;
 
+	if (fd < 0 && access(path, F_OK) != 0 && errno == ENOENT)
+		return err_set(e,
+		    "No such file or directory: write one, as the examples of graceful.json(5), or "
+		    "name another by -c");
 	if (fd < 0)
 		return -1;
 	if ((st.st_mode & S_IWOTH) != 0)
