@@ -7,21 +7,18 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
-use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
 use Graceful::Actor;
 use Graceful::Etcd;
 use Graceful::Test qw(slurp spew wait_for);
 
-use constant TTL => 3;
-
 # A master whose job has "0" as its last good state, and the configuration of another one.
 sub begin {
-    my ($coordinator, %limits) = @_;
+    my ($etcd, %limits) = @_;
     my $box = Graceful::Test->new;
     my $actor = Graceful::Actor->new($box, 'orders');
     my $job = { command => $actor->command('early'), checkpoint => '100ms', restart_min => '10ms', %limits };
-    my %more = (state => { url => 'file://' . $box->path('store'), inline_max => '0B' }, $coordinator ? (coordinator => $coordinator) : ());
+    my %more = (state => { url => 'file://' . $box->path('store'), inline_max => '0B' }, $etcd ? (coordinator => $etcd->coordinator(ttl => '10s')) : ());
     my ($conf, $other) = map { $box->config($_, { orders => $job }, \%more) } qw(web-1 web-2);
     my $master = $box->start($conf);
 
@@ -56,16 +53,15 @@ sub ends_ok {
 }
 
 sub back_in_time {
-    my ($coordinator) = @_;
-    my ($box, $actor, $master, $conf) = begin($coordinator, stop_timeout => '10m');
+    my ($etcd) = @_;
+    my ($box, $actor, $master, $conf) = begin($etcd, stop_timeout => '10m');
     my $other = $box->start($conf);
 
     $other->wait_log(qr/waits for the lock/);
     take_away($box);
     $master->signal('INT');
-    my $since = clock_gettime(CLOCK_MONOTONIC);
     $master->wait_log(qr/ orders: cannot save the state, the last good one stays .*Not a directory/);
-    wait_for('a lease would have ended', sub { clock_gettime(CLOCK_MONOTONIC) > $since + ($coordinator ? TTL + 1 : 0.2) });
+    $etcd->wait_renewed('orders') if $etcd;
     is($actor->count(qr/^start/), 1, 'the lock is kept meanwhile');
     ok(!$master->ended, 'it is tried again');
     ok(give_back($box), 'the store is back');
@@ -75,8 +71,8 @@ sub back_in_time {
 }
 
 sub too_late {
-    my ($coordinator) = @_;
-    my ($box, $actor, $master, $conf) = begin($coordinator, stop_timeout => '1s', hurry_timeout => '500ms');
+    my ($etcd) = @_;
+    my ($box, $actor, $master, $conf) = begin($etcd, stop_timeout => '1s', hurry_timeout => '500ms');
 
     take_away($box);
     $master->signal('INT');
@@ -95,9 +91,7 @@ for my $play ([ 'back in time', \&back_in_time ], [ 'too late', \&too_late ]) {
     subtest "local, $name" => sub { $sub->() };
     subtest "etcd, $name" => sub {
         plan(skip_all => 'etcd is not installed') unless Graceful::Etcd->installed;
-        my $etcd = Graceful::Etcd->start;
-
-        $sub->($etcd->coordinator(ttl => TTL . 's'));
+        $sub->(Graceful::Etcd->start);
     };
 }
 

@@ -246,6 +246,22 @@ sub leases {
     return grep { /^[0-9a-f]+$/ } split(/\n/, $self->ctl('lease', 'list'));
 }
 
+# Returns when the lease of a job's owner was renewed once more.
+sub wait_renewed {
+    my ($self, $job) = @_;
+    my ($lease) = map { m{/\Q$job\E/lock/([0-9a-f]+)\z} } $self->keys_below_locks;
+    my $before;
+
+    return wait_for("$job: the lease is renewed", sub {
+        my (undef, $said) = $self->try_ctl('lease', 'timetolive', $lease);
+        my ($left) = $said =~ /remaining\((-?\d+)s\)/ or return;
+        my $renewed = defined $before && $left > $before;
+
+        $before = $left;
+        return $renewed;
+    });
+}
+
 # False when a node has ended instead, as it does when somebody else has its port.
 sub wait_healthy {
     my ($self) = @_;
