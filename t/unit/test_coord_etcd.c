@@ -1108,17 +1108,27 @@ static void one_that_left_in_order_is_not_waited_for(void **state)
 	}
 }
 
-/* Also one that committed nothing. The job of the next one must not run before everybody knows. */
-static void one_that_lost_its_lock_is_known(void **state)
+/* Returns who takes the lock over from one that lost it, and whose epoch that was. */
+static struct puppet *successor_of_a_loser(uint64_t *epoch)
 {
 	struct puppet *a = owner(0, 15000, direct);
 	struct puppet *b = waiter(1, 15000, direct);
-	uint64_t first = a->epoch;
 
-	(void)state;
-	WAIT_FOR(owner_key() == first);
+	*epoch = a->epoch;
+	WAIT_FOR(owner_key() == *epoch);
 	lose(a);
 	WAIT_FOR(b->granted == 1);
+	return b;
+}
+
+/* Also one that committed nothing. The job of the next one must not run before everybody knows. */
+static void one_that_lost_its_lock_is_known(void **state)
+{
+	uint64_t first;
+	struct puppet *b = successor_of_a_loser(&first);
+	struct puppet *a;
+
+	(void)state;
 	assert_true(!b->at_once && coord_predecessor(b->coord) == first);
 	WAIT_FOR(b->announced == 1);
 	assert_true(owner_key() == b->epoch);
@@ -1132,14 +1142,11 @@ static void one_that_lost_its_lock_is_known(void **state)
 /* Nothing ran in between. */
 static void one_that_left_before_it_was_announced(void **state)
 {
-	struct puppet *a = owner(0, 15000, direct);
-	struct puppet *b = waiter(1, 15000, direct);
-	uint64_t first = a->epoch;
+	uint64_t first;
+	struct puppet *b = successor_of_a_loser(&first);
+	struct puppet *a;
 
 	(void)state;
-	WAIT_FOR(owner_key() == first);
-	lose(a);
-	WAIT_FOR(b->granted == 1);
 	assert_false(coord_is_announced(b->coord));
 	release(b);
 	assert_int_equal(b->announced, 0);
@@ -1170,14 +1177,11 @@ static void answer_to_the_announcement_is_lost(void **state)
 /* Its job did not run, so its rescue leaves the number of the one before it. */
 static void rescued_before_it_was_announced(void **state)
 {
-	struct puppet *a = owner(0, 15000, direct);
-	struct puppet *b = waiter(1, 15000, direct);
-	uint64_t first = a->epoch, epoch, lease;
+	uint64_t first, epoch, lease;
+	struct puppet *b = successor_of_a_loser(&first);
+	struct puppet *a;
 
 	(void)state;
-	WAIT_FOR(owner_key() == first);
-	lose(a);
-	WAIT_FOR(b->granted == 1);
 	assert_false(b->at_once);
 	epoch = b->epoch;
 	lease = coord_lease(b->coord);
