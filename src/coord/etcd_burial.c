@@ -18,19 +18,20 @@ void burials_init(struct burials *b, struct ev_loop *loop, struct etcd_client *c
 
 static void drop(struct burial *one)
 {
-	struct burial **at = &one->all->first;
-
-	while (*at != one)
-		at = &(*at)->next;
-	*at = one->next;
 	ask_cancel(&one->ask);
 	free(one);
 }
 
 static void on_buried(void *ctx, const struct etcd_answer *answer)
 {
+	struct burial *one = ctx;
+	struct burial **at = &one->all->first;
+
 	(void)answer;
-	drop(ctx);
+	while (*at != one)
+		at = &(*at)->next;
+	*at = one->next;
+	drop(one);
 }
 
 void burials_add(struct burials *b, uint64_t lease, msec until)
@@ -59,6 +60,10 @@ void burials_hurry(struct burials *b, msec until)
 
 void burials_close(struct burials *b)
 {
-	while (b->first != NULL)
-		drop(b->first);
+	struct burial *one;
+
+	while ((one = b->first) != NULL) {
+		b->first = one->next;
+		drop(one);
+	}
 }
