@@ -316,6 +316,10 @@ int master_run(struct conf *conf, const struct master_options *options)
 		status = open_and_serve(&m, &e);
 	if (status < 0) {
 		log_error("cannot run with %s: %s", options->conf_file, e.text);
+		/* Who just started it looks there first, and there may be no syslog at all. */
+		if (m.roster.conf->log_syslog)
+			fprintf(stderr, "graceful: cannot run with %s: %s\n", options->conf_file,
+			    e.text);
 		status = EXIT_CANNOT;
 	}
 	roster_close(&m.roster);

@@ -110,4 +110,18 @@ subtest 'syslog, whether there is one or not' => sub {
     live(undef, undef, { log => { to => 'syslog', level => 'debug' } });
 };
 
+subtest 'a master that cannot run says so where it was started, too' => sub {
+    my $box = Graceful::Test->new;
+    my $job = $box->job('orders', 'touch "$dir/runs"', 'echo 42 | dump');
+    my $conf = $box->config('web-1', { orders => { command => $job } }, { log => { to => 'syslog', level => 'info' } });
+    my $master = $box->start($conf);
+
+    wait_for('the job runs', sub { -e $box->path('runs') && ($master->job('orders')->{state} // '') eq 'running' });
+    my ($status, $out, $err) = $box->run($box->graceful, 'run', '-c', $conf);
+    is("$status $out", '1 ', 'a second one ends');
+    like($err, qr/^graceful: cannot run with \Q$conf\E: another master runs here/, 'with the reason');
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'the first one does not mind');
+};
+
 done_testing;
