@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <ev.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <grp.h>
 #include <limits.h>
 #include <poll.h>
@@ -1678,6 +1679,18 @@ static int make_dir(void **state)
 	return conf.ns != NULL ? 0 : -1;
 }
 
+/* Of those that were killed. */
+static void remove_notes_of_waiters(void)
+{
+	glob_t found;
+
+	if (glob(in_job_dir("waiting-*"), 0, NULL, &found) != 0)
+		return;
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		unlink(found.gl_pathv[i]);
+	globfree(&found);
+}
+
 static int remove_dir(void **state)
 {
 	static const char *const files[] = { "lock", "epoch", "state", "holder", "owner", "witness",
@@ -1687,6 +1700,7 @@ static int remove_dir(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		unlink(in_job_dir(files[i]));
+	remove_notes_of_waiters();
 	rmdir(job_dir);
 	snprintf(path, sizeof(path), "%s/space/jobs", base_dir);
 	rmdir(path);
