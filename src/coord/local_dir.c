@@ -74,6 +74,15 @@ static int open_lock(const struct local_dir *d, int flags, struct err *e)
 	return fd >= 0 ? fd : err_sys(e, "cannot open %s", d->lock);
 }
 
+/* A copy that was made without care may be readable to all: who can read it can lock it. */
+static int close_to_others(const struct local_dir *d, int fd, struct err *e)
+{
+	if (fs_own(fd, (uid_t)-1, (gid_t)-1, 0600, e) == 0)
+		return fd;
+	close(fd);
+	return err_add(e, "%s", d->lock);
+}
+
 int local_dir_create(const struct local_dir *d, struct err *e)
 {
 	struct err cause;
@@ -82,6 +91,8 @@ int local_dir_create(const struct local_dir *d, struct err *e)
 	if (fs_mkdirs(d->path, 0700, &cause) != 0)
 		return add_advice(e, &cause);
 	fd = open_lock(d, O_CREAT, &cause);
+	if (fd >= 0)
+		fd = close_to_others(d, fd, &cause);
 	return fd >= 0 ? fd : add_advice(e, &cause);
 }
 

@@ -913,6 +913,23 @@ static void replaced_lock_file_loses_the_lock(void **state)
 	leave(&c);
 }
 
+/* As a copy of the directory may have left it: who may read the file may lock it. */
+static void open_lock_file_is_closed(void **state)
+{
+	struct stat st;
+	struct err e;
+	int anchor;
+
+	(void)state;
+	assert_int_equal(coord_anchor(&conf, &job, &anchor, &e), 0);
+	close(anchor);
+	assert_int_equal(chmod(in_job_dir("lock"), 0644), 0);
+	assert_int_equal(coord_anchor(&conf, &job, &anchor, &e), 0);
+	assert_int_equal(fstat(anchor, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	close(anchor);
+}
+
 static void note_of_the_next_owner_is_left_alone(void **state)
 {
 	struct actor a = enter("a");
@@ -1736,6 +1753,7 @@ int main(void)
 		IN_DIR(failed_adopt_keeps_the_lock),
 		IN_DIR(commit_yields_to_a_newer_epoch),
 		IN_DIR(replaced_lock_file_loses_the_lock),
+		IN_DIR(open_lock_file_is_closed),
 		IN_DIR(note_of_the_next_owner_is_left_alone),
 		IN_DIR(damaged_record_is_never_a_start_from_nothing),
 		IN_DIR(damaged_counter_is_not_guessed),
