@@ -1,6 +1,7 @@
 #include "coord/leftover.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -15,12 +16,23 @@
 /* Between two rounds of SIGKILL: a process that is just being born may have slipped through one. */
 #define KILL_AGAIN_MS 50
 
-static FILE *open_of(pid_t pid, const char *name)
+/* Whether what is not to be seen is not there, or not for us; else there was no descriptor, say. */
+static bool is_none(int code)
+{
+	return code == ENOENT || code == ESRCH || code == EACCES || code == EPERM;
+}
+
+/* *blind: the errno if it cannot be told whether it is there; left alone otherwise. */
+static FILE *open_of(pid_t pid, const char *name, int *blind)
 {
 	char path[64];
+	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
-	return fopen(path, "re");
+	f = fopen(path, "re");
+	if (f == NULL && !is_none(errno))
+		*blind = errno;
+	return f;
 }
 
 struct look {
@@ -30,12 +42,12 @@ struct look {
 
 /* False for a process that is gone, zombies included; but one whose first thread alone has ended is
  * shown as a zombie, too. */
-static bool look_at(pid_t pid, struct look *look)
+static bool look_at(pid_t pid, struct look *look, int *blind)
 {
 	char text[1024];
 	char mode;
 	long threads;
-	FILE *f = open_of(pid, "stat");
+	FILE *f = open_of(pid, "stat", blind);
 	size_t n;
 	const char *rest;
 
@@ -53,11 +65,18 @@ static bool look_at(pid_t pid, struct look *look)
 	       ((mode != 'Z' && mode != 'X') || threads > 1);
 }
 
-uint64_t leftover_birth(pid_t pid)
+static uint64_t birth(pid_t pid, int *blind)
 {
 	struct look look;
 
-	return look_at(pid, &look) ? look.born : 0;
+	return look_at(pid, &look, blind) ? look.born : 0;
+}
+
+uint64_t leftover_birth(pid_t pid)
+{
+	int blind;
+
+	return birth(pid, &blind);
 }
 
 void leftover_boot(char boot[LEFTOVER_BOOT_MAX])
@@ -82,12 +101,12 @@ uid_t leftover_uid(const struct job_conf *job)
  * By what cannot be forged, and before the environment is read: that lies in the process's own
  * memory, where a stranger can make a reader hang.
  */
-static bool may_be_of(uid_t uid, pid_t pid)
+static bool may_be_of(uid_t uid, pid_t pid, int *blind)
 {
 	unsigned ids[4];
 	char line[256];
 	bool any = uid == LEFTOVER_ANYBODY;
-	FILE *f = any ? NULL : open_of(pid, "status");
+	FILE *f = any ? NULL : open_of(pid, "status", blind);
 
 	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
 		if (sscanf(line, "Uid: %u %u %u %u", &ids[0], &ids[1], &ids[2], &ids[3]) != 4)
@@ -100,11 +119,11 @@ static bool may_be_of(uid_t uid, pid_t pid)
 	return any;
 }
 
-static bool is_marked(const struct leftover *l, pid_t pid)
+static bool is_marked(const struct leftover *l, pid_t pid, int *blind)
 {
 	static const char state[] = "GRACEFUL_STATE=", epoch[] = "GRACEFUL_EPOCH=";
 	bool same_state = false, same_epoch = false;
-	FILE *f = may_be_of(l->uid, pid) ? open_of(pid, "environ") : NULL;
+	FILE *f = may_be_of(l->uid, pid, blind) ? open_of(pid, "environ", blind) : NULL;
 	char *var = NULL;
 	size_t room = 0;
 
@@ -121,25 +140,27 @@ static bool is_marked(const struct leftover *l, pid_t pid)
 	return same_state && same_epoch;
 }
 
-static bool is_main(const struct leftover *l, pid_t pid)
+static bool is_main(const struct leftover *l, pid_t pid, int *blind)
 {
-	return pid != 0 && pid == l->main && leftover_birth(pid) == l->born;
+	return pid != 0 && pid == l->main && birth(pid, blind) == l->born;
 }
 
 /* The number of a session is not given away while it has a member. So once its leader was seen, the
  * members are the job's; of one that we never saw, the number may be another's by now. */
-static bool is_left(const struct leftover *l, pid_t pid)
+static bool is_left(const struct leftover *l, pid_t pid, int *blind)
 {
 	struct look look;
 
-	if (!look_at(pid, &look))
+	if (!look_at(pid, &look, blind))
 		return false;
-	return is_main(l, pid) || (l->seen && look.session == l->main) || is_marked(l, pid);
+	return is_main(l, pid, blind) || (l->seen && look.session == l->main) ||
+	       is_marked(l, pid, blind);
 }
 
 struct round {
 	bool main; /* the main process lives */
 	int pidfd; /* of a process that is left, the main one if it is; -1: none is left */
+	int blind; /* an errno: one that is left may not have been seen */
 };
 
 /* Others than SIGKILL are for the main process while that lives, as it may be dumping with the
@@ -154,9 +175,11 @@ static void visit(const struct leftover *l, pid_t pid, int signo, struct round *
 {
 	int fd = pidfd_open(pid, 0);
 
+	if (fd < 0 && !is_none(errno))
+		r->blind = errno;
 	if (fd < 0)
 		return;
-	if (!is_left(l, pid)) {
+	if (!is_left(l, pid, &r->blind)) {
 		close(fd);
 		return;
 	}
@@ -179,16 +202,22 @@ static int go_round(struct leftover *l, int signo, struct round *r, struct err *
 
 	if (dir == NULL)
 		return err_sys(e, "cannot look in /proc for what the last owner left running");
-	*r = (struct round){ .main = is_main(l, l->main), .pidfd = -1 };
+	*r = (struct round){ .pidfd = -1 };
+	r->main = is_main(l, l->main, &r->blind);
 	l->seen |= r->main;
 	while ((entry = readdir(dir)) != NULL) {
 		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
 
-		if (pid > 0 && is_left(l, pid))
+		if (pid > 0 && is_left(l, pid, &r->blind))
 			visit(l, pid, signo, r);
 	}
 	closedir(dir);
-	return 0;
+	if (r->blind == 0)
+		return 0;
+	if (r->pidfd >= 0)
+		close(r->pidfd);
+	errno = r->blind;
+	return err_sys(e, "cannot look at all processes for what the last owner left running");
 }
 
 int leftover_any(struct leftover *l, struct err *e)

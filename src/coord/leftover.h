@@ -51,7 +51,7 @@ int leftover_any(struct leftover *l, struct err *e);
 /*
  * Waits until none is left, and keeps the limits of a stop: SIGTERM at stop_timeout - hurry_timeout
  * or when the main process has ended, SIGKILL after hurry_timeout more. No stop signal: the kernel
- * sent it. 0, or -1: the processes cannot be listed, or is_off(ctx) became true.
+ * sent it. 0, or -1: not all processes can be looked at, or is_off(ctx) became true.
  */
 int leftover_wait(struct leftover *l, const struct job_conf *job, bool (*is_off)(void *ctx),
     void *ctx, struct err *e);

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -133,6 +134,29 @@ static void others_are_found_by_environment(void **unused)
 	assert_int_equal(leftover_any(&other_job, &err), 0);
 	put_down(pid);
 	assert_int_equal(leftover_any(&right, &err), 0);
+}
+
+/* Without descriptors nothing can be seen, which proves nothing. */
+static void blindness_is_no_proof(void **unused)
+{
+	pid_t pid = start(&(struct kind){ 0 });
+	struct leftover l = leftover(pid, leftover_birth(pid), 7);
+	struct rlimit before, few;
+	int rc, fd = dup(STDERR_FILENO);
+
+	(void)unused;
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = (rlim_t)fd + 1; /* enough for the list of all, and for nothing else */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	rc = leftover_any(&l, &err);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(rc, -1);
+	assert_int_equal(err.code, EMFILE);
+	assert_int_equal(leftover_any(&l, &err), 1);
+	put_down(pid);
 }
 
 #define STRANGER 65534
@@ -356,6 +380,7 @@ int main(void)
 		cmocka_unit_test(birth_is_of_the_living),
 		cmocka_unit_test(main_is_found_by_number_and_birth),
 		cmocka_unit_test(others_are_found_by_environment),
+		cmocka_unit_test(blindness_is_no_proof),
 		cmocka_unit_test(environment_counts_of_the_jobs_user),
 		cmocka_unit_test(jobs_that_keep_their_user),
 		cmocka_unit_test(process_lives_as_long_as_any_thread),
