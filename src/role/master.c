@@ -219,14 +219,18 @@ static void raise_limit(struct master *m)
 	setrlimit(RLIMIT_NOFILE, &all);
 }
 
+/* Of this stop: what had ended before it is no part of the exit status either. */
 static void closing_line(const struct master *m, int status)
 {
 	size_t released = 0, unclean = 0, left = 0;
 	uint64_t bytes = 0;
 
 	for (size_t i = 0; i < m->roster.fleet.n; i++) {
-		const struct report *r = &roster_post(&m->roster, i)->report;
+		const struct post *p = roster_post(&m->roster, i);
+		const struct report *r = &p->report;
 
+		if (p->reported_at < m->stop_began)
+			continue;
 		released += r->end.released;
 		left += r->end.left;
 		unclean += r->end.unclean;

@@ -161,6 +161,7 @@ pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
 static void take_report(struct post *p, const struct report *r)
 {
 	p->report = *r;
+	p->reported_at = clock_now();
 	metrics_job_reported(&p->counts, r);
 	if (!p->rescuing)
 		p->job_pid = r->job_pid;

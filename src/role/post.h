@@ -29,6 +29,7 @@ struct post {
 	size_t len;
 	char buf[REPORT_MAX];
 	struct report report; /* the newest; of the last worker after its end */
+	msec reported_at;
 	/* The main process of the job of the newest worker, 0: none. A rescue worker has no job of
 	 * its own. */
 	pid_t job_pid;

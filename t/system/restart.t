@@ -111,6 +111,7 @@ subtest 'a command that cannot be run any more counts as a failure' => sub {
     pass('then the lock is released');
     is(scalar(starts('gone')), 1, 'it ran once');
     stop_ok($master);
+    like($master->log_text, qr/stopped: jobs=1 dumped_bytes=0 locks_released=0 unclean=0 .*exit=0$/m, 'what ended before is no part of the stop');
 };
 
 subtest 'on_exit "release"' => sub {
