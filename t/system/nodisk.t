@@ -216,13 +216,13 @@ subtest 'run_dir and work_dir: full or read-only at the start' => sub {
         fill($disk);
         my $master = $box->start($conf);
         is($master->wait_exit, 1, "$key full: cannot run");
-        like($master->log_text, qr{ error .*cannot run with \Q$conf\E: .*\Q$disk\E/graceful\.pid: No space left}, 'says where');
+        like($master->log_text, qr{ error .*cannot run with \Q$conf\E: .*\Q$disk\E/graceful\.pid\.tmp: .*No space left}, 'says where');
         unlink($master->{log});
         make_room($disk);
         remount($disk, 'ro');
         $master = $box->start($conf);
         is($master->wait_exit, 1, "$key read-only: cannot run");
-        like($master->log_text, qr{cannot run .*\Q$disk\E/graceful\.pid.*Read-only}, 'says where');
+        like($master->log_text, qr{cannot run .*\Q$disk\E/graceful\.lock: Read-only}, 'says where');
         unlink($master->{log});
     }
     is(starts('start'), 0, 'nothing was started');
