@@ -144,6 +144,20 @@ static int read_record(struct etcd *t, struct record *record, bool *found, struc
 	return err_add(e, "%s is damaged, put a good one back or delete it", t->view.state_key);
 }
 
+/*
+ * Epochs rise for ever, as others fence by them. A record of a later one is from another etcd, or
+ * from before this one was restored.
+ */
+static int check_epoch(const struct etcd *t, const struct record *record, struct err *e)
+{
+	if (record->epoch < t->view.own || (t->adopting && record->epoch == t->view.own))
+		return 0;
+	return err_set(e,
+	    "%s is of epoch %ju, and this lock's is only %ju: was it brought here from another "
+	    "etcd? To go on from it with fencing tokens that start anew, put 1 for its \"epoch\"",
+	    t->view.state_key, (uintmax_t)record->epoch, (uintmax_t)t->view.own);
+}
+
 static void grant(struct etcd *t)
 {
 	struct record record;
@@ -151,6 +165,11 @@ static void grant(struct etcd *t)
 	bool found;
 
 	if (read_record(t, &record, &found, &e) != 0) {
+		etcd_fail(t, COORD_UNUSABLE, &e);
+		return;
+	}
+	if (found && check_epoch(t, &record, &e) != 0) {
+		record_clear(&record);
 		etcd_fail(t, COORD_UNUSABLE, &e);
 		return;
 	}

@@ -1042,6 +1042,38 @@ static void record_is_damaged(void **state)
 	assert_true(no_lock_is_left());
 }
 
+/* The keys were copied from an etcd that had come further: no fencing token may be smaller. */
+static void record_is_of_a_later_epoch(void **state)
+{
+	struct puppet *a;
+	struct record r;
+	struct err e;
+	char *text;
+
+	(void)state;
+	make_record(&r, 999999, 7, "elsewhere");
+	text = record_encode(&r, &e);
+	assert_non_null(text);
+	ctl("put %s '%s'", key_of("state"), text);
+	a = wake(0, 15000, direct);
+	coord_acquire(a->coord);
+	WAIT_FOR(a->failed == 1);
+	assert_int_equal(a->granted, 0);
+	assert_non_null(strstr(a->text, "/state is of epoch 999999"));
+	farewell(a);
+	assert_true(no_lock_is_left());
+	free(text);
+	r.epoch = 1;
+	text = record_encode(&r, &e);
+	assert_non_null(text);
+	ctl("put %s '%s'", key_of("state"), text);
+	a = owner(0, 15000, direct);
+	assert_true(a->seq == 7);
+	commit(a, 8, true);
+	free(text);
+	record_clear(&r);
+}
+
 /* A waiter whose watch is cut while it sleeps, with a history that is compacted meanwhile. */
 static void watch_is_cut_and_compacted(void **state)
 {
@@ -1436,6 +1468,7 @@ int main(void)
 		TEST(joins_when_the_answer_is_lost),
 		TEST(somebody_edits_the_record),
 		TEST(record_is_damaged),
+		TEST(record_is_of_a_later_epoch),
 		TEST(watch_is_cut_and_compacted),
 		TEST(renewed_and_told),
 		TEST(one_that_left_in_order_is_not_waited_for),
