@@ -190,10 +190,11 @@ void life_note_lost(struct life *l, msec left)
 }
 
 /* The lock is lost, and no process of the job lives. By the clock alone: it may be there still, and
- * is left to its time-out. */
+ * is left to its time-out. For certain: nothing is left, though a release seemed to fail before,
+ * which may be the one that took it away. */
 unsigned life_leave_lost(struct life *l)
 {
-	l->left |= l->doubtful;
+	l->left = l->doubtful;
 	if (l->ran)
 		l->dump = LIFE_DUMP_UNCLEAN;
 	return life_leave(l);

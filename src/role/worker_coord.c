@@ -74,7 +74,8 @@ static msec left_of(msec until)
 static void tell_loss(const struct worker *w, msec left, const struct err *e)
 {
 	if (w->epoch == 0 && !w->setup->rescue)
-		log_warn("the place in the queue is left to its time-out: %s", e->text);
+		log_warn("the place in the queue is %s: %s",
+		    left > 0 ? "left to its time-out" : "lost", e->text);
 	else
 		log_error("the lock is lost, the job must be gone in %" PRId64 "ms: %s",
 		    left > 1 ? left : 0, e->text);

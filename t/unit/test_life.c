@@ -907,9 +907,15 @@ static void a_release_is_tried_until_the_lock_is_gone(void **state)
 	open_script(&s, &usual);
 	PLAY(&s, TO_RELEASING, AT(5, RELEASE_FAILED, 0, NOTHING, RELEASING),
 	    AT(205, TICK, 0, RELEASE, RELEASING), AT(206, RELEASE_FAILED, 0, NOTHING, RELEASING),
-	    AT(606, TICK, 0, RELEASE, RELEASING), AT(15000, LOST, 0, EXIT, GONE));
+	    AT(606, TICK, 0, RELEASE, RELEASING), AT(15000, LOST, 100, EXIT, GONE));
 	assert_gone(&s, LIFE_DUMP_NONE);
 	assert_true(s.life.left);
+	/* It is known to be gone: one of these releases may have done that. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_STANDBY, AT(2, STOP, 0, RELEASE, RELEASING),
+	    AT(3, RELEASE_FAILED, 0, NOTHING, RELEASING), AT(100, LOST, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_NONE);
+	assert_false(s.life.left);
 }
 
 /* By a coordinator that keeps the lease alive: it would never be lost. */

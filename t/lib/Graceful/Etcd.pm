@@ -294,6 +294,18 @@ sub leader {
     return $found->[0];
 }
 
+# All members follow one leader in one term: none comes back with an election.
+sub wait_agreed {
+    my ($self) = @_;
+    return wait_for('all members to follow one leader', sub {
+        my (undef, $said) = $self->try_ctl('endpoint', 'status');
+        # endpoint, id, version, size, is leader, is learner, raft term, ...
+        my @members = map { [ split(/, /) ] } grep { /, / } split(/\n/, $said);
+        return if @members != @{ $self->{nodes} } || grep { $_->[6] ne $members[0][6] } @members;
+        return 1 == grep { $_->[4] eq 'true' } @members;
+    });
+}
+
 # SIGSTOP; returns when all threads of the node have stopped.
 sub pause {
     my ($self, $i) = @_;
