@@ -173,6 +173,8 @@ static void grant(struct etcd *t)
 		etcd_fail(t, COORD_UNUSABLE, &e);
 		return;
 	}
+	/* What came between its end and this call may have set it again: once is enough. */
+	ev_timer_stop(t->base.loop, &t->grant_due);
 	ask_cancel(&t->look); /* one of a waiter, that the watch has overtaken */
 	keeper_rely(&t->keeper);
 	t->phase = PHASE_OWNER;

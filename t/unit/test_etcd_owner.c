@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "coord/coord.h"
+#include "coord/etcd_impl.h"
 #include "coord_test.h"
 
 static char namespace[] = "/scripted";
@@ -315,12 +316,31 @@ static void test_two_attempts_that_failed_give_both_leases_back(void **state)
 	assert_true(was_revoked(granted_ids[1]));
 }
 
+/* News come between the end of the timer and its call, as from a timer of the HTTP client. */
+static void test_who_is_first_twice_is_granted_once(void **state)
+{
+	struct etcd *t = (struct etcd *)coord;
+
+	(void)state;
+	coord_acquire(coord);
+	while (!ev_is_active(&t->grant_due))
+		ev_run(loop, EVRUN_ONCE);
+	ev_feed_event(loop, &t->grant_due, EV_TIMER);
+	run_until(loop, &granted, 1);
+	ev_run(loop, EVRUN_NOWAIT);
+	ev_run(loop, EVRUN_NOWAIT);
+	assert_int_equal(granted, 1);
+	coord_release(coord);
+	run_until(loop, &released, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_farewell_while_a_release_is_under_way),
 		TEST(test_two_attempts_that_failed_give_both_leases_back),
+		TEST(test_who_is_first_twice_is_granted_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
