@@ -37,6 +37,14 @@ END
 
 sub runs { return slurp($box->path("$_[0].runs")) }
 
+# It runs, and so far that it knows what to dump.
+sub wait_first {
+    my ($master, $job) = @_;
+
+    $master->wait_state($job => 'running');
+    return wait_for("the first run of $job", sub { runs($job) =~ /start 1/ });
+}
+
 # A master of its own instance for one job, with leases of $ttl.
 sub master {
     my ($instance, $job, $command, $ttl) = @_;
@@ -63,7 +71,7 @@ subtest 'from one master to the next' => sub {
     my $command = command('orders');
     my $first = master('first', 'orders', $command, '15s');
 
-    $first->wait_state(orders => 'running');
+    wait_first($first, 'orders');
     my $next = master('next', 'orders', $command, '15s');
     waits($next);
     like($next->log_text, qr/held by first on \S+ \(pid \d+\)/, 'it says who has the lock');
@@ -81,7 +89,7 @@ subtest 'a worker is killed, and one in the queue' => sub {
     my $command = command('kills');
     my $owner = master('owner', 'kills', $command, '60s');
 
-    $owner->wait_state(kills => 'running');
+    wait_first($owner, 'kills');
     my $waiter = master('waiter', 'kills', $command, '60s');
     waits($waiter);
     my $dead = worker_of($waiter);
@@ -100,7 +108,7 @@ subtest 'a worker hangs until its lease ends' => sub {
     my $command = command('hangs');
     my $owner = master('hung', 'hangs', $command, '4s');
 
-    $owner->wait_state(hangs => 'running');
+    wait_first($owner, 'hangs');
     my $next = master('healthy', 'hangs', $command, '15s');
     waits($next);
     kill('STOP', my $worker = worker_of($owner));

@@ -168,15 +168,21 @@ sub start {
     my ($self, $conf, $prepare, @words) = @_;
     my $text = decode_json(slurp($conf));
     my $log = $self->path("$text->{instance}.log");
+    # A signal that comes before the exec must not get lost in a handler of Perl's, which is put off until it is too late.
+    my ($stops, $before) = (POSIX::SigSet->new(POSIX::SIGINT, POSIX::SIGTERM), POSIX::SigSet->new);
+    POSIX::sigprocmask(POSIX::SIG_BLOCK, $stops, $before);
     my $pid = fork() // die "cannot fork: $!\n";
 
     if ($pid == 0) {
+        @SIG{qw(INT TERM)} = ('DEFAULT') x 2;
+        POSIX::sigprocmask(POSIX::SIG_SETMASK, $before);
         open(STDIN, '<', '/dev/null');
         open(STDOUT, '>>', $log);
         open(STDERR, '>>', $log);
         $prepare->() if $prepare;
         exec($self->graceful, 'run', '-c', $conf, @words) or POSIX::_exit(127);
     }
+    POSIX::sigprocmask(POSIX::SIG_SETMASK, $before);
     my $master = bless({
         pid => $pid, log => $log, conf => $conf, run_dir => $text->{run_dir}, work_dir => $text->{work_dir},
         instance => $text->{instance},
