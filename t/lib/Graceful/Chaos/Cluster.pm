@@ -23,6 +23,7 @@ use Time::HiRes qw(clock_gettime);
 
 use Graceful::Chaos::Pulse;
 use Graceful::Chaos::Wire;
+use Graceful::Chaos::Witness;
 use Graceful::Etcd;
 use Graceful::Proxy;
 use Graceful::Test qw(alive children_of slurp source_dir wait_for);
@@ -49,6 +50,7 @@ sub start {
     $self->mount_store;
     $self->{pulse} = Graceful::Chaos::Pulse->start($self->{box}->path('pulse'));
     $self->{etcd} = Graceful::Etcd->start(nodes => $self->{n_nodes}, network => sub { $self->lay_wire($_[0]) });
+    $self->{witness} = Graceful::Chaos::Witness->start($self->{etcd}, $self->{box}->path('witness'), $self->jobs);
     $self->note_node($_) for $self->{etcd}->nodes;
     $self->lay_proxy($self->{proxied}) if $self->{proxied};
     $self->{fed_from} = now();
@@ -64,6 +66,7 @@ sub etcd { return $_[0]{etcd} }
 sub wire { return $_[0]{wire} }
 sub proxy { return $_[0]{proxy} }
 sub pulse { return $_[0]{pulse} }
+sub witness { return $_[0]{witness} }
 sub go { return $_[0]{box}->path('go') }
 sub box { return $_[0]{box} }
 sub master { my ($self, $name) = @_; return $self->{masters}{$name} }
@@ -251,6 +254,7 @@ sub stop {
     $self->kill_machine($_) for grep { $self->{masters}{$_} } $self->machines;
     $self->{wire}->stop if $self->{wire};
     $self->{pulse}->stop if $self->{pulse};
+    $self->{witness}->stop if $self->{witness};
     undef $self->{proxy};
     undef $self->{etcd};
     system('umount', '-l', $self->{mounted}) if $self->{mounted};

@@ -2,12 +2,12 @@ package Graceful::Chaos::Verdict;
 
 # What must hold, whatever happened, read from what cannot be argued with: the jobs' own journals, and etcd's whole history.
 #
-#   my $verdict = Graceful::Chaos::Verdict->new(cluster => $cluster, faults => [ $faults->log ], history => [...]);
+#   my $verdict = Graceful::Chaos::Verdict->new(cluster => $cluster, faults => [ $faults->log ], history => [...], when => {...});
 #   $verdict->violations;    # lines of text
 #   $verdict->gaps;          # { job, from, to, length, large }
 #
 # Rules: (a) no two lives of a job overlap; (b) only the owner of the moment commits, and epochs only rise; (c) each event is counted
-# once in the final state; (d) nobody waits for a lease because a single process died. A machine that was suspended as a whole cannot
+# once in the final state; (d) nobody waits for a lease because a single process died; (e) a lock that is free is taken at once. A machine that was suspended as a whole cannot
 # know of its end until it wakes: what its jobs do then is measured, and must not last. By how much the whole computer was late
 # (Pulse.pm) is added to each time that is allowed.
 
@@ -16,16 +16,19 @@ use warnings;
 
 use List::Util qw(max min sum0);
 
-use constant WAKE => 1;    # a job of a machine that wakes is gone by then
+use constant WAKE => 1;        # a job of a machine that wakes is gone by then
+use constant TAKE => 1;        # a free lock is taken, and the job started, by then
+use constant ELECTION => 5;    # so long after a loss etcd may still be busy with itself
 
 sub new {
     my ($class, %with) = @_;
-    my $self = bless({ %with, violations => [], warnings => [], gaps => [], overlaps => [], margins => [] }, $class);
+    my $self = bless({ %with, violations => [], warnings => [], gaps => [], overlaps => [], margins => [], takings => [] }, $class);
 
     $self->{released} = { map { job_of($_) . " $_->{released}" => 1 } grep { defined $_->{released} } @{ $self->{history} } };
     $self->{lives} = { map { $_ => [ $self->lives_of($_) ] } $self->{cluster}->jobs };
     $self->check_job($_) for $self->{cluster}->jobs;
     $self->check_history;
+    $self->check_takings($_) for $self->{cluster}->jobs;
     return $self;
 }
 
@@ -230,6 +233,39 @@ sub check_commit {
     return;
 }
 
+# ---- From a free lock to the job ----
+
+# When everybody who was ahead of an epoch in the queue had gone, and it had come itself; nothing if nobody saw that.
+sub free_at {
+    my ($self, $job, $epoch) = @_;
+    my %ahead;
+
+    for my $change (grep { job_of($_) eq $job && $_->{key} =~ m{/lock/} } @{ $self->{history} }) {
+        if (!$change->{deleted}) {
+            $ahead{ $change->{key} } //= $change->{created} if $change->{created} <= $epoch;
+        } elsif ($ahead{ $change->{key} } && $ahead{ $change->{key} } != $epoch) {
+            $ahead{ $change->{key} } = $change->{revision};
+        }
+    }
+    return max(grep { defined } map { $self->{when}{$_} } values %ahead);
+}
+
+sub check_takings {
+    my ($self, $job) = @_;
+    my %seen;
+
+    for my $life (grep { !$seen{ $_->{epoch} }++ } $self->lives($job)) {
+        my $free = $self->free_at($job, $life->{epoch}) // next;
+        my $took = $life->{from} - $free;
+
+        push @{ $self->{takings} }, $took;
+        next if $took < TAKE + $self->{cluster}->pulse->late($free, $life->{from});
+        $self->violate(sprintf('%s: epoch %d began %.2f s after its lock was free, at %.2f', $job, $life->{epoch}, $took, $free))
+            if !grep { $_->{large} } $self->faults_between($free - ELECTION, $life->{from});
+    }
+    return;
+}
+
 # ---- In numbers ----
 
 sub percentile {
@@ -237,13 +273,14 @@ sub percentile {
     return @sorted ? $sorted[ min($#sorted, int($share * @sorted)) ] : 0;
 }
 
-sub describe_gaps {
-    my ($self, $large) = @_;
-    my @sorted = sort { $a <=> $b } map { $_->{length} } grep { !$_->{large} == !$large } @{ $self->{gaps} };
-
+sub describe {
+    my @sorted = sort { $a <=> $b } @_;
     return sprintf('%d, p50 %.3f s, p99 %.3f s, max %.3f s', scalar @sorted, percentile(0.5, @sorted), percentile(0.99, @sorted),
         $sorted[-1] // 0);
 }
+
+sub describe_gaps { my ($self, $large) = @_; return describe(map { $_->{length} } grep { !$_->{large} == !$large } @{ $self->{gaps} }) }
+sub describe_takings { my ($self) = @_; return describe(@{ $self->{takings} }) }
 
 # The fence: a job is gone before the lease of its owner can end. What is left of that is more than nothing.
 sub describe_margin {
