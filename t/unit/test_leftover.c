@@ -201,16 +201,19 @@ static void jobs_that_keep_their_user(void **unused)
 	assert_int_equal(leftover_uid(&job), geteuid() == 0 ? LEFTOVER_ANYBODY : geteuid());
 }
 
-static void *rest(void *fd)
+/* Of its own, as the end of the first thread goes over that one's stack. */
+static int rest_fd;
+
+static void *rest(void *unused)
 {
 	const char c = 0;
 
 	/* The first thread may not have come to its end yet; its parent looks until it has. */
-	if (write(*(const int *)fd, &c, 1) != 1)
+	if (write(rest_fd, &c, 1) != 1)
 		_exit(1);
 	for (;;)
 		pause();
-	return NULL;
+	return unused;
 }
 
 static bool is_shown_as_zombie(pid_t pid)
@@ -238,13 +241,15 @@ static void process_lives_as_long_as_any_thread(void **unused)
 
 	(void)unused;
 	assert_int_equal(pipe(fds), 0);
+	rest_fd = fds[1];
 	pid = fork();
 	if (pid == 0) {
-		if (pthread_create(&thread, NULL, rest, &fds[1]) != 0)
+		if (pthread_create(&thread, NULL, rest, NULL) != 0)
 			_exit(1);
 		pthread_exit(NULL);
 	}
 	assert_true(pid > 0);
+	close(fds[1]);
 	l = leftover(pid, leftover_birth(pid), 7);
 	assert_int_equal(read(fds[0], &c, 1), 1);
 	for (int i = 0; i < 6000 && !is_shown_as_zombie(pid); i++)
@@ -254,7 +259,6 @@ static void process_lives_as_long_as_any_thread(void **unused)
 	put_down(pid);
 	assert_int_equal(leftover_any(&l, &err), 0);
 	close(fds[0]);
-	close(fds[1]);
 }
 
 /* A leader with a child in its session, neither of them marked; returns the leader. */
