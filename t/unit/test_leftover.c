@@ -208,12 +208,13 @@ static void *rest(void *unused)
 {
 	const char c = 0;
 
+	(void)unused;
 	/* The first thread may not have come to its end yet; its parent looks until it has. */
 	if (write(rest_fd, &c, 1) != 1)
 		_exit(1);
 	for (;;)
 		pause();
-	return unused;
+	return NULL;
 }
 
 static bool is_shown_as_zombie(pid_t pid)
