@@ -9,7 +9,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use Graceful::Actor;
-use Graceful::Test qw(slurp spew wait_for);
+use Graceful::Test qw(slurp spew);
 
 my %limits = (checkpoint => '1h', restart_min => '10ms', restart_max => '50ms', stop_timeout => '2s', hurry_timeout => '1s');
 
@@ -29,14 +29,6 @@ sub conf_of {
         { state => { url => 'file://' . $box->path('store'), inline_max => '0B' }, %{ $more // {} } });
 }
 
-sub start_ready {
-    my ($box, $conf) = @_;
-    my $master = $box->start($conf);
-
-    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
-    return $master;
-}
-
 sub stop_ok {
     my ($master, $status, $what) = @_;
 
@@ -48,14 +40,14 @@ sub move { my ($from, $to) = @_; rename($from, $to) or die "rename $from: $!\n";
 
 subtest 'the store goes away, and comes back in time' => sub {
     my ($box, $actor, $conf) = open_box({ stop_timeout => '10m' });
-    my $master = start_ready($box, $conf);
+    my $master = $box->start($conf)->wait_ready('orders');
 
     move($box->path('store'), $box->path('away'));
     $master->signal('INT');
     $master->wait_log(qr/cannot save the state.*cannot open the state store/);
     move($box->path('away'), $box->path('store'));
     is($master->wait_exit, 0, 'the dump was committed after all');
-    $master = start_ready($box, $conf);
+    $master = $box->start($conf)->wait_ready('orders');
     my $start = $actor->wait_start(2);
     is("$start->{restored} $start->{count}", 'clean 1', 'and is what the next run gets');
     stop_ok($master, 0);
@@ -63,12 +55,12 @@ subtest 'the store goes away, and comes back in time' => sub {
 
 subtest 'the store goes away for good' => sub {
     my ($box, $actor, $conf) = open_box();
-    my $master = start_ready($box, $conf);
+    my $master = $box->start($conf)->wait_ready('orders');
 
     move($box->path('store'), $box->path('away'));
     stop_ok($master, 3);
     move($box->path('away'), $box->path('store'));
-    $master = start_ready($box, $conf);
+    $master = $box->start($conf)->wait_ready('orders');
     my $start = $actor->wait_start(2);
     is("$start->{restored} $start->{count}", 'clean 1', 'the next run goes on from the dump, as nobody else did');
     stop_ok($master, 0);
@@ -76,10 +68,10 @@ subtest 'the store goes away for good' => sub {
 
 subtest 'a job that ended without a store is started again from what it left' => sub {
     my ($box, $actor, $conf) = open_box();
-    my $master = start_ready($box, $conf);
+    my $master = $box->start($conf)->wait_ready('orders');
 
     stop_ok($master, 0);
-    $master = start_ready($box, $conf);
+    $master = $box->start($conf)->wait_ready('orders');
     move($box->path('store'), $box->path('away'));
     # It takes a TERM for a reason to dump and to end, too.
     kill('TERM', $actor->wait_start(2)->{pid});
@@ -92,7 +84,7 @@ subtest 'a job that ended without a store is started again from what it left' =>
 
 subtest 'a file that was refused once says nothing about the next one' => sub {
     my ($box, $actor, $conf) = open_box({ state_max => '1KiB' });
-    my $master = start_ready($box, $conf);
+    my $master = $box->start($conf)->wait_ready('orders');
     my $state = $box->path('work-web-1/jobs/orders/state');
     my $lock = $box->path('local/graceful/jobs/orders/lock');
 
@@ -113,15 +105,15 @@ subtest 'a file that was refused once says nothing about the next one' => sub {
 subtest 'what was left in one namespace is nothing to the job of that name in another' => sub {
     my ($box, $actor, $conf) = open_box();
     my $other = conf_of($box, $actor, 'web-2', {}, { namespace => '/other' });
-    my $master = start_ready($box, $other);
+    my $master = $box->start($other)->wait_ready('orders');
 
     stop_ok($master, 0, 'a first owner in the other namespace');
-    $master = start_ready($box, $conf);
+    $master = $box->start($conf)->wait_ready('orders');
     move($box->path('store'), $box->path('away'));
     stop_ok($master, 3, 'a first owner in this one, whose dump is left');
     move($box->path('away'), $box->path('store'));
     spew($box->path('work-web-1/jobs/orders/mark'), '');
-    $master = start_ready($box, conf_of($box, $actor, 'web-1', {}, { namespace => '/other' }));
+    $master = $box->start(conf_of($box, $actor, 'web-1', {}, { namespace => '/other' }))->wait_ready('orders');
     my $start = $actor->wait_start(3);
     is("$start->{epoch} $start->{restored} $start->{count}", '2 clean 1', 'it starts from its own state');
     like($master->log_text, qr/it is kept as/, 'and the other one is kept');
@@ -132,15 +124,15 @@ subtest 'what was left in one namespace is nothing to the job of that name in an
 subtest 'nor after the coordinator was emptied, and counts from 1 again' => sub {
     my ($box, $actor, $conf) = open_box();
     my $other = conf_of($box, $actor, 'web-2');
-    my $master = start_ready($box, $conf);
+    my $master = $box->start($conf)->wait_ready('orders');
 
     move($box->path('store'), $box->path('away'));
     stop_ok($master, 3, 'the dump of the first owner is left');
     move($box->path('local'), $box->path('emptied'));
-    $master = start_ready($box, $other);
+    $master = $box->start($other)->wait_ready('orders');
     stop_ok($master, 0, 'another first owner');
     unlink($box->path('work-web-1/places.json')) or die "no memory: $!\n";
-    $master = start_ready($box, $conf);
+    $master = $box->start($conf)->wait_ready('orders');
     my $start = $actor->wait_start(3);
     is("$start->{epoch} $start->{restored} $start->{count}", '2 clean 1', 'the next one starts');
     unlike($master->log_text, qr/goes on from the state that it left/, 'from what that one committed');

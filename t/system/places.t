@@ -9,7 +9,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use Graceful::Actor;
-use Graceful::Test qw(alive slurp wait_for);
+use Graceful::Test qw(alive slurp);
 
 my $gone = qr/is not the directory that was used before, .*: mount what it is on, or bring it back/;
 
@@ -28,14 +28,6 @@ sub open_box {
     return ($box, $actor, $conf);
 }
 
-sub start_ready {
-    my ($box, $conf) = @_;
-    my $master = $box->start($conf);
-
-    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
-    return $master;
-}
-
 sub stop_ok {
     my ($master, $status) = @_;
 
@@ -50,7 +42,7 @@ for my $how ('nothing is there', 'the mount point is there') {
         my ($box, $actor, $conf) = open_box();
         my $path = $conf->('web-1');
 
-        stop_ok(start_ready($box, $path), 0);
+        stop_ok($box->start($path)->wait_ready('orders'), 0);
         move($box->path('mnt'), $box->path('disk'));
         if ($how ne 'nothing is there') { mkdir($box->path($_)) or die "mkdir: $!\n" for qw(mnt mnt/local) }
         my ($status, undef, $err) = $box->run($box->graceful, 'check', '-c', $path);
@@ -63,7 +55,7 @@ for my $how ('nothing is there', 'the mount point is there') {
         move($box->path('disk'), $box->path('mnt'));
         my $start = $actor->wait_start(2);
         is("$start->{restored} $start->{count}", 'clean 1', 'the job goes on when it is mounted');
-        wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+        $master->wait_ready('orders');
         stop_ok($master, 0);
     };
 }
@@ -71,7 +63,7 @@ for my $how ('nothing is there', 'the mount point is there') {
 # It has not saved anything yet: nobody could tell by the record.
 subtest 'the coordinator goes while a master runs' => sub {
     my ($box, $actor, $conf) = open_box();
-    my $master = start_ready($box, $conf->('web-1'));
+    my $master = $box->start($conf->('web-1'))->wait_ready('orders');
     my $job = $actor->wait_start->{pid};
 
     move($box->path('mnt'), $box->path('disk'));
@@ -80,7 +72,7 @@ subtest 'the coordinator goes while a master runs' => sub {
     ok(!-e $box->path('mnt'), 'nothing is made');
     move($box->path('disk'), $box->path('mnt'));
     $actor->wait_start(2);
-    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     stop_ok($master, 0);
 };
 
@@ -88,14 +80,14 @@ subtest 'a store with states in it' => sub {
     my ($box, $actor, $conf) = open_box('0B');
     my $path = $conf->('web-1');
 
-    stop_ok(start_ready($box, $path), 0);
+    stop_ok($box->start($path)->wait_ready('orders'), 0);
     move($box->path('store'), $box->path('disk'));
     my $master = $box->start($path);
     $master->wait_log(qr/orders.*cannot restore the state of epoch 1: .*mount what it is on/);
     ok(!-e $box->path('store'), 'nothing is made');
     move($box->path('disk'), $box->path('store'));
     is($actor->wait_start(2)->{count}, 1, 'the job goes on when it is mounted');
-    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     stop_ok($master, 0);
 };
 
@@ -103,9 +95,9 @@ subtest 'a store that small states do not need' => sub {
     my ($box, $actor, $conf) = open_box();
     my $path = $conf->('web-1');
 
-    stop_ok(start_ready($box, $path), 0);
+    stop_ok($box->start($path)->wait_ready('orders'), 0);
     move($box->path('store'), $box->path('disk'));
-    my $master = start_ready($box, $path);
+    my $master = $box->start($path)->wait_ready('orders');
     like($master->log_text, qr/"state.url": .*$gone/, 'it is told');
     stop_ok($master, 0);
     ok(!-e $box->path('store'), 'nothing is made');
@@ -116,11 +108,11 @@ subtest 'to begin anew' => sub {
     my ($box, $actor, $conf) = open_box();
     my $path = $conf->('web-1');
 
-    stop_ok(start_ready($box, $path), 0);
+    stop_ok($box->start($path)->wait_ready('orders'), 0);
     move($box->path('mnt'), $box->path('disk'));
     unlink($box->path('work-web-1/places.json')) or die "no memory: $!\n";
     unlink($box->path('work-web-1/jobs/orders/state'));
-    my $master = start_ready($box, $path);
+    my $master = $box->start($path)->wait_ready('orders');
     is($actor->wait_start(2)->{restored}, 'none', 'the operator says so');
     stop_ok($master, 0);
 };

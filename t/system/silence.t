@@ -32,13 +32,13 @@ subtest 'an owner' => sub {
     my ($box, $actor, $conf) = open_box();
     my $master = $box->start($conf->('web-1'));
 
-    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     kill('STOP', my $worker = worker_of($master));
     my $next = $actor->wait_start(2);
     is("$next->{restored} $next->{count}", 'clean 1', 'the job dumped, and goes on from that');
     ok(!alive($worker), 'the worker was ended');
     like($master->log_text, $silent, 'that is told');
-    wait_for('it is ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     $master->signal('INT');
     is($master->wait_exit, 0, 'and it stops in order');
     is_deeply([ $actor->survivors ], [], 'nothing of the job is left');
@@ -49,7 +49,7 @@ subtest 'one that queues' => sub {
     my ($box, $actor, $conf) = open_box();
     my $owner = $box->start($conf->('web-1'));
 
-    wait_for('the job is ready', sub { $owner->job('orders')->{ready} });
+    $owner->wait_ready('orders');
     my $second = $box->start($conf->('web-2'));
     $second->wait_state(orders => 'standby');
     kill('STOP', my $worker = worker_of($second));
@@ -66,7 +66,7 @@ subtest 'the whole machine sleeps' => sub {
     my ($box, $actor, $conf) = open_box();
     my $master = $box->start($conf->('web-1'));
 
-    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     my $worker = worker_of($master);
     kill('STOP', $master->pid, $worker);
     my $awake = time + 9;    # longer than any silence that is tolerated

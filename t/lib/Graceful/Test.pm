@@ -278,6 +278,14 @@ sub wait_state {
     });
 }
 
+# Returns the master.
+sub wait_ready {
+    my ($self, $job) = @_;
+
+    Graceful::Test::wait_for("$self->{instance}: $job is ready", sub { $self->job($job)->{ready} });
+    return $self;
+}
+
 sub wait_log {
     my ($self, $pattern, $what) = @_;
 
