@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/alarm.h"
+#include "net/http_lines.h"
 
 /* A lookup that hangs must not hang the loop with it, as it did before CURLOPT_QUICK_EXIT. */
 #if LIBCURL_VERSION_NUM < 0x075700
@@ -17,7 +18,6 @@
 #define HEADER_MAX (64 << 10) /* bytes of all header lines of an answer */
 #define POOL_MAX 8L           /* connections that are kept, in use or idle */
 #define BUFFER 4096L          /* libcurl's, of each call: most answers are short */
-#define BUFFER_KEPT 4096      /* a larger buffer of ours is given back when it is empty */
 
 /*
  * A silent stream is not watched by anything else: its connection asks every few seconds whether
@@ -44,7 +44,6 @@ struct http_call {
 	void *ctx;
 	msec deadline; /* MSEC_NEVER from the first line of a stream on */
 	msec timeout;
-	size_t max;
 	size_t header_len;
 	bool once;
 	bool sent;
@@ -55,11 +54,7 @@ struct http_call {
 	const char *fault; /* why it was given up here, when it was not libcurl that failed */
 	CURLcode result;
 	char why[CURL_ERROR_SIZE];
-
-	/* What came: the lines before `told` were handed over, those before `whole` are complete.
-	 */
-	char *data;
-	size_t len, room, told, whole;
+	struct http_lines lines;
 };
 
 struct http {
@@ -85,65 +80,12 @@ int http_init(struct err *e)
 
 /* What has come of an answer */
 
-static int data_reserve(struct http_call *call, size_t more)
-{
-	size_t room = call->room > 0 ? call->room : 1024;
-	char *data;
-
-	while (room < call->len + more + 1)
-		room *= 2;
-	if (room == call->room)
-		return 0;
-	data = realloc(call->data, room);
-	if (data == NULL)
-		return -1;
-	call->data = data;
-	call->room = room;
-	return 0;
-}
-
-static void data_clear(struct http_call *call)
-{
-	call->len = call->told = call->whole = 0;
-	if (call->room > BUFFER_KEPT) {
-		free(call->data);
-		call->data = NULL;
-		call->room = 0;
-	}
-}
-
-/* Moves what was not told yet to the front. */
-static void data_drop_told(struct http_call *call)
-{
-	if (call->told == 0)
-		return;
-	call->len -= call->told;
-	call->whole -= call->told;
-	memmove(call->data, call->data + call->told, call->len);
-	call->told = 0;
-}
-
 static bool is_good_stream(const struct http_call *call)
 {
 	long status = 0;
 
 	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
 	return call->line != NULL && status == 200;
-}
-
-/* Looks at what came from `from` on; false: a line is too long. */
-static bool note_lines(struct http_call *call, size_t from)
-{
-	const char *end;
-
-	while ((end = memchr(call->data + from, '\n', call->len - from)) != NULL) {
-		from = (size_t)(end - call->data) + 1;
-		if (from - 1 - call->whole > call->max)
-			return false;
-		call->whole = from;
-		call->deadline = MSEC_NEVER;
-	}
-	return true;
 }
 
 static size_t give_up(struct http_call *call, const char *fault)
@@ -156,20 +98,12 @@ static size_t give_up(struct http_call *call, const char *fault)
 static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
 {
 	struct http_call *call = ctx;
-	size_t from;
+	const char *fault = http_lines_add(&call->lines, bytes, n, is_good_stream(call));
 
 	(void)size; /* always 1 */
-	data_drop_told(call);
-	if (data_reserve(call, n) < 0)
-		return give_up(call, "out of memory");
-	from = call->len;
-	memcpy(call->data + from, bytes, n);
-	call->len += n;
-	call->data[call->len] = '\0';
-	if ((is_good_stream(call) && !note_lines(call, from)) ||
-	    call->len - call->whole > call->max)
-		return give_up(call, "the answer is too long");
-	return n;
+	if (http_lines_any(&call->lines))
+		call->deadline = MSEC_NEVER;
+	return fault == NULL ? n : give_up(call, fault);
 }
 
 static size_t on_header(char *bytes, size_t size, size_t n, void *ctx)
@@ -187,21 +121,13 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *ctx)
 /* The next line that is complete; false if there is none. */
 static bool tell_line(struct http_call *call)
 {
-	char *text, *end;
-	size_t room;
+	size_t len;
+	const char *text = http_lines_next(&call->lines, &len);
 
-	if (call->told == call->whole)
+	if (text == NULL)
 		return false;
-	text = call->data + call->told;
-	room = call->whole - call->told;
-	end = memchr(text, '\n', room);
-	if (end == NULL)
-		end = text + room; /* the last one, without a newline */
-	call->told += (size_t)(end - text) + (end < text + room);
-	*end = '\0';
-	call->line(call->ctx, text, (size_t)(end - text));
-	if (!call->dead && call->told == call->len)
-		data_clear(call);
+	call->line(call->ctx, text, len);
+	http_lines_trim(&call->lines);
 	return true;
 }
 
@@ -271,10 +197,8 @@ static void tell_end(struct http_call *call)
 	answer.date = read_date(call);
 	answer.tls = is_tls(call);
 	answer.hung_up = !answer.tls && is_hung_up(call);
-	if (answer.status != 0 && call->len > call->told) {
-		answer.body = call->data + call->told;
-		answer.len = call->len - call->told;
-	}
+	if (answer.status != 0)
+		answer.body = http_lines_rest(&call->lines, &answer.len);
 	call->dead = true;
 	call->done(call->ctx, &answer);
 }
@@ -291,7 +215,7 @@ static void call_free(struct http *h, struct http_call *call)
 		at = &(*at)->next;
 	*at = call->next;
 	curl_slist_free_all(call->headers);
-	free(call->data);
+	http_lines_free(&call->lines);
 	free(call);
 }
 
@@ -323,7 +247,7 @@ static struct http_call *first_to_tell(const struct http *h)
 	struct http_call *call;
 
 	for (call = h->calls; call != NULL; call = call->next) {
-		if (call->ended || call->told < call->whole)
+		if (call->ended || http_lines_any(&call->lines))
 			return call;
 	}
 	return NULL;
@@ -356,7 +280,7 @@ static void call_end(struct http_call *call, CURLcode result)
 	call->deadline = MSEC_NEVER;
 	/* etcd writes its last words, an error, without a newline. */
 	if (result == CURLE_OK && is_good_stream(call))
-		call->whole = call->len;
+		http_lines_end(&call->lines);
 }
 
 static void collect_ended(struct http *h)
@@ -648,7 +572,7 @@ static struct http_call *call_new(struct http *h, const struct http_request *req
 	call->easy = curl_easy_init();
 	call->timeout = request->timeout;
 	call->deadline = msec_add(clock_now(), request->timeout);
-	call->max = request->max;
+	call->lines.max = request->max;
 	call->once = request->once;
 	call->https = strncmp(request->url, "https:", 6) == 0;
 	call->next = h->calls;
