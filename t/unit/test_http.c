@@ -1,5 +1,5 @@
 /*
- * net/http.c against a server that behaves in every way it should not.
+ * net/http.h against a server that behaves in every way it should not.
  */
 #include "fake_test.h"
 
