@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/pidlock.h"
+#include "base/proc.h"
 #include "conf/conf.h"
 
 #define TRIES 5 /* at catching a PID file that does not change under our eyes */
@@ -198,45 +199,16 @@ int find_signal_master(const struct master *m, int signo, struct err *e)
 	return send_signal(m->pidfd, "the master", m->pid, signo, e);
 }
 
-struct process {
-	char state; /* as in ps(1) */
-	int parent;
-};
-
-/* Zeroed if it cannot be told. The process's name, in parentheses, may hold anything. */
-static struct process look_at(pid_t pid)
-{
-	struct process p = { 0 };
-	char path[64];
-	char text[512];
-	const char *after_name;
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return p;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return p;
-	text[n] = '\0';
-	after_name = strrchr(text, ')');
-	if (after_name == NULL || sscanf(after_name, ") %c %d", &p.state, &p.parent) != 2)
-		return (struct process){ 0 };
-	return p;
-}
-
 bool find_is_suspended(const struct master *m)
 {
-	char state = look_at(m->pid).state;
+	struct proc_stat p;
 
-	return state == 'T' || state == 't';
+	return proc_stat(m->pid, &p) == 0 && (p.state == 'T' || p.state == 't');
 }
 
 int find_signal_worker(const struct master *m, pid_t worker, int signo, struct err *e)
 {
+	struct proc_stat p;
 	int pidfd = pidfd_open(worker, 0);
 	int rc;
 
@@ -245,7 +217,7 @@ int find_signal_worker(const struct master *m, pid_t worker, int signo, struct e
 	if (pidfd < 0)
 		return err_sys(e, "cannot watch the worker (pid %d)", worker);
 	/* If the PID is reused between these two, the signal goes nowhere: pidfd is the old one. */
-	if (look_at(worker).parent == m->pid)
+	if (proc_stat(worker, &p) == 0 && p.parent == m->pid)
 		rc = send_signal(pidfd, "the worker", worker, signo, e);
 	else
 		rc = err_set(

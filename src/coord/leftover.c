@@ -2,7 +2,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,6 +9,8 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <unistd.h>
+
+#include "base/proc.h"
 
 /* How often to look without news, as a process that is new has none to tell. */
 #define ROUND_MS 500
@@ -23,53 +24,26 @@ static bool is_none(int code)
 }
 
 /* *blind: the errno if it cannot be told whether it is there; left alone otherwise. */
-static FILE *open_of(pid_t pid, const char *name, int *blind)
+static bool fail(int *blind)
 {
-	char path[64];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
-	f = fopen(path, "re");
-	if (f == NULL && !is_none(errno))
+	if (!is_none(errno))
 		*blind = errno;
-	return f;
+	return false;
 }
 
-struct look {
-	pid_t session;
-	uint64_t born;
-};
-
-/* False for a process that is gone, zombies included; but one whose first thread alone has ended is
- * shown as a zombie, too. */
-static bool look_at(pid_t pid, struct look *look, int *blind)
+/* False for a process that is gone, zombies included. */
+static bool look_at(pid_t pid, struct proc_stat *p, int *blind)
 {
-	char text[1024];
-	char mode;
-	long threads;
-	FILE *f = open_of(pid, "stat", blind);
-	size_t n;
-	const char *rest;
-
-	if (f == NULL)
-		return false;
-	n = fread(text, 1, sizeof(text) - 1, f);
-	fclose(f);
-	text[n] = '\0';
-	rest = strrchr(text, ')'); /* of the command's name, which may hold anything */
-	return rest != NULL &&
-	       sscanf(rest + 1,
-		   " %c %*s %*s %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld %*s "
-		   "%" SCNu64,
-		   &mode, &look->session, &threads, &look->born) == 4 &&
-	       ((mode != 'Z' && mode != 'X') || threads > 1);
+	if (proc_stat(pid, p) < 0)
+		return fail(blind);
+	return (p->state != 'Z' && p->state != 'X') || p->threads > 1;
 }
 
 static uint64_t birth(pid_t pid, int *blind)
 {
-	struct look look;
+	struct proc_stat p;
 
-	return look_at(pid, &look, blind) ? look.born : 0;
+	return look_at(pid, &p, blind) ? p.born : 0;
 }
 
 uint64_t leftover_birth(pid_t pid)
@@ -103,32 +77,28 @@ uid_t leftover_uid(const struct job_conf *job)
  */
 static bool may_be_of(uid_t uid, pid_t pid, int *blind)
 {
-	unsigned ids[4];
-	char line[256];
-	bool any = uid == LEFTOVER_ANYBODY;
-	FILE *f = any ? NULL : open_of(pid, "status", blind);
+	struct proc_status p;
 
-	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-		if (sscanf(line, "Uid: %u %u %u %u", &ids[0], &ids[1], &ids[2], &ids[3]) != 4)
-			continue;
-		any = ids[0] == uid || ids[1] == uid || ids[2] == uid || ids[3] == uid;
-		break;
-	}
-	if (f != NULL)
-		fclose(f);
-	return any;
+	if (uid == LEFTOVER_ANYBODY)
+		return true;
+	if (proc_status(pid, &p) < 0)
+		return fail(blind);
+	return p.uid[0] == uid || p.uid[1] == uid || p.uid[2] == uid || p.uid[3] == uid;
 }
 
 static bool is_marked(const struct leftover *l, pid_t pid, int *blind)
 {
 	static const char state[] = "GRACEFUL_STATE=", epoch[] = "GRACEFUL_EPOCH=";
 	bool same_state = false, same_epoch = false;
-	FILE *f = may_be_of(l->uid, pid, blind) ? open_of(pid, "environ", blind) : NULL;
 	char *var = NULL;
 	size_t room = 0;
+	FILE *f;
 
-	if (f == NULL)
+	if (!may_be_of(l->uid, pid, blind))
 		return false;
+	f = proc_open(pid, "environ");
+	if (f == NULL)
+		return fail(blind);
 	while (getdelim(&var, &room, '\0', f) > 0) {
 		if (strncmp(var, state, sizeof(state) - 1) == 0)
 			same_state = strcmp(var + sizeof(state) - 1, l->state) == 0;
@@ -149,11 +119,11 @@ static bool is_main(const struct leftover *l, pid_t pid, int *blind)
  * members are the job's; of one that we never saw, the number may be another's by now. */
 static bool is_left(const struct leftover *l, pid_t pid, int *blind)
 {
-	struct look look;
+	struct proc_stat p;
 
-	if (!look_at(pid, &look, blind))
+	if (!look_at(pid, &p, blind))
 		return false;
-	return is_main(l, pid, blind) || (l->seen && look.session == l->main) ||
+	return is_main(l, pid, blind) || (l->seen && p.session == l->main) ||
 	       is_marked(l, pid, blind);
 }
 

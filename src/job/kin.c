@@ -1,12 +1,13 @@
 #include "job/kin.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "base/proc.h"
 
 /*
  * This process's list of its children. Kept open: a job must be killed in time also when there is
@@ -92,22 +93,9 @@ int kin_each_child(void (*each)(pid_t pid, void *ctx), void *ctx, struct err *e)
 /* What cannot be found out is not: who has ended is waited for, who has not must be. */
 static bool has_ended(pid_t pid)
 {
-	char path[64];
-	char line[256];
-	char mode = ' ';
-	int threads = 0;
-	FILE *f;
+	struct proc_stat p;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	f = fopen(path, "re");
-	if (f == NULL)
-		return false;
-	while (fgets(line, sizeof(line), f) != NULL) {
-		if (sscanf(line, "State: %c", &mode) != 1)
-			sscanf(line, "Threads: %d", &threads);
-	}
-	fclose(f);
-	return mode == 'Z' && threads == 1;
+	return proc_stat(pid, &p) == 0 && p.state == 'Z' && p.threads == 1;
 }
 
 /* In this order: who ends in between can be reaped. */
@@ -142,25 +130,12 @@ bool kin_all_withheld(void)
 
 enum kin_mind kin_mind(pid_t pid, int signo)
 {
-	uint64_t blocked = 0, ignored = 0, caught = 0;
-	char path[64];
-	char line[256];
-	int found = 0;
-	FILE *f;
+	struct proc_status p;
+	uint64_t bit = UINT64_C(1) << (signo - 1);
 
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	f = fopen(path, "re");
-	if (f == NULL)
+	if (proc_status(pid, &p) < 0 || ((p.ignored | p.caught) & bit) != 0)
 		return KIN_MINDS;
-	while (fgets(line, sizeof(line), f) != NULL) {
-		found += sscanf(line, "SigBlk: %" SCNx64, &blocked) == 1;
-		found += sscanf(line, "SigIgn: %" SCNx64, &ignored) == 1;
-		found += sscanf(line, "SigCgt: %" SCNx64, &caught) == 1;
-	}
-	fclose(f);
-	if (found < 3 || ((ignored | caught) >> (signo - 1) & 1) != 0)
-		return KIN_MINDS;
-	return (blocked >> (signo - 1) & 1) != 0 ? KIN_BLOCKS : KIN_ENDS;
+	return (p.blocked & bit) != 0 ? KIN_BLOCKS : KIN_ENDS;
 }
 
 static void signal_one(pid_t pid, void *signo)
