@@ -2,18 +2,14 @@
  * A lease in etcd and answers that get lost: grants above all, as what they leave is seen by nobody
  * but the lease's owner. The server is scripted; t/system/etcd_clean.t does it with a real etcd.
  */
-#include "fake_test.h"
-
-#include <inttypes.h>
+#include "fake_etcd_test.h"
 
 #include "coord/etcd_keeper.h"
 
 #define PATIENT 30000
 
 static struct ev_loop *loop;
-static struct fake etcd;
-static struct conf conf;
-static char *endpoints[2];
+static struct fake_etcd etcd;
 static struct etcd_client *client;
 static struct keeper keeper;
 static unsigned ready, refused, parted, renewed, wavered;
@@ -75,14 +71,6 @@ static const struct keeper_hooks hooks = {
 	.lost = on_lost,
 };
 
-static uint64_t id_of(const char *body)
-{
-	const char *id = strstr(body, "\"ID\":\"");
-
-	assert_non_null(id);
-	return strtoull(id + 6, NULL, 10);
-}
-
 static unsigned find(uint64_t id)
 {
 	unsigned i = 0;
@@ -90,14 +78,6 @@ static unsigned find(uint64_t id)
 	while (i < n_leases && leases[i] != id)
 		i++;
 	return i;
-}
-
-static void answer_ttl(struct fake_conn *c, const char *before, uint64_t id, const char *after)
-{
-	char body[128];
-
-	snprintf(body, sizeof(body), "%s\"ID\":\"%" PRIu64 "\",\"TTL\":\"9\"%s", before, id, after);
-	fake_answer(c, 200, body);
 }
 
 static void serve_grant(struct fake_conn *c, uint64_t id)
@@ -119,20 +99,20 @@ static void serve_grant(struct fake_conn *c, uint64_t id)
 		if (lost)
 			fake_reset(c);
 		else
-			answer_ttl(c, "{\"header\":{},", id, "}");
+			fake_etcd_granted(c, id, 9);
 	}
 }
 
 static void serve(struct fake *f, struct fake_conn *c)
 {
-	uint64_t id = id_of(c->body);
+	uint64_t id = fake_etcd_lease(c);
 
 	(void)f;
 	assert_in_range(id, 1, INT64_MAX);
-	if (strncmp(c->head, "POST /v3/lease/grant ", 21) == 0) {
+	if (fake_etcd_asks(c, "lease/grant")) {
 		serve_grant(c, id);
-	} else if (strncmp(c->head, "POST /v3/lease/keepalive ", 25) == 0) {
-		answer_ttl(c, "{\"result\":{", id ^ mistake, "}}");
+	} else if (fake_etcd_asks(c, "lease/keepalive")) {
+		fake_etcd_kept_alive(c, id ^ mistake, 9);
 	} else if (refuse) {
 		revoked++;
 		fake_answer(c, 403, "{\"code\":7,\"message\":\"etcdserver: permission denied\"}");
@@ -149,12 +129,9 @@ static int set_up(void **state)
 	struct err e;
 
 	(void)state;
-	loop = ev_loop_new(EVFLAG_AUTO);
-	assert_non_null(loop);
-	fake_start(&etcd, loop, serve);
-	endpoints[0] = etcd.url;
-	conf = (struct conf){ .endpoints = endpoints };
-	client = etcd_client_open(loop, &conf, &e);
+	fake_etcd_start(&etcd, serve);
+	loop = etcd.loop;
+	client = etcd_client_open(loop, &etcd.conf, &e);
 	assert_non_null(client);
 	assert_int_equal(keeper_open(&keeper, loop, client, &hooks, NULL, &e), 0);
 	ready = refused = parted = renewed = wavered = n_leases = grants = revoked = lose = 0;
@@ -167,8 +144,7 @@ static int tear_down(void **state)
 	(void)state;
 	keeper_close(&keeper);
 	etcd_client_close(client);
-	fake_stop(&etcd);
-	ev_loop_destroy(loop);
+	fake_etcd_stop(&etcd);
 	return 0;
 }
 
@@ -274,7 +250,7 @@ static void test_what_is_refused_leaves_nothing(void **state)
 static void test_nor_does_what_was_not_sent(void **state)
 {
 	(void)state;
-	fake_stop(&etcd);
+	fake_stop(&etcd.server);
 	keeper_begin(&keeper, 9000, 1);
 	run_until(loop, &refused, 1);
 	assert_true(keeper.id == 0 && !keeper.doubtful);

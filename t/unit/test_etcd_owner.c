@@ -2,9 +2,7 @@
  * The etcd coordinator and a server that answers in an order, or not at all, as a real one does
  * once in a thousand times. It knows one job and one lock, which the first who asks gets at once.
  */
-#include "fake_test.h"
-
-#include <inttypes.h>
+#include "fake_etcd_test.h"
 
 #include <jansson.h>
 
@@ -14,9 +12,7 @@
 
 static char namespace[] = "/scripted";
 static struct ev_loop *loop;
-static struct fake etcd;
-static struct conf conf;
-static char *endpoints[2];
+static struct fake_etcd etcd;
 static struct job_conf job;
 static struct coord *coord;
 
@@ -116,28 +112,6 @@ static const struct coord_hooks hooks = {
 
 /* ---- The server ---- */
 
-static bool asks(const struct fake_conn *c, const char *path)
-{
-	return strncmp(c->head, "POST ", 5) == 0 && strncmp(c->head + 5, path, strlen(path)) == 0;
-}
-
-static uint64_t id_in(const char *body)
-{
-	const char *id = strstr(body, "\"ID\":\"");
-
-	assert_non_null(id);
-	return strtoull(id + 6, NULL, 10);
-}
-
-static void answer_lease(struct fake_conn *c, const char *before, const char *after)
-{
-	char body[256];
-
-	snprintf(body, sizeof(body), "%s\"ID\":\"%" PRIu64 "\",\"TTL\":\"60\"%s", before,
-	    id_in(c->body), after);
-	fake_answer(c, 200, body);
-}
-
 static void done(struct fake_conn *c)
 {
 	fake_answer(c, 200, "{\"header\":{\"revision\":\"9\"},\"succeeded\":true}");
@@ -148,7 +122,7 @@ static void serve_revoke(struct fake_conn *c)
 	revocations++;
 	if (hold_revokes)
 		return;
-	revoked[revoked_n++ % 8] = id_in(c->body);
+	revoked[revoked_n++ % 8] = fake_etcd_lease(c);
 	key[0] = '\0';
 	fake_answer(c, 200, "{\"header\":{\"revision\":\"9\"}}");
 	if (held != NULL && held->fd >= 0)
@@ -198,24 +172,24 @@ static void serve_watch(struct fake_conn *c)
 
 static void serve_grant(struct fake_conn *c)
 {
-	granted_ids[grants++ % 8] = id_in(c->body);
-	answer_lease(c, "{\"header\":{},", "}");
+	granted_ids[grants++ % 8] = fake_etcd_lease(c);
+	fake_etcd_granted(c, fake_etcd_lease(c), 60);
 }
 
 static void serve(struct fake *f, struct fake_conn *c)
 {
 	(void)f;
-	if (asks(c, "/v3/lease/grant "))
+	if (fake_etcd_asks(c, "lease/grant"))
 		serve_grant(c);
-	else if (asks(c, "/v3/lease/keepalive "))
-		answer_lease(c, "{\"result\":{", "}}");
-	else if (asks(c, "/v3/lease/revoke "))
+	else if (fake_etcd_asks(c, "lease/keepalive"))
+		fake_etcd_kept_alive(c, fake_etcd_lease(c), 60);
+	else if (fake_etcd_asks(c, "lease/revoke"))
 		serve_revoke(c);
-	else if (asks(c, "/v3/kv/txn "))
+	else if (fake_etcd_asks(c, "kv/txn"))
 		serve_txn(c);
-	else if (asks(c, "/v3/kv/range "))
+	else if (fake_etcd_asks(c, "kv/range"))
 		serve_range(c);
-	else if (asks(c, "/v3/watch "))
+	else if (fake_etcd_asks(c, "watch"))
 		serve_watch(c);
 	else
 		fake_answer(c, 200, "{\"header\":{}}");
@@ -228,19 +202,18 @@ static int set_up(void **state)
 	struct err e;
 
 	(void)state;
-	loop = ev_loop_new(EVFLAG_AUTO);
-	assert_non_null(loop);
-	fake_start(&etcd, loop, serve);
-	endpoints[0] = etcd.url;
-	conf = (struct conf){ .ns = namespace, .coord = CONF_COORD_ETCD, .ttl = 60000 };
-	conf.endpoints = endpoints;
+	fake_etcd_start(&etcd, serve);
+	loop = etcd.loop;
+	etcd.conf.ns = namespace;
+	etcd.conf.coord = CONF_COORD_ETCD;
+	etcd.conf.ttl = 60000;
 	snprintf(job.name, sizeof(job.name), "orders");
 	granted = failed = committed = released = lost = grants = revocations = revoked_n = ends =
 	    0;
 	hold_ends = hold_revokes = spoil_ranges = false;
 	held = NULL;
 	key[0] = '\0';
-	coord = coord_open(loop, &conf, &job, -1, &hooks, NULL, &e);
+	coord = coord_open(loop, &etcd.conf, &job, -1, &hooks, NULL, &e);
 	assert_non_null(coord);
 	return 0;
 }
@@ -249,8 +222,7 @@ static int tear_down(void **state)
 {
 	(void)state;
 	coord_close(coord);
-	fake_stop(&etcd);
-	ev_loop_destroy(loop);
+	fake_etcd_stop(&etcd);
 	return 0;
 }
 
