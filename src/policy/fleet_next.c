@@ -1,0 +1,227 @@
+#include "policy/fleet_impl.h"
+
+#define DOUBTS_MAX 2
+
+static msec hangs_at(const struct seat *s)
+{
+	if (s->pid == 0 || s->reaped || s->hung)
+		return MSEC_NEVER;
+	/* Not while a rescue waits for the end of the job. */
+	return s->state == SEAT_ORPHANED ? s->mute_by : msec_min(s->mute_by, s->quit_by);
+}
+
+/* This process may have slept until now, and the worker, too: it has yet to come to speak. */
+static bool has_time(const struct seat *s, msec now)
+{
+	bool quits = s->state != SEAT_ORPHANED && now >= s->quit_by;
+
+	return !quits && s->dead_by == MSEC_NEVER && s->doubts < DOUBTS_MAX;
+}
+
+/* It was stopped, or starved: its job must not outlive the lock because of that. */
+static bool is_hung(struct seat *s, msec now)
+{
+	msec at = hangs_at(s);
+
+	if (at == MSEC_NEVER || now < at)
+		return false;
+	if (!has_time(s, now))
+		return true;
+	s->doubts++;
+	s->mute_by = msec_add(now, s->limits.silence);
+	return false;
+}
+
+/* A worker hears of each level once, the highest first: INT after QUIT would say nothing new. */
+static enum fleet_verb next_of_live(const struct fleet *f, struct seat *s, msec now)
+{
+	bool recalled = s->state == SEAT_WORKING && fleet_is_recalled(s);
+	enum stop_level level = f->level == STOP_NOT && recalled ? STOP_GRACEFUL : f->level;
+
+	static const enum fleet_verb tell[] = {
+		[STOP_GRACEFUL] = FLEET_TELL_STOP,
+		[STOP_HURRY] = FLEET_TELL_HURRY,
+		[STOP_KILL] = FLEET_TELL_KILL,
+	};
+
+	if (is_hung(s, now)) {
+		s->hung = true;
+		return FLEET_KILL_WORKER;
+	}
+	if (s->reaped)
+		return FLEET_NOTHING;
+	if (s->told < level) {
+		s->told = level;
+		if (level == STOP_KILL)
+			s->quit_by = msec_add(now, FLEET_QUIT_MAX);
+		return tell[level];
+	}
+	if (s->cleared_due) {
+		s->cleared_due = false;
+		return FLEET_TELL_CLEARED;
+	}
+	return FLEET_NOTHING;
+}
+
+/* The rescue worker of a seat that has none. */
+static enum fleet_verb next_of_due(struct seat *s, msec now)
+{
+	if (now < s->due)
+		return FLEET_NOTHING;
+	s->due = MSEC_NEVER; /* until the answer */
+	return FLEET_FORK_RESCUE;
+}
+
+/* Who kills does not wait for a process to be had, either. */
+static enum fleet_verb next_of_stranded(struct fleet *f, struct seat *s, msec now)
+{
+	if (f->level < STOP_KILL || s->fork_failures < FLEET_RESCUES_MAX)
+		return next_of_due(s, now);
+	fleet_give_up(f, s, now);
+	f->acted = true;
+	return FLEET_NOTHING;
+}
+
+static msec orphans_end(const struct seat *s)
+{
+	return msec_min(s->kill_at, s->dead_by);
+}
+
+static enum fleet_verb next_of_orphaned(const struct fleet *f, struct seat *s, msec now)
+{
+	if (!s->orphans_told) {
+		s->orphans_told = true;
+		return FLEET_ORPHANS_STOP;
+	}
+	if (now >= s->term_at) {
+		s->term_at = MSEC_NEVER;
+		return FLEET_ORPHANS_TERM;
+	}
+	if (now >= orphans_end(s) && !s->killing) {
+		s->killing = true;
+		return FLEET_ORPHANS_KILL;
+	}
+	return s->pid != 0 ? next_of_live(f, s, now) : next_of_due(s, now);
+}
+
+/* Its time has come: it is served when its turn comes. */
+static void park(struct fleet *f, struct seat *s)
+{
+	s->state = SEAT_PARKED;
+	s->ticket = f->tickets++;
+	f->acted = true;
+}
+
+static enum fleet_verb begin(struct fleet *f, struct seat *s)
+{
+	if (!fleet_may_start(f, s))
+		return FLEET_NOTHING;
+	if (f->free != FLEET_ALL)
+		f->free--;
+	s->state = SEAT_DUE;
+	s->due = MSEC_NEVER; /* until the answer */
+	return FLEET_FORK;
+}
+
+/* No worker, and nothing held: the anchor goes, and with it a seat that leaves, or in a stop. */
+static enum fleet_verb next_of_idle(struct fleet *f, struct seat *s, msec now)
+{
+	if (s->anchored) {
+		s->anchored = false;
+		f->acted = true;
+		return FLEET_DROP_ANCHOR;
+	}
+	if (s->wish == SEAT_LEAVES)
+		return FLEET_FREE;
+	if (f->level != STOP_NOT) {
+		if (s->state != SEAT_FINISHED)
+			s->state = SEAT_VACANT;
+		return FLEET_NOTHING;
+	}
+	if (s->wish == SEAT_RENEWED)
+		return FLEET_RENEW;
+	if (s->state == SEAT_DUE && now >= s->due)
+		park(f, s);
+	return s->state == SEAT_PARKED ? begin(f, s) : FLEET_NOTHING;
+}
+
+static enum fleet_verb next_of(struct fleet *f, struct seat *s, msec now)
+{
+	switch (s->state) {
+	case SEAT_VACANT:
+	case SEAT_FINISHED:
+	case SEAT_DUE:
+	case SEAT_PARKED: return next_of_idle(f, s, now);
+	case SEAT_WORKING:
+	case SEAT_RESCUED: return next_of_live(f, s, now);
+	case SEAT_ORPHANED: return next_of_orphaned(f, s, now);
+	case SEAT_STRANDED: return next_of_stranded(f, s, now);
+	}
+	return FLEET_NOTHING;
+}
+
+/* Over all seats */
+
+static bool all_empty(const struct fleet *f)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		if (f->seats[i]->state != SEAT_VACANT && f->seats[i]->state != SEAT_FINISHED)
+			return false;
+	}
+	return true;
+}
+
+/* The rest of a pass over all seats: goes on where it left off. */
+static struct fleet_action next_in_pass(struct fleet *f, msec now)
+{
+	struct fleet_action a = { FLEET_NOTHING, NULL };
+
+	if (f->cursor == 0)
+		fleet_share_out(f, now);
+	for (; f->cursor < f->n; f->cursor++) {
+		a.seat = f->seats[f->cursor];
+		a.verb = next_of(f, a.seat, now);
+		if (a.verb != FLEET_NOTHING)
+			return a;
+	}
+	f->cursor = 0;
+	a.seat = NULL;
+	return a;
+}
+
+struct fleet_action fleet_next(struct fleet *f, msec now)
+{
+	struct fleet_action a;
+
+	/* Once more after a pass in which something was done: it may have made room. */
+	do {
+		f->acted = f->acted && f->cursor > 0;
+		a = next_in_pass(f, now);
+	} while (a.verb == FLEET_NOTHING && f->acted);
+	if (a.verb != FLEET_NOTHING)
+		f->acted = true;
+	if (a.verb == FLEET_NOTHING && f->level != STOP_NOT && !f->exiting && all_empty(f)) {
+		f->exiting = true;
+		a.verb = FLEET_EXIT;
+	}
+	return a;
+}
+
+msec fleet_deadline(const struct fleet *f)
+{
+	msec at = f->rotate_at;
+
+	for (size_t i = 0; i < f->n; i++) {
+		const struct seat *s = f->seats[i];
+
+		if (s->state == SEAT_DUE || s->state == SEAT_STRANDED)
+			at = msec_min(at, s->due);
+		at = msec_min(at, hangs_at(s));
+		if (s->state == SEAT_ORPHANED) {
+			at = msec_min(at, s->term_at);
+			at = msec_min(at, s->killing ? MSEC_NEVER : orphans_end(s));
+			at = msec_min(at, s->pid == 0 ? s->due : MSEC_NEVER);
+		}
+	}
+	return at;
+}
