@@ -72,8 +72,9 @@ struct watch {
 };
 
 /* What stands on the screen: the table, or one line that says why there is none. */
-static int compose(const struct watch *w, FILE *out)
+static int compose(void *ctx, FILE *out)
 {
+	const struct watch *w = ctx;
 	struct term term = term_now();
 	struct statusview v;
 	struct master m;
@@ -91,24 +92,6 @@ static int compose(const struct watch *w, FILE *out)
 		statusview_clear(&v);
 	}
 	find_close(&m);
-	return rc;
-}
-
-static int redraw(struct watch *w)
-{
-	char *text = NULL;
-	size_t len;
-	FILE *out = open_memstream(&text, &len);
-	int rc;
-
-	if (out == NULL)
-		return -1;
-	rc = compose(w, out);
-	if (fclose(out) != 0)
-		rc = -1;
-	if (rc == 0)
-		screen_draw(&w->screen, text);
-	free(text);
 	return rc;
 }
 
@@ -166,7 +149,7 @@ static int watch_loop(struct watch *w)
 	if (w->signals < 0)
 		return cli_fail(EXIT_CANNOT, "%s", e.text);
 	do {
-		rc = redraw(w);
+		rc = screen_compose(&w->screen, compose, w);
 	} while (rc == 0 && !ferror(stdout) && wait_for_change(w));
 	screen_close(&w->screen);
 	close(w->signals);

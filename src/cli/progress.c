@@ -4,7 +4,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -75,8 +74,9 @@ static void add_bar(struct table *t, const struct statusview_job *job)
 	    units_show_size((uint64_t)job->to_move, size));
 }
 
-static int compose_progress(const struct progress *p, FILE *out)
+static int compose_progress(void *ctx, FILE *out)
 {
+	const struct progress *p = ctx;
 	static const struct table_column columns[] = { { "JOB", false }, { "STATE", false },
 		{ "FOR", true }, { "BYTES", false }, { "STATUS", false } };
 	struct table *t = table_new(columns, 5);
@@ -105,21 +105,6 @@ static int compose_progress(const struct progress *p, FILE *out)
 		rc = table_print(t, out, p->term.width, p->term.colour);
 	table_free(t);
 	return rc;
-}
-
-static void draw_progress(struct progress *p)
-{
-	char *text = NULL;
-	size_t len;
-	FILE *out = open_memstream(&text, &len);
-	int rc;
-
-	if (out == NULL)
-		return;
-	rc = compose_progress(p, out);
-	if (fclose(out) == 0 && rc == 0)
-		screen_draw(&p->screen, text);
-	free(text);
 }
 
 void progress_look(struct progress *p)
@@ -159,7 +144,7 @@ enum progress_end progress_wait(struct progress *p,
 		if (clock_now() >= until)
 			return PROGRESS_LATE;
 		if (p->doing != NULL && p->term.tty)
-			draw_progress(p);
+			(void)screen_compose(&p->screen, compose_progress, p);
 		if (poll(fds, 2, poll_timeout(p, until)) < 0 && errno != EINTR)
 			return PROGRESS_FAILED;
 		if (fds[0].revents != 0 || (fds[1].revents != 0 && follow_changed(p->follow)))

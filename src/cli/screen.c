@@ -73,6 +73,24 @@ void screen_draw(struct screen *s, const char *text)
 	fflush(stdout);
 }
 
+int screen_compose(struct screen *s, int (*compose)(void *ctx, FILE *out), void *ctx)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	int rc;
+
+	if (out == NULL)
+		return -1;
+	rc = compose(ctx, out);
+	if (fclose(out) != 0)
+		rc = -1;
+	if (rc == 0)
+		screen_draw(s, text);
+	free(text);
+	return rc;
+}
+
 void screen_close(struct screen *s)
 {
 	if (s->full && s->open)

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 struct term {
 	bool tty;
@@ -29,6 +30,12 @@ struct screen {
  * terminal. When stdout is no terminal, prints one after the other, an empty line between. Flushes.
  */
 void screen_draw(struct screen *s, const char *text);
+
+/*
+ * Draws what compose() writes, once it is whole. -1: compose() says so, or there is no memory; the
+ * screen is as it was then.
+ */
+int screen_compose(struct screen *s, int (*compose)(void *ctx, FILE *out), void *ctx);
 
 /* Leaves the terminal as it was found, but for what a screen that is not full drew. */
 void screen_close(struct screen *s);
