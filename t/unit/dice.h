@@ -20,14 +20,15 @@ static inline uint64_t dice_env(const char *name, uint64_t otherwise)
 	return text == NULL || *text == '\0' ? otherwise : strtoull(text, NULL, 10);
 }
 
-static inline uint64_t dice_seed(void)
+/* Plays so many runs, if nothing else is asked for, each with its own seed. Returns how many. */
+static inline uint64_t dice_play(uint64_t usual, void (*play)(uint64_t seed))
 {
-	return dice_env("GRACEFUL_TEST_SEED", 20261122);
-}
+	uint64_t seed = dice_env("GRACEFUL_TEST_SEED", 20261122);
+	uint64_t runs = dice_env("GRACEFUL_TEST_RUNS", usual);
 
-static inline uint64_t dice_runs(uint64_t usual)
-{
-	return dice_env("GRACEFUL_TEST_RUNS", usual);
+	for (uint64_t i = 0; i < runs; i++)
+		play(seed + i);
+	return runs;
 }
 
 /* splitmix64: neighbouring seeds give unrelated sequences. */

@@ -490,56 +490,60 @@ static void check(const struct world *w)
 	demand(w, !lease_is_fresh(l, w->now) || w->now < w->true_end, "fresh is alive");
 }
 
+static uint64_t losses;
+
+static void play_lossy(uint64_t seed)
+{
+	struct world w;
+
+	begin(&w, seed);
+	w.loss = (int)dice_roll(&w.dice, 60);
+	w.latency = dice_roll(&w.dice, w.ttl / 2);
+	for (int step = 0; step < 2000 && !(w.lease.lost && w.n == 0); step++) {
+		w.now = next_moment(&w);
+		deliver(&w);
+		live(&w);
+		disturb(&w);
+		check(&w);
+	}
+	losses += (uint64_t)w.losses_told;
+	demand(&w, w.lease.lost == (w.losses_told == 1), "a loss is told");
+}
+
 static void random_play(void **state)
 {
-	uint64_t runs = dice_runs(LEASES);
-	uint64_t lost = 0;
+	uint64_t runs = dice_play(LEASES, play_lossy);
 
 	(void)state;
-	for (uint64_t run = 0; run < runs; run++) {
-		struct world w;
-
-		begin(&w, dice_seed() + run);
-		w.loss = (int)dice_roll(&w.dice, 60);
-		w.latency = dice_roll(&w.dice, w.ttl / 2);
-		for (int step = 0; step < 2000 && !(w.lease.lost && w.n == 0); step++) {
-			w.now = next_moment(&w);
-			deliver(&w);
-			live(&w);
-			disturb(&w);
-			check(&w);
-		}
-		lost += (uint64_t)w.losses_told;
-		demand(&w, w.lease.lost == (w.losses_told == 1), "a loss is told");
-	}
 	/* The play is about both: leases that live and leases that are lost. */
-	assert_true(runs < 100 || (lost > runs / 10 && lost < runs));
+	assert_true(runs < 100 || (losses > runs / 10 && losses < runs));
+}
+
+static void play_gentle(uint64_t seed)
+{
+	struct world w;
+
+	begin(&w, seed);
+	if (w.ttl < 5000)
+		return; /* too short for an attempt to be lost */
+	w.latency = 90;
+	w.loss = 30;
+	w.gentle = true;
+	while (w.now < T0 + 100 * w.ttl) {
+		w.now = next_moment(&w);
+		deliver(&w);
+		live(&w);
+		check(&w);
+		demand(&w, w.losses_told == 0, "never lost");
+	}
+	demand(&w, w.renewals < 100 * 8, "few renewals");
 }
 
 /* Messages are lost, but never those of two attempts in a row: it lives for ever. */
 static void reachable_server(void **state)
 {
-	uint64_t runs = dice_runs(300);
-
 	(void)state;
-	for (uint64_t run = 0; run < runs; run++) {
-		struct world w;
-
-		begin(&w, dice_seed() + run);
-		if (w.ttl < 5000)
-			continue; /* too short for an attempt to be lost */
-		w.latency = 90;
-		w.loss = 30;
-		w.gentle = true;
-		while (w.now < T0 + 100 * w.ttl) {
-			w.now = next_moment(&w);
-			deliver(&w);
-			live(&w);
-			check(&w);
-			demand(&w, w.losses_told == 0, "never lost");
-		}
-		demand(&w, w.renewals < 100 * 8, "few renewals");
-	}
+	dice_play(300, play_gentle);
 }
 
 int main(void)

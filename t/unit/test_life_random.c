@@ -573,18 +573,19 @@ static void play(struct world *w)
 	steps_played += w->steps;
 }
 
+static void play_one(uint64_t seed)
+{
+	struct world w;
+
+	open_world(&w, seed);
+	play(&w);
+}
+
 static void keeps_the_rules_whatever_happens(void **state)
 {
-	uint64_t seed = dice_seed();
-	uint64_t runs = dice_runs(RUNS);
+	uint64_t runs = dice_play(RUNS, play_one);
 
 	(void)state;
-	for (uint64_t i = 0; i < runs; i++) {
-		struct world w;
-
-		open_world(&w, seed + i);
-		play(&w);
-	}
 	print_message("%llu tenures, %llu steps\n", (unsigned long long)runs,
 	    (unsigned long long)steps_played);
 }

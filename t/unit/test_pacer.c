@@ -267,12 +267,8 @@ static void play_random(uint64_t seed)
 
 static void no_change_is_forgotten(void **state)
 {
-	uint64_t seed = dice_seed();
-	uint64_t runs = dice_runs(3000);
-
 	(void)state;
-	for (uint64_t i = 0; i < runs; i++)
-		play_random(seed + i);
+	dice_play(3000, play_random);
 }
 
 int main(void)
