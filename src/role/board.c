@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "role/history.h"
+#include "role/metrics_file.h"
 
 /* Onlookers need no more than ten pictures a second, however many jobs change; and who collects
  * metrics does so every few seconds. */

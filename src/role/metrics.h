@@ -1,8 +1,5 @@
 /*
- * metrics.h - "metrics_file": what the master counts, as a text file for Prometheus (read by the
- * textfile collector of node_exporter). The names are in graceful(8).
- *
- * Counters begin at 0 with each master.
+ * metrics.h - what the master counts, each from 0 when it starts; metrics_file.h shows it.
  */
 #ifndef ROLE_METRICS_H
 #define ROLE_METRICS_H
@@ -10,14 +7,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/clock.h"
-#include "base/err.h"
 #include "role/report.h"
 #include "state/handover.h"
 
-struct status;
-
 #define METRICS_BUCKETS 16
+
+/* Upper limits of the buckets, microseconds. */
+extern const int64_t metrics_limits[METRICS_BUCKETS];
 
 struct metrics_histogram {
 	uint64_t counts[METRICS_BUCKETS + 1]; /* not summed up; the last: larger than all limits */
@@ -43,11 +39,5 @@ void metrics_job_forked(struct metrics_job *j);
 void metrics_job_reported(struct metrics_job *j, const struct report *r);
 /* Counts the steps of this machine; a phase that came out negative is left out. */
 void metrics_handover(struct metrics *m, bool took, const struct stamps *s);
-
-/* The text of the file, freed by the caller; wall: microseconds. NULL when out of memory. */
-char *metrics_text(const struct metrics *m, const struct status *s, msec now, int64_t wall);
-
-/* Replaces the file atomically. Failing harms nobody but the onlookers. */
-int metrics_write(const struct metrics *m, const struct status *s, struct err *e);
 
 #endif

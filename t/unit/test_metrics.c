@@ -13,8 +13,7 @@
 #include <string.h>
 
 #include "policy/life.h"
-#include "role/metrics.h"
-#include "role/status.h"
+#include "role/metrics_file.h"
 
 static struct job_conf job = { .name = "orders" };
 static struct conf conf = { .instance = "web-1" };
