@@ -1,6 +1,8 @@
 /*
- * etcd_client_impl.h - what the parts of the client share. Only etcd_client.c, etcd_watch.c and
- * etcd_auth.c include this.
+ * etcd_client_impl.h - the inside of the client, shared by its files:
+ *   etcd_client.c  the endpoints, the attempts of a call, and what their answers mean
+ *   etcd_watch.c   watches, and how the end of one is noticed
+ *   etcd_auth.c    tokens
  *
  * A hook may close the client, so whoever calls one touches nothing afterwards: hooks are called
  * last. What must be told to several calls at once is therefore noted in them (`state`, `answer`)

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void call_free(struct http *h, struct http_call *call)
+static void call_remove(struct http *h, struct http_call *call)
 {
 	struct http_call **at = &h->calls;
 
@@ -22,7 +22,7 @@ static void call_free(struct http *h, struct http_call *call)
 static void http_free(struct http *h)
 {
 	while (h->calls != NULL)
-		call_free(h, h->calls);
+		call_remove(h, h->calls);
 	curl_multi_cleanup(h->multi);
 	http_loop_close(h);
 	alarm_close(&h->deadline);
@@ -66,7 +66,7 @@ void http_tell(struct http *h)
 			http_tell_end(call);
 		h->telling = NULL;
 		if (call->dead)
-			call_free(h, call);
+			call_remove(h, call);
 	}
 	if (h->closed)
 		http_free(h);
@@ -162,7 +162,7 @@ void http_close(struct http *h)
 		http_free(h);
 }
 
-static struct http_call *call_new(struct http *h, const struct http_request *request)
+static struct http_call *call_add(struct http *h, const struct http_request *request)
 {
 	struct http_call *call = calloc(1, sizeof(*call));
 
@@ -183,7 +183,7 @@ static struct http_call *call_new(struct http *h, const struct http_request *req
 static struct http_call *begin(struct http *h, const struct http_request *request,
     const struct http_call *hooks, struct err *e)
 {
-	struct http_call *call = call_new(h, request);
+	struct http_call *call = call_add(h, request);
 
 	if (call == NULL) {
 		err_set(e, "out of memory");
@@ -194,7 +194,7 @@ static struct http_call *begin(struct http *h, const struct http_request *reques
 	call->ctx = hooks->ctx;
 	if (call->easy == NULL || !http_setup(call, request) ||
 	    curl_multi_add_handle(h->multi, call->easy) != CURLM_OK) {
-		call_free(h, call);
+		call_remove(h, call);
 		err_set(e, "cannot begin a request: out of memory");
 		return NULL;
 	}
@@ -224,5 +224,5 @@ void http_cancel(struct http_call *call)
 	if (call == call->http->telling)
 		call->dead = true;
 	else
-		call_free(call->http, call);
+		call_remove(call->http, call);
 }
