@@ -20,8 +20,8 @@ struct proc_stat {
 	 * thread. All of it has ended: 1, or 0 at the very end.
 	 */
 	long threads;
-	uint64_t
-	    born; /* in ticks since the machine started; with the number it names one for good */
+	/* In ticks since the machine started: tells it from all others of its number. */
+	uint64_t born;
 };
 
 struct proc_status {
@@ -38,7 +38,7 @@ struct proc_status {
 int proc_stat(pid_t pid, struct proc_stat *to);
 int proc_status(pid_t pid, struct proc_status *to);
 
-/* A file of it, to be read. Those that other than the above show may be in the process's memory. */
+/* Another file of it, to be read: what is in the process's own memory, as `environ`, is its say. */
 FILE *proc_open(pid_t pid, const char *name);
 
 #endif
