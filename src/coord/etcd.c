@@ -95,6 +95,7 @@ static void on_ready(void *ctx)
 	struct etcd *t = ctx;
 	struct err e;
 
+	t->wavering = false;
 	if (t->leave_wanted) {
 		etcd_leave(t);
 	} else if (view_set_own(&t->view, t->keeper.id, &e) != 0) {
@@ -140,12 +141,12 @@ static void on_renewed(void *ctx)
 		t->base.hooks.kept(t->base.ctx);
 }
 
-static void on_wavering(void *ctx, const struct err *e)
+static void on_wavering(void *ctx, enum etcd_code code, const struct err *e)
 {
 	struct etcd *t = ctx;
 
 	t->wavering = true;
-	t->base.hooks.wavering(t->base.ctx, e);
+	t->base.hooks.wavering(t->base.ctx, etcd_trouble(code), e);
 }
 
 static void on_lost(void *ctx, const struct err *e)

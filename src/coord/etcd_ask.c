@@ -8,6 +8,7 @@
 #define ATTEMPT_MIN 200   /* what is left for one must be worth it */
 #define DELAY_MIN 100
 #define DELAY_MAX 1000
+#define BLIP_MAX 1000 /* such as an election */
 
 static void finish(struct ask *a, const struct etcd_answer *answer)
 {
@@ -42,6 +43,26 @@ static void wait_for(struct ask *a, msec delay)
 	ev_timer_start(a->loop, &a->pause);
 }
 
+static bool is_silent(const struct ask *a)
+{
+	return a->misses >= etcd_client_endpoints(a->client) && clock_now() - a->began >= BLIP_MAX;
+}
+
+static void note_miss(struct ask *a, const struct etcd_answer *answer)
+{
+	bool told = a->told;
+
+	a->misses++;
+	a->told |= is_silent(a);
+	if (a->told && !told && a->silent != NULL)
+		a->silent(a->ctx, answer);
+}
+
+static void on_missed(void *ctx, const struct etcd_answer *answer)
+{
+	note_miss(ctx, answer);
+}
+
 static void on_answer(void *ctx, const struct etcd_answer *answer)
 {
 	struct etcd_answer told;
@@ -58,6 +79,7 @@ static void on_answer(void *ctx, const struct etcd_answer *answer)
 	a->unsure |= answer->unknown;
 	a->delay = delay == 0 ? DELAY_MIN : msec_min(2 * delay, DELAY_MAX);
 	wait_for(a, delay);
+	note_miss(a, answer);
 }
 
 /* Without a body: the answer is that memory ran out, given from the loop like every other. */
@@ -71,11 +93,13 @@ static void attempt(struct ask *a)
 		a->call = etcd_call(a->client, a->path, a->body,
 		    msec_min(a->until, a->sent + CALL_MAX), false, on_answer, a, &e);
 	}
-	if (a->call == NULL) {
-		json_decref(a->body);
-		a->body = NULL;
-		wait_for(a, 0);
+	if (a->call != NULL) {
+		etcd_call_missed(a->call, on_missed);
+		return;
 	}
+	json_decref(a->body);
+	a->body = NULL;
+	wait_for(a, 0);
 }
 
 static void on_pause(struct ev_loop *loop, struct ev_timer *w, int revents)
@@ -112,9 +136,17 @@ void ask_start(struct ask *a, const char *path, json_t *body, msec until,
 	a->delay = 0;
 	a->unsure = false;
 	a->failed.code = ETCD_OK;
+	a->began = clock_now();
+	a->misses = 0;
+	a->told = false;
 	a->done = done;
 	a->ctx = ctx;
 	attempt(a);
+}
+
+void ask_when_silent(struct ask *a, void (*silent)(void *ctx, const struct etcd_answer *last))
+{
+	a->silent = silent;
 }
 
 bool ask_is_busy(struct ask *a)

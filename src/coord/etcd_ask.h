@@ -29,6 +29,11 @@ struct ask {
 	msec sent;                 /* when the attempt began that was answered */
 	msec delay;
 	bool unsure; /* an earlier attempt may have been carried out, too */
+	/* Attempts at an endpoint that failed, since it began. */
+	msec began;
+	size_t misses;
+	bool told;
+	void (*silent)(void *ctx, const struct etcd_answer *last);
 	void (*done)(void *ctx, const struct etcd_answer *answer);
 	void *ctx;
 };
@@ -40,6 +45,12 @@ void ask_init(struct ask *a, struct ev_loop *loop, struct etcd_client *client);
  */
 void ask_start(struct ask *a, const char *path, json_t *body, msec until,
     void (*done)(void *ctx, const struct etcd_answer *answer), void *ctx);
+/*
+ * Whoever waits long for an answer may want to know why: silent() is told once while it goes on,
+ * when no endpoint has given one and it is no mere blip. For every ask_start() from now on, with
+ * its ctx. As the last thing: it may cancel.
+ */
+void ask_when_silent(struct ask *a, void (*silent)(void *ctx, const struct etcd_answer *last));
 bool ask_is_busy(struct ask *a);
 /* Brings the end forward. No-op when nothing is asked, or the end is earlier anyway. */
 void ask_hurry(struct ask *a, msec until);

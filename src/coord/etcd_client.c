@@ -77,19 +77,31 @@ static void append(struct err *e, const char *text)
 	snprintf(e->text + len, sizeof(e->text) - len, "%s", text);
 }
 
+static const char *advice_without_answer(enum http_failure failure, const char *url)
+{
+	switch (failure) {
+	case HTTP_NO_HOST: return "; is the name in coordinator.endpoints right, and known here?";
+	case HTTP_NO_CONNECTION: return "; does etcd run there, and listen at that address?";
+	case HTTP_LATE: return "; is it suspended, overloaded, or behind a firewall?";
+	case HTTP_HUNG_UP: return is_https(url) ? "" : "; " ETCD_ADVISE_HTTPS;
+	case HTTP_TLS:
+		return "; check coordinator.ca_file, cert_file and key_file, and that "
+		       "the server speaks TLS";
+	case HTTP_FAILED: break;
+	}
+	return "";
+}
+
 /* What a person can do, where the words of libcurl and etcd do not tell. */
 static void advise(const struct etcd_client *c, size_t at, const struct http_answer *http,
     struct etcd_answer *answer)
 {
-	if (answer->code == ETCD_TLS)
-		append(&answer->e, "; check coordinator.ca_file, cert_file and key_file, and that "
-				   "the server speaks TLS");
+	if (http->status == 0)
+		append(&answer->e, advice_without_answer(http->failure, c->endpoints[at].url));
 	else if (answer->code == ETCD_DENIED)
 		append(&answer->e, "; grant the user readwrite on the namespace");
 	else if (answer->code == ETCD_BAD_TOKEN && c->conf->user == NULL)
 		append(&answer->e, "; set coordinator.user and password_file");
-	else if (http->hung_up && !is_https(c->endpoints[at].url))
-		append(&answer->e, "; " ETCD_ADVISE_HTTPS);
 }
 
 void answer_read(const struct etcd_client *c, size_t at, const char *path,
@@ -99,7 +111,7 @@ void answer_read(const struct etcd_client *c, size_t at, const char *path,
 		etcd_reply_read(http->status, http->body, http->len, answer);
 	else
 		*answer = (struct etcd_answer){
-			.code = http->tls ? ETCD_TLS : ETCD_UNAVAILABLE,
+			.code = http->failure == HTTP_TLS ? ETCD_TLS : ETCD_UNAVAILABLE,
 			.unknown = http->sent,
 			.e = http->e,
 		};
@@ -229,13 +241,17 @@ static void call_repeat(struct etcd_call *call)
 		pause = pause_after(call->tried / (unsigned int)call->client->n_endpoints);
 	if (msec_add(now, pause) >= call->until) {
 		call_finish(call, &call->answer);
-	} else if (pause == 0) {
+		return;
+	}
+	if (pause == 0) {
 		call_begin(call);
 	} else {
 		call->state = CALL_PAUSED;
 		call->wake = now + pause;
 		client_rearm(call->client);
 	}
+	if (call->missed != NULL)
+		call->missed(call->ctx, &call->answer);
 }
 
 bool call_renews_token(struct etcd_call *call, const struct etcd_answer *answer)
@@ -456,6 +472,17 @@ struct etcd_call *etcd_call(struct etcd_client *c, const char *path, json_t *bod
 	call->ctx = ctx;
 	call_begin(call);
 	return call;
+}
+
+void etcd_call_missed(
+    struct etcd_call *call, void (*missed)(void *ctx, const struct etcd_answer *answer))
+{
+	call->missed = missed;
+}
+
+size_t etcd_client_endpoints(const struct etcd_client *c)
+{
+	return c->n_endpoints;
 }
 
 void etcd_cancel(struct etcd_call *call)

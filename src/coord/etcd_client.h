@@ -52,6 +52,11 @@ void etcd_client_close(struct etcd_client *c);
 struct etcd_call *etcd_call(struct etcd_client *c, const char *path, json_t *body, msec until,
     bool repeatable, void (*done)(void *ctx, const struct etcd_answer *answer), void *ctx,
     struct err *e);
+/* To be told, with the same ctx, of each attempt that failed and has another one behind it. May
+ * close the client. */
+void etcd_call_missed(
+    struct etcd_call *call, void (*missed)(void *ctx, const struct etcd_answer *answer));
+size_t etcd_client_endpoints(const struct etcd_client *c);
 
 /*
  * A watch (path "/v3/watch", body {"create_request":...}). created() when etcd has acknowledged it,

@@ -47,6 +47,7 @@ struct etcd_call {
 	struct http_call *http;    /* NULL unless CALL_SENT */
 	struct etcd_answer answer; /* of the last attempt, without its body */
 	void (*done)(void *ctx, const struct etcd_answer *answer);
+	void (*missed)(void *ctx, const struct etcd_answer *answer);
 	void *ctx;
 
 	/* Of a watch. */

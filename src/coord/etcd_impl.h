@@ -66,7 +66,7 @@ struct etcd {
 	struct keeper keeper;
 	enum etcd_phase phase;
 	bool adopting;
-	bool wavering;     /* the last renewal has failed */
+	bool wavering;     /* the last renewal has failed, or the lease cannot be had yet */
 	bool leave_wanted; /* coord_release() came while something had to be waited for */
 	uint64_t epoch;    /* while owner; the one that is adopted */
 	bool announced;    /* the job may be started: see above */

@@ -74,11 +74,18 @@ static void note_gone(struct keeper *k)
 		lose(k);
 }
 
-static void waver(struct keeper *k)
+static enum etcd_code why_not(const struct etcd_answer *answer, msec ttl)
+{
+	if (ttl == 0)
+		return ETCD_NOT_FOUND;
+	return answer->code == ETCD_OK ? ETCD_GARBAGE : answer->code;
+}
+
+static void waver(struct keeper *k, enum etcd_code code)
 {
 	struct err e = k->why;
 
-	k->hooks->wavering(k->ctx, &e);
+	k->hooks->wavering(k->ctx, code, &e);
 }
 
 static void on_renewal(void *ctx, const struct etcd_answer *answer)
@@ -93,7 +100,7 @@ static void on_renewal(void *ctx, const struct etcd_answer *answer)
 		lease_failed(&k->lease, clock_now());
 		rearm(k);
 		if (k->lease.failures == 1)
-			waver(k);
+			waver(k, why_not(answer, ttl));
 	} else {
 		lease_renewed(&k->lease, ttl);
 		expect_answers(k);
@@ -131,6 +138,14 @@ static void on_alarm(void *ctx)
 	rearm(k);
 }
 
+static void on_silence(void *ctx, const struct etcd_answer *last)
+{
+	struct keeper *k = ctx;
+	struct err e = last->e;
+
+	k->hooks->wavering(k->ctx, last->code, &e);
+}
+
 int keeper_open(struct keeper *k, struct ev_loop *loop, struct etcd_client *client,
     const struct keeper_hooks *hooks, void *ctx, struct err *e)
 {
@@ -140,6 +155,7 @@ int keeper_open(struct keeper *k, struct ev_loop *loop, struct etcd_client *clie
 	k->hooks = hooks;
 	k->ctx = ctx;
 	ask_init(&k->asking, loop, client);
+	ask_when_silent(&k->asking, on_silence);
 	ask_init(&k->parting, loop, client);
 	burials_init(&k->burials, loop, client);
 	return alarm_open(&k->alarm, loop, on_alarm, k, e);
@@ -174,13 +190,6 @@ static void hold(struct keeper *k, msec ttl)
 	k->doubtful = false;
 	rearm(k);
 	k->hooks->ready(k->ctx);
-}
-
-static enum etcd_code why_not(const struct etcd_answer *answer, msec ttl)
-{
-	if (ttl == 0)
-		return ETCD_NOT_FOUND;
-	return answer->code == ETCD_OK ? ETCD_GARBAGE : answer->code;
 }
 
 static void on_adopted(void *ctx, const struct etcd_answer *answer)

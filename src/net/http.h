@@ -42,13 +42,22 @@ struct http_request {
 	bool once;    /* must not arrive twice, not even where HTTP allows to send it again */
 };
 
+/* Why there was no answer, as far as it tells a person what to do. */
+enum http_failure {
+	HTTP_FAILED,        /* otherwise, or not at all */
+	HTTP_NO_HOST,       /* its name has no address */
+	HTTP_NO_CONNECTION, /* refused, or no way there */
+	HTTP_LATE,          /* not within the time-out */
+	HTTP_HUNG_UP,       /* the server closed the connection without a word */
+	HTTP_TLS,           /* TLS failed, and will again: certificates, or no TLS there */
+};
+
 struct http_answer {
-	int status;       /* of HTTP; 0: there was no answer, or not all of it, e says why */
-	bool tls;         /* status 0: TLS failed, and will again: certificates, or no TLS there */
-	bool hung_up;     /* status 0: the server closed the connection without a word */
-	int64_t date;     /* of the answer's header, seconds since 1970; 0: none */
-	bool sent;        /* the request may have arrived, whatever the status is */
-	const char *body; /* NUL-terminated; valid during the hook */
+	int status; /* of HTTP; 0: there was no answer, or not all of it, e says why */
+	enum http_failure failure; /* of status 0 */
+	int64_t date;              /* of the answer's header, seconds since 1970; 0: none */
+	bool sent;                 /* the request may have arrived, whatever the status is */
+	const char *body;          /* NUL-terminated; valid during the hook */
 	size_t len;
 	struct err e;
 };

@@ -1,5 +1,22 @@
 #include "net/http_impl.h"
 
+#include <errno.h>
+
+static void explain_result(const struct http_call *call, struct err *e)
+{
+	const char *what = call->why[0] != '\0' ? call->why : curl_easy_strerror(call->result);
+	long number = 0;
+
+	/* libcurl says that it could not connect, and not why. */
+	if (call->result == CURLE_COULDNT_CONNECT)
+		curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &number);
+	errno = (int)number;
+	if (number != 0)
+		err_sys(e, "%s", what);
+	else
+		err_set(e, "%s", what);
+}
+
 static void explain(const struct http_call *call, struct err *e)
 {
 	if (call->fault != NULL)
@@ -7,8 +24,7 @@ static void explain(const struct http_call *call, struct err *e)
 	else if (call->result == CURLE_OPERATION_TIMEDOUT)
 		err_set(e, "no answer within %lld ms", (long long)call->timeout);
 	else if (call->result != CURLE_OK)
-		err_set(
-		    e, "%s", call->why[0] != '\0' ? call->why : curl_easy_strerror(call->result));
+		explain_result(call, e);
 	else
 		err_set(e, "the server has ended the answer");
 }
@@ -43,6 +59,20 @@ static bool is_tls(const struct http_call *call)
 	}
 }
 
+static enum http_failure failure_of(const struct http_call *call)
+{
+	if (is_tls(call))
+		return HTTP_TLS;
+	if (is_hung_up(call))
+		return HTTP_HUNG_UP;
+	switch (call->result) {
+	case CURLE_COULDNT_RESOLVE_HOST: return HTTP_NO_HOST;
+	case CURLE_COULDNT_CONNECT: return HTTP_NO_CONNECTION;
+	case CURLE_OPERATION_TIMEDOUT: return HTTP_LATE;
+	default: return HTTP_FAILED;
+	}
+}
+
 static int64_t read_date(const struct http_call *call)
 {
 	struct curl_header *header;
@@ -64,8 +94,7 @@ void http_tell_end(struct http_call *call)
 	if (call->result == CURLE_OK)
 		answer.status = (int)status;
 	answer.date = read_date(call);
-	answer.tls = is_tls(call);
-	answer.hung_up = !answer.tls && is_hung_up(call);
+	answer.failure = failure_of(call);
 	if (answer.status != 0)
 		answer.body = http_lines_rest(&call->lines, &answer.len);
 	call->dead = true;

@@ -15,6 +15,7 @@ static void on_refused(void *ctx, enum coord_trouble why, const struct err *e)
 		log_error("cannot get the lock: %s", e->text);
 	else
 		log_debug("cannot get the lock: %s", e->text);
+	w->wavering = false;
 	w->report.trouble_kind = why;
 	worker_note_trouble(w, e);
 	worker_tell(w, LIFE_EV_REFUSED, mistake);
@@ -112,7 +113,7 @@ static void on_kept(void *ctx)
 	worker_report(w);
 }
 
-static void on_wavering(void *ctx, const struct err *e)
+static void on_wavering(void *ctx, enum coord_trouble why, const struct err *e)
 {
 	struct worker *w = ctx;
 
@@ -123,9 +124,8 @@ static void on_wavering(void *ctx, const struct err *e)
 		    coord_safe_until(w->coord) - clock_now(), e->text);
 		return;
 	}
-	log_debug("the lease could not be renewed, trying on to keep the place in the queue: %s",
-	    e->text);
-	w->report.trouble_kind = COORD_UNREACHABLE;
+	log_debug("no place in the queue can be had or kept, trying on: %s", e->text);
+	w->report.trouble_kind = why;
 	worker_note_trouble(w, e);
 	worker_report(w);
 }

@@ -80,7 +80,7 @@ struct worker {
 	struct record_trace began; /* the last record of the owner before us */
 	msec queued_at;
 	msec lost_until; /* the lock is lost, and covers the job until then */
-	bool wavering;   /* the lock is held, but the coordinator does not answer */
+	bool wavering;   /* the coordinator does not answer, and is asked on */
 
 	/* worker_job.c */
 	char dir[PATH_MAX]; /* of the job */

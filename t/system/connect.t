@@ -116,6 +116,20 @@ subtest 'TLS' => sub {
     wrong('TLS to a server without', 78, qr/that the server speaks TLS/, check({ %{$good}, endpoints => [ map { s/^http/https/r } $plain->endpoints ] }));
 };
 
+subtest 'no way there' => sub {
+    my ($port) = Graceful::Etcd::free_ports(1);
+    my %wrong = (
+        "http://127.0.0.1:$port" => qr/Connection refused; does etcd run there, and listen at that address\?$/m,
+        'http://etcd.invalid:2379' => qr/is the name in coordinator\.endpoints right, and known here\?$/m,
+    );
+
+    for my $url (sort keys %wrong) {
+        my (undef, undef, $err) = my @said = check({ type => 'etcd', endpoints => [$url] });
+        wrong($url, 1, qr/coordinator\.endpoints: \Q$url\E.*/, @said);
+        like($err, $wrong{$url}, 'and what to look at');
+    }
+};
+
 subtest 'several endpoints' => sub {
     my $etcd = Graceful::Etcd->start(nodes => 3);
     my @urls = $etcd->endpoints;
@@ -123,7 +137,7 @@ subtest 'several endpoints' => sub {
     my $mute_url = 'http://127.0.0.1:' . $mute->sockport;
 
     is((check($etcd->coordinator))[0], 0, 'all is well');
-    my $out = wrong('one that accepts and never answers', 1, qr/coordinator.endpoints: \Q$mute_url\E.*no answer within/,
+    my $out = wrong('one that accepts and never answers', 1, qr/coordinator.endpoints: \Q$mute_url\E.*no answer within .*; is it suspended, overloaded, or behind a firewall\?/,
         check({ type => 'etcd', endpoints => [ $mute_url, @urls ] }));
     is(scalar(() = $out =~ / yes +ok$/mg), 3, 'the others are told to be fine');
     like($out, qr/^coordinator.ttl +ok/m, 'and the rest is tried there');

@@ -151,6 +151,22 @@ subtest 'TLS' => sub {
     is(stop($master), 0, 'with everything right the jobs run');
 };
 
+# Long before the first attempt is given up, which takes ten seconds.
+subtest 'no etcd at the start' => sub {
+    my $box = Graceful::Test->new;
+    my $etcd = Graceful::Etcd->prepare;
+    my $master = master($box, 'early', $etcd->coordinator, { log => { to => 'stderr', level => 'debug' } });
+
+    wait_trouble($master, qr/:\d+.*(refused|connect)/i);
+    one_complaint($master, qr/cannot get the lock: http.*; does etcd run there/);
+    like($master->log_text, qr/worker\[\d+\] +job\d: no place in the queue can be had or kept, trying on/, 'by attempts that go on');
+    my (undef, $shown) = $box->run($box->graceful, 'status', '-c', $master->{conf});
+    like($shown, qr/^job1 +standby .*cannot get the lock: http/m, 'graceful status tells it, too');
+    $etcd->run_node(0);
+    wait_running($master);
+    is(stop($master), 0, 'it stops');
+};
+
 subtest 'etcd is killed and comes back' => sub {
     my $box = Graceful::Test->new;
     my $etcd = Graceful::Etcd->start;

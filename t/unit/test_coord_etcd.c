@@ -226,10 +226,11 @@ static void on_kept(void *ctx)
 	close_if_asked(p);
 }
 
-static void on_wavering(void *ctx, const struct err *e)
+static void on_wavering(void *ctx, enum coord_trouble trouble, const struct err *e)
 {
 	struct puppet *p = ctx;
 
+	assert_int_equal(trouble, COORD_UNREACHABLE);
 	assert_true(e->text[0] != '\0');
 	assert_true(coord_safe_until(p->coord) > clock_now());
 	p->wavering++;

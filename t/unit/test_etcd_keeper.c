@@ -43,9 +43,10 @@ static void on_renewed(void *ctx)
 	renewed++;
 }
 
-static void on_wavering(void *ctx, const struct err *e)
+static void on_wavering(void *ctx, enum etcd_code code, const struct err *e)
 {
 	(void)ctx;
+	assert_int_not_equal(code, ETCD_OK);
 	why = *e;
 	wavered++;
 }
@@ -256,6 +257,24 @@ static void test_nor_does_what_was_not_sent(void **state)
 	assert_true(keeper.id == 0 && !keeper.doubtful);
 }
 
+/* However long it is waited for: whoever asked wants to know meanwhile. */
+static void test_silence_is_told_long_before_the_patience_ends(void **state)
+{
+	(void)state;
+	hang = true;
+	keeper_begin(&keeper, 9000, INT32_MAX);
+	run_until(loop, &wavered, 1);
+	assert_true(refused == 0 && ask_is_busy(&keeper.asking));
+	assert_non_null(strstr(why.text, "/v3/lease/grant"));
+
+	wavered = 0;
+	fake_stop(&etcd.server);
+	keeper_adopt(&keeper, 4711, INT32_MAX);
+	run_until(loop, &wavered, 1);
+	assert_true(refused == 0 && ask_is_busy(&keeper.asking));
+	assert_non_null(strstr(why.text, "/v3/lease/keepalive"));
+}
+
 /* A renewal needs no permission, so a place with nobody behind it would stay in the queue for ever.
  */
 static void test_what_is_given_back_is_not_kept_alive(void **state)
@@ -312,6 +331,7 @@ int main(void)
 		TEST(test_or_it_is_given_back),
 		TEST(test_what_is_refused_leaves_nothing),
 		TEST(test_nor_does_what_was_not_sent),
+		TEST(test_silence_is_told_long_before_the_patience_ends),
 		TEST(test_what_is_given_back_is_not_kept_alive),
 		TEST(test_an_answer_about_another_lease_renews_nothing),
 		TEST(test_nor_does_it_adopt_one),

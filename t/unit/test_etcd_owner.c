@@ -67,9 +67,10 @@ static void on_kept(void *ctx)
 	(void)ctx;
 }
 
-static void on_wavering(void *ctx, const struct err *e)
+static void on_wavering(void *ctx, enum coord_trouble trouble, const struct err *e)
 {
 	(void)ctx;
+	(void)trouble;
 	(void)e;
 }
 
