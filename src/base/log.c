@@ -23,6 +23,9 @@
 #define PATIENCE_MS 200
 #define TRIES 20
 
+#define SYSLOG_PATH "/dev/log"
+#define SYSLOG_BUSY_MS 1000
+
 enum target { TARGET_FILE, TARGET_SOCKET, TARGET_SYSLOG };
 
 static struct {
@@ -105,7 +108,7 @@ static int open_stderr(void)
  */
 static int open_syslog(void)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
+	struct sockaddr_un sa = { .sun_family = AF_UNIX, .sun_path = SYSLOG_PATH };
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd >= 0 && connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) != 0) {
@@ -113,6 +116,20 @@ static int open_syslog(void)
 		fd = -1;
 	}
 	return fd;
+}
+
+int log_try_syslog(struct err *e)
+{
+	struct pollfd p = { .fd = open_syslog(), .events = POLLOUT };
+	int room;
+
+	if (p.fd < 0)
+		return err_sys(e, SYSLOG_PATH " takes no lines");
+	room = poll(&p, 1, SYSLOG_BUSY_MS);
+	close(p.fd);
+	if (room > 0 && (p.revents & POLLOUT) != 0)
+		return 0;
+	return err_set(e, SYSLOG_PATH " takes no lines: it is full, and nobody reads from it");
 }
 
 void log_open(bool to_syslog, enum log_level level)

@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/err.h"
+
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 /* "error", "warn", "info", "debug" to its level; false if it is none of these. */
@@ -37,6 +39,9 @@ void log_reopen(void);
 /* Says who speaks from now on: a process role ("master", "worker") and a job name or NULL. Keeps
  * copies. */
 void log_who(const char *role, const char *job);
+
+/* Whether somebody listens there and reads, without a line; waits a moment for one that is busy. */
+int log_try_syslog(struct err *e);
 
 /* The descriptor of the log target that must survive a fork's clean-up of descriptors, or -1. */
 int log_fd(void);

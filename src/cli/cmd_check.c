@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -6,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/log.h"
 #include "base/trust.h"
 #include "cli/cli.h"
 #include "cli/probe.h"
@@ -20,7 +22,11 @@
 
 struct check {
 	const struct conf *conf;
-	size_t mistakes;
+	size_t mistakes, warnings;
+	const char *given; /* the kill timeout in seconds, as it was written; NULL: none */
+	msec limit;        /* the same */
+	size_t too_long;   /* jobs whose stop may take longer */
+	msec longest;
 };
 
 static void complain(struct check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -36,6 +42,20 @@ static void complain(struct check *c, const char *fmt, ...)
 	va_end(ap);
 	fputc('\n', stderr);
 	c->mistakes++;
+}
+
+/* The master runs all the same. */
+static void check_log(struct check *c)
+{
+	struct err e;
+
+	if (!c->conf->log_syslog || log_try_syslog(&e) == 0)
+		return;
+	fprintf(stderr,
+	    "%s: log.to: warning: %s; start a syslog daemon, or set \"stderr\": until then "
+	    "what is logged is lost\n",
+	    c->conf->file, e.text);
+	c->warnings++;
 }
 
 static void check_job(struct check *c, const struct job_conf *job)
@@ -123,6 +143,7 @@ static void check_machine(struct check *c)
 	check_place(c, "state.url", conf->state_dir);
 	if (conf->coord == CONF_COORD_LOCAL)
 		check_place(c, "coordinator.path", conf->local_path);
+	check_log(c);
 	if (conf->metrics_file != NULL && probe_file(conf->metrics_file, &e) != 0)
 		complain(c, "metrics_file: %s", e.text);
 	for (size_t i = 0; i < conf->n_jobs; i++)
@@ -131,29 +152,53 @@ static void check_machine(struct check *c)
 		check_state_file(c, conf->jobs[i]);
 }
 
-/* One that is not bounded at all is one more reason to be told. */
-static void check_budget(struct check *c, const struct job_conf *job, msec limit)
+/* The file is not to blame: it may be the time that is too short. */
+static void tell_too_long(const struct check *c, const struct job_conf *job, msec budget)
 {
-	char took[UNITS_MAX], given[UNITS_MAX], over[UNITS_MAX];
-	msec budget = conf_stop_budget(c->conf, job);
+	char took[UNITS_MAX], over[UNITS_MAX];
 
+	fprintf(stderr, "--kill-timeout %s: jobs.%s", c->given, job->name);
 	if (budget == MSEC_NEVER)
-		complain(c,
-		    "jobs.%s.stop_timeout: is infinite: no kill timeout is long enough for it, "
-		    "given are %s",
-		    job->name, units_show_duration(limit, given));
-	else if (budget >= limit)
-		complain(c,
-		    "jobs.%s: a stop may take %s, which is %s more than the %s given: raise the "
-		    "kill timeout above that, or lower stop_timeout",
-		    job->name, units_show_duration(budget, took),
-		    units_show_duration(budget - limit, over), units_show_duration(limit, given));
+		fprintf(stderr,
+		    ".stop_timeout: is infinite, and no kill timeout is long enough for it: give "
+		    "it one in %s\n",
+		    c->conf->file);
+	else if (budget == c->limit)
+		fprintf(stderr, ": a stop may take %s, which leaves no time for the rest\n",
+		    units_show_duration(budget, took));
+	else
+		fprintf(stderr,
+		    ": a stop may take %s, which is %s more: let the init system wait longer than "
+		    "that, or lower the job's stop_timeout in %s\n",
+		    units_show_duration(budget, took), units_show_duration(budget - c->limit, over),
+		    c->conf->file);
 }
 
-static void check_kill_timeout(struct check *c, msec limit)
+/* One that is not bounded at all is one more reason to be told. */
+static void check_kill_timeout(struct check *c)
 {
-	for (size_t i = 0; i < c->conf->n_jobs; i++)
-		check_budget(c, c->conf->jobs[i], limit);
+	for (size_t i = 0; i < c->conf->n_jobs; i++) {
+		const struct job_conf *job = c->conf->jobs[i];
+		msec budget = conf_stop_budget(c->conf, job);
+
+		if (budget < c->limit)
+			continue;
+		tell_too_long(c, job, budget);
+		c->too_long++;
+		if (budget > c->longest)
+			c->longest = budget;
+	}
+}
+
+static int fail_too_long(const struct check *c)
+{
+	char enough[64] = "";
+
+	if (c->longest != MSEC_NEVER)
+		snprintf(
+		    enough, sizeof(enough), ": %jd would do", (intmax_t)(c->longest / 1000 + 1));
+	return cli_fail(EXIT_BAD_CONF, "--kill-timeout %s is too short for %zu job%s of %s%s",
+	    c->given, c->too_long, c->too_long == 1 ? "" : "s", c->conf->file, enough);
 }
 
 static void add_command(struct table *t, char **argv)
@@ -203,22 +248,24 @@ static int show_jobs(const struct conf *conf)
 	return rc;
 }
 
-/* limit: of the init system, MSEC_NEVER: not said. */
-static int check_conf(const struct conf *conf, msec limit)
+/* given: the kill timeout of the init system, limit; NULL: not said. */
+static int check_conf(const struct conf *conf, const char *given, msec limit)
 {
-	struct check c = { .conf = conf };
+	struct check c = { .conf = conf, .given = given, .limit = limit };
 
 	check_machine(&c);
-	if (limit != MSEC_NEVER)
-		check_kill_timeout(&c, limit);
+	if (given != NULL)
+		check_kill_timeout(&c);
 	if (c.mistakes > 0)
 		return cli_fail(EXIT_BAD_CONF,
 		    "%s cannot be fulfilled on this machine: %zu problem%s", conf->file, c.mistakes,
 		    c.mistakes == 1 ? "" : "s");
+	if (c.too_long > 0)
+		return fail_too_long(&c);
 	if (conf->n_jobs > 0 && show_jobs(conf) != 0)
 		return cli_fail(EXIT_CANNOT, "out of memory");
-	printf("%sconfiguration is fine: %zu job%s\n", conf->n_jobs > 0 ? "\n" : "", conf->n_jobs,
-	    conf->n_jobs == 1 ? "" : "s");
+	printf("%sconfiguration is fine: %zu job%s%s\n", conf->n_jobs > 0 ? "\n" : "", conf->n_jobs,
+	    conf->n_jobs == 1 ? "" : "s", c.warnings > 0 ? ", with a warning" : "");
 	return EXIT_OK;
 }
 
@@ -239,7 +286,7 @@ int cmd_check(const struct cli_command *cmd, const struct cli_args *args)
 {
 	struct conf_errors errors;
 	struct conf *conf;
-	msec limit = MSEC_NEVER;
+	msec limit = 0;
 	int status = EXIT_BAD_CONF;
 
 	if (args->kill_timeout != NULL && !seconds_parse(args->kill_timeout, &limit))
@@ -248,7 +295,7 @@ int cmd_check(const struct cli_command *cmd, const struct cli_args *args)
 	conf = conf_load(args->conf_file, &errors);
 	cli_report(&errors);
 	if (conf != NULL)
-		status = check_conf(conf, limit);
+		status = check_conf(conf, args->kill_timeout, limit);
 	if (conf != NULL && args->connect) {
 		int connected;
 

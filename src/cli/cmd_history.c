@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "cli/cli.h"
+#include "cli/names.h"
 #include "cli/screen.h"
 #include "cli/table.h"
 #include "conf/units.h"
@@ -210,8 +211,28 @@ static int print(const struct last *l, const struct cli_args *args)
 	return 0;
 }
 
-static int show(const char *work_dir, struct last *l, const struct cli_args *args)
+/* One that has gone from the configuration may have hand-overs as yet; one that is neither here nor
+ * there was hardly meant. */
+static int check_name(const struct conf *conf, const struct last *l)
 {
+	struct names names = { .nearest.written = l->job };
+
+	if (l->job == NULL || l->n > 0)
+		return EXIT_OK;
+	for (size_t i = 0; i < conf->n_jobs; i++) {
+		if (strcmp(conf->jobs[i]->name, l->job) == 0)
+			return EXIT_OK;
+		names_try(&names, conf->jobs[i]->name);
+	}
+	return cli_fail(EXIT_CANNOT,
+	    "there is no job \"%s\" in %s, and no hand-over of one in %s/history: %s", l->job,
+	    conf->file, conf->work_dir, names_advice(&names));
+}
+
+static int show(const struct conf *conf, struct last *l, const struct cli_args *args)
+{
+	const char *work_dir = conf->work_dir;
+	int status;
 	struct err e;
 	size_t bad;
 
@@ -220,6 +241,9 @@ static int show(const char *work_dir, struct last *l, const struct cli_args *arg
 	if (bad > 0)
 		cli_fail(EXIT_OK, "%s/history: skipped %zu line%s that make no sense", work_dir,
 		    bad, bad == 1 ? "" : "s");
+	status = check_name(conf, l);
+	if (status != EXIT_OK)
+		return status;
 	if (print(l, args) != 0)
 		return cli_fail(EXIT_CANNOT, "out of memory");
 	if (l->n == 0 && !args->json)
@@ -257,8 +281,8 @@ int cmd_history(const struct cli_command *cmd, const struct cli_args *args)
 		cli_fail(status, "%s cannot be used", args->conf_file);
 	} else {
 		l.lines = calloc(l.room, sizeof(*l.lines));
-		status = l.lines != NULL ? show(conf->work_dir, &l, args)
-					 : cli_fail(EXIT_CANNOT, "out of memory");
+		status =
+		    l.lines != NULL ? show(conf, &l, args) : cli_fail(EXIT_CANNOT, "out of memory");
 	}
 	free(l.lines);
 	conf_errors_free(&errors);

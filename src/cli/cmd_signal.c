@@ -3,6 +3,7 @@
 #include "base/sig.h"
 #include "cli/cli.h"
 #include "cli/find.h"
+#include "cli/names.h"
 #include "cli/statusview.h"
 #include "role/master.h"
 
@@ -16,6 +17,16 @@ static int signal_master(const struct cli_command *cmd, const struct master *m)
 	return EXIT_OK;
 }
 
+static int unknown_job(const struct statusview *v, const char *name)
+{
+	struct names names = { .nearest.written = name };
+
+	for (size_t i = 0; i < v->n_jobs; i++)
+		names_try(&names, v->jobs[i].name);
+	return cli_fail(
+	    EXIT_CANNOT, "%s has no job \"%s\": %s", v->instance, name, names_advice(&names));
+}
+
 static int signal_job(const struct cli_command *cmd, const struct master *m,
     const struct statusview *v, const char *name)
 {
@@ -23,8 +34,7 @@ static int signal_job(const struct cli_command *cmd, const struct master *m,
 	struct err e;
 
 	if (job == NULL)
-		return cli_fail(EXIT_CANNOT, "%s has no job \"%s\"; graceful status lists them",
-		    v->instance, name);
+		return unknown_job(v, name);
 	if (!statusview_job_held(job) || job->worker_pid <= 0)
 		return cli_fail(EXIT_CANNOT, "%s is not held here (it is %s): nothing to do for %s",
 		    name, job->state, cmd->name);

@@ -24,13 +24,13 @@ static const char run_text[] =
 static const char check_text[] =
     "Reads the configuration and reports every mistake in it. Then looks at the\n"
     "machine: commands exist and may be executed by the job's user, working\n"
-    "directories exist, the master's directories can be written. Changes nothing\n"
-    "and starts no job.\n"
+    "directories exist, the master's directories can be written. A syslog that\n"
+    "takes no lines is a warning. Changes nothing and starts no job.\n"
     "\n"
     "With --kill-timeout it says, too, which jobs may take longer to stop than an\n"
     "init system waits before it kills (Upstart's \"kill timeout\", systemd's\n"
-    "TimeoutStopSec, docker stop -t, terminationGracePeriodSeconds), and by how\n"
-    "much.\n"
+    "TimeoutStopSec, docker stop -t, terminationGracePeriodSeconds), by how much,\n"
+    "and which time would do.\n"
     "\n"
     "With --connect the coordinator is asked, too: each endpoint of etcd by itself\n"
     "(TLS, version, leader), whether the user is accepted and may read and write\n"
@@ -118,7 +118,8 @@ static const char history_text[] =
     "A table on a terminal, else a line for each, with times in seconds. Reads a\n"
     "file in work_dir; no master needs to run.\n"
     "\n"
-    "Exit status: 0 shown; 1 it cannot be read; 78 configuration.\n";
+    "Exit status: 0 shown; 1 it cannot be read, or there is no such job; 78\n"
+    "configuration.\n";
 
 const struct cli_command cli_commands[] = {
 	{

@@ -203,6 +203,18 @@ subtest 'check tells commands that cannot be run' => sub {
     like($err, qr/4 problems/, 'all together');
 };
 
+# In a mount name space of its own, as whether there is a /dev/log is the machine's business.
+subtest 'check warns of a syslog that is not there' => sub {
+    my $unshare = q(unshare -m sh -c 'mount -t tmpfs none /dev && exec "$0" "$@"');
+    plan skip_all => 'no mount name space to be had' if !ROOT || system("$unshare true 2>&1 | cat >&2") != 0;
+    my $conf = $box->config('logs', { orders => { command => ['/bin/true'] } }, { log => { to => 'syslog' } });
+    my ($status, $out, $err) = $box->run('sh', '-c', "exec $unshare \"\$@\"", 'sh', $box->graceful, 'check', '-c', $conf);
+
+    is($status, 0, 'the master runs all the same') or diag($err);
+    like($err, qr{^\Q$conf\E: log\.to: warning: /dev/log takes no lines: No such file.*start a syslog daemon}m, 'but its lines are lost');
+    like($out, qr/configuration is fine: 1 job, with a warning$/, 'which the last line recalls');
+};
+
 subtest 'run tells them, backs off, gives up, and the other jobs run on' => sub {
     my %quick = (restart_min => '10ms', restart_max => '20ms', max_failures => 3, failure_window => '1h');
     my %jobs = map { $_ => { command => [ $broken{$_}[0] ], %quick } } keys %broken;

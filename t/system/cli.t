@@ -598,7 +598,8 @@ subtest 'checkpoint and handoff' => sub {
         [ 'none', qr/none is not held here/ ],
         [ 'stale', qr/pid $$ is no worker of the master \(pid $m->{pid}\) any more/ ],
         [ 'gone', qr/the worker \(pid 4194305\) is gone/ ],
-        [ 'nobody', qr/web-1 has no job "nobody"; graceful status lists them/ ],
+        [ 'nobody', qr/web-1 has no job "nobody": there are clicks, gone, none, orders, stale$/m ],
+        [ 'order', qr/web-1 has no job "order": did you mean orders\?/ ],
     );
     for my $case (@refused) {
         ($rc, $out, $err) = run('handoff', $case->[0], @dir);

@@ -80,9 +80,18 @@ subtest 'lines' => sub {
     is(scalar(split(/\n/, history(1, '-n', 1))), 1, '-n');
     like(scalar(history(1, '-n', 1)), qr/ gave /, 'is the newest');
     is(scalar(split(/\n/, history(1, 'keeper'))), 2, 'of a job');
-    ($rc, $out, $err) = history(1, 'other');
-    is("$rc$out", '0', 'of another there is none');
-    like($err, qr/no hand-over of other is known/, 'as it says');
+    for my $case ([ other => 'there are keeper' ], [ keper => 'did you mean keeper?' ]) {
+        for my $json ([], ['--json']) {
+            ($rc, $out, $err) = history(1, $case->[0], @{$json});
+            is("$rc$out", '1', "$case->[0] is no job @{$json}");
+            like($err, qr/there is no job "$case->[0]" in \Q$conf[0]\E, and no hand-over of one in .*: \Q$case->[1]\E$/, 'as it says');
+        }
+    }
+    my $more = decode_json(slurp($conf[0]));
+    $more->{jobs}{fresh} = $more->{jobs}{keeper};
+    ($rc, $out, $err) = history(1, '-c', spew($box->path('more.json'), encode_json($more)), 'fresh');
+    is("$rc$out", '0', 'of one that is there and was never handed over there is none');
+    like($err, qr/no hand-over of fresh is known/, 'as it says');
     ($rc, $out, $err) = history(1, '-n', $_) and is($rc, 64, "-n $_ is no number") for 0, -1, 'x', '1x', '';
 };
 

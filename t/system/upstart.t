@@ -67,11 +67,19 @@ subtest 'its kill timeout' => sub {
     is($status, 0, 'is longer than any stop of the sample configuration') or diag($err);
     ($status, $out, $err) = $box->run($box->graceful, 'check', '--kill-timeout', 5, '-c', $conf);
     is($status, 78, 'five seconds are not');
-    like($err, qr/jobs\.packages: a stop may take 1m05s, which is 1m00s more/, 'and it says for which job, and by how much');
+    like($err, qr/^--kill-timeout 5: jobs\.packages: a stop may take 1m05s, which is 1m00s more: .* in \Q$conf\E$/m,
+        'and it says for which job, by how much, and what to do');
+    my ($enough) = $err =~ /^graceful: --kill-timeout 5 is too short for \d+ jobs? of \Q$conf\E: (\d+) would do$/m;
+    unlike($err, qr/cannot be fulfilled/, 'nothing is wrong with the file');
+    is(($box->run($box->graceful, 'check', '--kill-timeout', $enough, '-c', $conf))[0], 0, 'what it says is enough');
+    ($status, undef, $err) = $box->run($box->graceful, 'check', '--kill-timeout', $enough - 1, '-c', $conf);
+    is($status, 78, 'and one second less is not');
+    unlike($err, qr/which is 0/, 'be it by nothing');
     $conf = $box->sample(sub { s{"60s"}{"infinity"} });
     ($status, $out, $err) = $box->run($box->graceful, 'check', '--kill-timeout', 1_000_000, '-c', $conf);
     is($status, 78, 'no time is enough for an infinite stop');
     like($err, qr/jobs\.packages\.stop_timeout: is infinite/, 'and it says so');
+    unlike($err, qr/would do/, 'and names no time');
 };
 
 subtest 'the job file as it is' => sub {

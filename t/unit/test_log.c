@@ -592,6 +592,29 @@ static void log_to_syslog(void)
 	CHECK(strlen(hear_syslog(fd)) <= PIPE_BUF);
 }
 
+static void try_syslog(void)
+{
+	struct err e;
+	int fd = start_syslogd();
+
+	CHECK(log_try_syslog(&e) == 0);
+	log_open(true, LOG_LEVEL_DEBUG);
+	while (log_lost() == 0)
+		log_error("nobody reads this");
+	CHECK(log_try_syslog(&e) == -1 && strstr(e.text, "nobody reads from it") != NULL);
+	close(fd);
+	CHECK(log_try_syslog(&e) == -1 && strstr(e.text, "Connection refused") != NULL);
+	unlink(SYSLOG_SOCKET);
+	CHECK(log_try_syslog(&e) == -1 && strstr(e.text, "No such file") != NULL);
+}
+
+static void test_a_syslog_that_takes_no_lines(void **state)
+{
+	(void)state;
+	borrow_syslog_socket();
+	in_child(try_syslog);
+}
+
 static void test_syslog(void **state)
 {
 	(void)state;
@@ -676,6 +699,7 @@ int main(void)
 		TEST(test_lines_do_not_mix),
 		TEST(test_many_writers_and_a_full_pipe),
 		TEST(test_syslog),
+		TEST(test_a_syslog_that_takes_no_lines),
 		TEST(test_a_syslogd_that_comes_and_goes),
 		TEST(test_a_syslogd_that_hangs),
 	};
