@@ -92,6 +92,11 @@ static int unknown_command(const char *name)
 {
 	struct nearest search = { .written = name };
 
+	if (*name == '-')
+		return cli_fail(EXIT_BAD_USE,
+		    "%s: the command comes first, as in graceful status --json; see graceful "
+		    "--help",
+		    name);
 	nearest_try(&search, "help");
 	for (const struct cli_command *c = cli_commands; c->name != NULL; c++)
 		nearest_try(&search, c->name);
@@ -144,6 +149,23 @@ static void take_option(struct cli_args *args, int value)
 	}
 }
 
+/* A long one that is none of the command's. Behind a '=' stands its argument. */
+static int unknown_option(const struct cli_command *cmd, const char *word)
+{
+	char name[64];
+	struct nearest search = { .written = name };
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
+	nearest_try(&search, "help");
+	for (const struct cli_option_def *o = cli_options; o->name != NULL; o++) {
+		if ((cmd->options & o->option) != 0)
+			nearest_try(&search, o->name);
+	}
+	if (search.best == NULL)
+		return cli_misuse(cmd, "%s is no option here", word);
+	return cli_misuse(cmd, "%s is no option here, did you mean --%s?", word, search.best);
+}
+
 /* getopt names a bad option by its letter, which may stand among others, or by the whole word. */
 static int bad_option(const struct cli_command *cmd, const char *word, const char *what)
 {
@@ -175,7 +197,10 @@ static int run_command(const struct cli_command *cmd, int argc, char **argv)
 		switch (letter) {
 		case LETTER_HELP: print_help(cmd); return EXIT_OK;
 		case ':': return bad_option(cmd, argv[optind - 1], "needs an argument");
-		case '?': return bad_option(cmd, argv[optind - 1], "is no option here");
+		case '?':
+			if (optopt == 0)
+				return unknown_option(cmd, argv[optind - 1]);
+			return bad_option(cmd, argv[optind - 1], "is no option here");
 		default: take_option(&args, letter);
 		}
 	}

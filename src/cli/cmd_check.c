@@ -52,7 +52,7 @@ static void check_log(struct check *c)
 	if (!c->conf->log_syslog || log_try_syslog(&e) == 0)
 		return;
 	fprintf(stderr,
-	    "%s: log.to: warning: %s; start a syslog daemon, or set \"stderr\": until then "
+	    "%s: warning: log.to: %s; start a syslog daemon, or set \"stderr\": until then "
 	    "what is logged is lost\n",
 	    c->conf->file, e.text);
 	c->warnings++;
@@ -248,24 +248,26 @@ static int show_jobs(const struct conf *conf)
 	return rc;
 }
 
-/* given: the kill timeout of the init system, limit; NULL: not said. */
-static int check_conf(const struct conf *conf, const char *given, msec limit)
+static int check_conf(struct check *c)
 {
-	struct check c = { .conf = conf, .given = given, .limit = limit };
+	const struct conf *conf = c->conf;
 
-	check_machine(&c);
-	if (given != NULL)
-		check_kill_timeout(&c);
-	if (c.mistakes > 0)
+	check_machine(c);
+	if (c->given != NULL)
+		check_kill_timeout(c);
+	if (c->mistakes > 0)
 		return cli_fail(EXIT_BAD_CONF,
-		    "%s cannot be fulfilled on this machine: %zu problem%s", conf->file, c.mistakes,
-		    c.mistakes == 1 ? "" : "s");
-	if (c.too_long > 0)
-		return fail_too_long(&c);
+		    "%s cannot be fulfilled on this machine: %zu problem%s", conf->file,
+		    c->mistakes, c->mistakes == 1 ? "" : "s");
+	if (c->too_long > 0)
+		return fail_too_long(c);
 	if (conf->n_jobs > 0 && show_jobs(conf) != 0)
 		return cli_fail(EXIT_CANNOT, "out of memory");
-	printf("%sconfiguration is fine: %zu job%s%s\n", conf->n_jobs > 0 ? "\n" : "", conf->n_jobs,
-	    conf->n_jobs == 1 ? "" : "s", c.warnings > 0 ? ", with a warning" : "");
+	printf("%sconfiguration is fine: %zu job%s", conf->n_jobs > 0 ? "\n" : "", conf->n_jobs,
+	    conf->n_jobs == 1 ? "" : "s");
+	if (c->warnings > 0)
+		printf(", %zu warning%s", c->warnings, c->warnings == 1 ? "" : "s");
+	putchar('\n');
 	return EXIT_OK;
 }
 
@@ -294,8 +296,17 @@ int cmd_check(const struct cli_command *cmd, const struct cli_args *args)
 		    args->kill_timeout);
 	conf = conf_load(args->conf_file, &errors);
 	cli_report(&errors);
-	if (conf != NULL)
-		status = check_conf(conf, args->kill_timeout, limit);
+	if (conf != NULL) {
+		/* Of what can be used after all there are only warnings. */
+		struct check c = {
+			.conf = conf,
+			.warnings = errors.n,
+			.given = args->kill_timeout,
+			.limit = limit,
+		};
+
+		status = check_conf(&c);
+	}
 	if (conf != NULL && args->connect) {
 		int connected;
 
