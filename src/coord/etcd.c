@@ -205,7 +205,7 @@ static void adopt(struct coord *c, uint64_t lease, uint64_t epoch)
 	begin(t);
 	t->adopting = true;
 	t->epoch = epoch;
-	keeper_adopt(&t->keeper, lease, c->conf->ttl);
+	keeper_adopt(&t->keeper, lease, c->conf->ttl, c->conf->ttl);
 }
 
 static void bury(struct coord *c, uint64_t lease)

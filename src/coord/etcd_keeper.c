@@ -7,8 +7,11 @@
 
 #include "coord/etcd_wire.h"
 
-/* A longer one is no use, and too large for msec arithmetic. */
-#define TTL_MAX_SECONDS (24 * 3600)
+/*
+ * etcd grants more than it was asked for, if that is less than one and a half of its election
+ * time-outs; and that time-out it takes up to 50 s.
+ */
+#define TTL_RAISED_MAX 75000
 
 static void rearm(struct keeper *k)
 {
@@ -37,9 +40,12 @@ static void lose(struct keeper *k)
 	k->hooks->lost(k->ctx, &e);
 }
 
-static msec to_msec(int64_t seconds)
+/* What of an answer is believed. Less than what is true is always safe. */
+static msec to_msec(const struct keeper *k, int64_t seconds)
 {
-	return (seconds < TTL_MAX_SECONDS ? seconds : TTL_MAX_SECONDS) * 1000;
+	msec most = k->asked > TTL_RAISED_MAX ? k->asked : TTL_RAISED_MAX;
+
+	return seconds < most / 1000 ? seconds * 1000 : most;
 }
 
 /* How long the lease lives from when that was asked; 0: it is gone; -1 with why: not known. */
@@ -62,7 +68,7 @@ static msec read_keepalive(
 		return err_set(why, "etcd's answer is about another lease than the one asked for");
 	if (lease.ttl <= 0)
 		err_set(why, "etcd does not know the lease any more: it ran out or was revoked");
-	return to_msec(lease.ttl);
+	return to_msec(k, lease.ttl);
 }
 
 /* While the lease is being given back, its end is what is wanted. */
@@ -255,7 +261,7 @@ static void on_grant(void *ctx, const struct etcd_answer *answer)
 		k->doubtful = true;
 		k->hooks->refused(k->ctx, ETCD_GARBAGE, &e);
 	} else {
-		hold(k, to_msec(lease.ttl));
+		hold(k, to_msec(k, lease.ttl));
 	}
 }
 
@@ -266,15 +272,17 @@ void keeper_begin(struct keeper *k, msec ttl, msec patience)
 
 	keeper_drop(k);
 	k->id = id;
+	k->asked = ttl;
 	k->doubtful = doubtful;
 	ask_start(&k->asking, "/v3/lease/grant", wire_grant(id, ttl / 1000),
 	    msec_add(clock_now(), patience), on_grant, k);
 }
 
-void keeper_adopt(struct keeper *k, uint64_t id, msec patience)
+void keeper_adopt(struct keeper *k, uint64_t id, msec ttl, msec patience)
 {
 	keeper_drop(k);
 	k->id = id;
+	k->asked = ttl;
 	ask_start(&k->asking, "/v3/lease/keepalive", wire_lease_id(id),
 	    msec_add(clock_now(), patience), on_adopted, k);
 }

@@ -44,6 +44,7 @@ struct keeper {
 	const struct keeper_hooks *hooks;
 	void *ctx;
 	uint64_t id;   /* 0: there is none */
+	msec asked;    /* the TTL that bounds what is believed of etcd's answers */
 	bool doubtful; /* it was asked for, and whether it was granted is not known */
 	bool held;     /* it is being renewed, or was until it was lost */
 	struct lease lease;
@@ -69,8 +70,8 @@ uint64_t keeper_choose_id(void);
  * after refused() it is 0, or doubtful: then the next keeper_begin() asks for the same one.
  */
 void keeper_begin(struct keeper *k, msec ttl, msec patience);
-/* Takes a lease over that another process held. Likewise. */
-void keeper_adopt(struct keeper *k, uint64_t id, msec patience);
+/* Takes a lease over that another process held. ttl: what that would have asked for. Likewise. */
+void keeper_adopt(struct keeper *k, uint64_t id, msec ttl, msec patience);
 /* The lock hangs on it from now on: it is lost in time to stop a job. Before that, only when etcd
  * says that it is gone. No-op when none is held. */
 void keeper_rely(struct keeper *k);

@@ -43,6 +43,7 @@ void lease_init(struct lease *l, msec ttl, msec sent, uint64_t seed)
 	assert(ttl > 0);
 	memset(l, 0, sizeof(*l));
 	l->random = seed | 1;
+	l->granted = ttl;
 	l->sent = sent;
 	extend(l, ttl);
 }
@@ -80,7 +81,7 @@ void lease_renewed(struct lease *l, msec ttl)
 	assert(l->renewing && ttl > 0);
 	l->renewing = false;
 	if (!l->lost)
-		extend(l, ttl);
+		extend(l, msec_min(ttl, l->granted));
 }
 
 static msec pause_of(struct lease *l)

@@ -7,7 +7,9 @@
  *    for long;
  *  - renew at TTL/3, with a little jitter; after a failure again at once at the next endpoint, then
  *    with a short pause, for as long as there is time;
- *  - a granted TTL that differs from the one asked for is the one that counts;
+ *  - a granted TTL that differs from the one asked for is the one that counts; a renewal that is
+ *    answered with less shortens it, one that is answered with more than was granted does not
+ *    lengthen it: no etcd does that, and who believed it would rely on a lease that nobody keeps;
  *  - an answer that comes late extends the lease only by what it is worth; one that says that the
  *    lease is gone means lost, at once;
  *  - once somebody relies on it: with too little left to be safe (the margin for stopping the job),
@@ -30,7 +32,8 @@ enum lease_action {
 };
 
 struct lease {
-	msec ttl;
+	msec granted;
+	msec ttl;  /* as the last answer has it, granted at most */
 	msec end;  /* the lease is certainly alive before that */
 	msec next; /* renewal */
 	msec sent; /* of the renewal under way, or of the last one */
@@ -46,7 +49,8 @@ void lease_init(struct lease *l, msec ttl, msec sent, uint64_t seed);
 /* Something must have stopped when it ends, from now on. */
 void lease_rely(struct lease *l);
 enum lease_action lease_tick(struct lease *l, msec now);
-/* The renewal that was sent last was answered: alive, for ttl > 0 from when it was sent. */
+/* The renewal that was sent last was answered: alive, for ttl > 0 (but no more than was granted)
+ * from when it was sent. */
 void lease_renewed(struct lease *l, msec ttl);
 /* It failed or timed out; the lease may have been extended or not. */
 void lease_failed(struct lease *l, msec now);

@@ -21,7 +21,8 @@ static unsigned n_leases, grants, revoked;
 static unsigned lose; /* so many grants are carried out, and not answered */
 static bool hang;     /* the first grant is carried out, and nothing is answered */
 static bool refuse;
-static bool mistake; /* a keepalive is answered with another lease */
+static bool mistake;  /* a keepalive is answered with another lease */
+static unsigned told; /* the TTL of each answer, in seconds */
 
 static void on_ready(void *ctx)
 {
@@ -100,7 +101,7 @@ static void serve_grant(struct fake_conn *c, uint64_t id)
 		if (lost)
 			fake_reset(c);
 		else
-			fake_etcd_granted(c, id, 9);
+			fake_etcd_granted(c, id, told);
 	}
 }
 
@@ -113,7 +114,7 @@ static void serve(struct fake *f, struct fake_conn *c)
 	if (fake_etcd_asks(c, "lease/grant")) {
 		serve_grant(c, id);
 	} else if (fake_etcd_asks(c, "lease/keepalive")) {
-		fake_etcd_kept_alive(c, id ^ mistake, 9);
+		fake_etcd_kept_alive(c, id ^ mistake, told);
 	} else if (refuse) {
 		revoked++;
 		fake_answer(c, 403, "{\"code\":7,\"message\":\"etcdserver: permission denied\"}");
@@ -137,6 +138,7 @@ static int set_up(void **state)
 	assert_int_equal(keeper_open(&keeper, loop, client, &hooks, NULL, &e), 0);
 	ready = refused = parted = renewed = wavered = n_leases = grants = revoked = lose = 0;
 	hang = refuse = mistake = false;
+	told = 9;
 	return 0;
 }
 
@@ -269,7 +271,7 @@ static void test_silence_is_told_long_before_the_patience_ends(void **state)
 
 	wavered = 0;
 	fake_stop(&etcd.server);
-	keeper_adopt(&keeper, 4711, INT32_MAX);
+	keeper_adopt(&keeper, 4711, 9000, INT32_MAX);
 	run_until(loop, &wavered, 1);
 	assert_true(refused == 0 && ask_is_busy(&keeper.asking));
 	assert_non_null(strstr(why.text, "/v3/lease/keepalive"));
@@ -314,10 +316,40 @@ static void test_nor_does_it_adopt_one(void **state)
 {
 	(void)state;
 	mistake = true;
-	keeper_adopt(&keeper, 4711, PATIENT);
+	keeper_adopt(&keeper, 4711, 9000, PATIENT);
 	run_until(loop, &refused, 1);
 	assert_non_null(strstr(why.text, "another lease"));
 	assert_false(keeper.held);
+}
+
+/* It raises a TTL to 75 s at most, so a longer one was asked for or is a lie. */
+static void test_a_grant_is_believed_within_reason(void **state)
+{
+	(void)state;
+	told = 20;
+	keeper_begin(&keeper, 9000, PATIENT);
+	run_until(loop, &ready, 1);
+	assert_int_equal(keeper.lease.ttl, 20000);
+	told = UINT32_MAX;
+	keeper.lease.next = clock_now();
+	alarm_set(&keeper.alarm, keeper.lease.next);
+	run_until(loop, &renewed, 1);
+	assert_int_equal(keeper.lease.ttl, 20000);
+	keeper_begin(&keeper, 9000, PATIENT);
+	run_until(loop, &ready, 2);
+	assert_int_equal(keeper.lease.ttl, 75000);
+	keeper_begin(&keeper, 600000, PATIENT);
+	run_until(loop, &ready, 3);
+	assert_int_equal(keeper.lease.ttl, 600000);
+}
+
+static void test_and_so_is_an_adopted_one(void **state)
+{
+	(void)state;
+	told = 24 * 3600;
+	keeper_adopt(&keeper, 4711, 9000, PATIENT);
+	run_until(loop, &ready, 1);
+	assert_int_equal(keeper.lease.ttl, 75000);
 }
 
 int main(void)
@@ -335,6 +367,8 @@ int main(void)
 		TEST(test_what_is_given_back_is_not_kept_alive),
 		TEST(test_an_answer_about_another_lease_renews_nothing),
 		TEST(test_nor_does_it_adopt_one),
+		TEST(test_a_grant_is_believed_within_reason),
+		TEST(test_and_so_is_an_adopted_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

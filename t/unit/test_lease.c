@@ -186,15 +186,32 @@ static void another_ttl_counts(void **state)
 	msec sent = send_renewal(&l);
 
 	(void)state;
-	lease_renewed(&l, 60000);
-	assert_int_equal(lease_end(&l), sent + 60000);
-	assert_in_range(lease_deadline(&l) - sent, 18000, 20000);
-	sent = send_renewal(&l);
 	lease_renewed(&l, 5000);
 	assert_int_equal(lease_end(&l), sent + 5000); /* also when that is earlier than before */
 	assert_in_range(lease_deadline(&l) - sent, 1500, 1667);
 	send_renewal(&l);
 	assert_lost_at(&l, sent + 5000 - 1000); /* and so does its margin */
+}
+
+/* No etcd says so; who believed it would not renew in time what nobody else keeps. */
+static void more_than_was_granted_does_not(void **state)
+{
+	struct lease l = fresh_lease(TTL);
+	msec sent = send_renewal(&l);
+
+	(void)state;
+	lease_renewed(&l, 24 * 3600 * 1000);
+	assert_int_equal(lease_end(&l), sent + TTL);
+	assert_in_range(lease_deadline(&l) - sent, TTL / 3 - TTL / 30, TTL / 3);
+	/* What was less for once may be again what was granted, and no more. */
+	sent = send_renewal(&l);
+	lease_renewed(&l, 5000);
+	assert_int_equal(lease_end(&l), sent + 5000);
+	sent = send_renewal(&l);
+	lease_renewed(&l, TTL + 1);
+	assert_int_equal(lease_end(&l), sent + TTL);
+	send_renewal(&l);
+	assert_lost_at(&l, sent + TTL - MARGIN);
 }
 
 static void margins(void **state)
@@ -560,6 +577,7 @@ int main(void)
 		cmocka_unit_test(server_says_gone),
 		cmocka_unit_test(gone_after_lost),
 		cmocka_unit_test(another_ttl_counts),
+		cmocka_unit_test(more_than_was_granted_does_not),
 		cmocka_unit_test(margins),
 		cmocka_unit_test(fails_over_at_once_and_then_pauses),
 		cmocka_unit_test(endless_failures),
