@@ -189,8 +189,9 @@ void worker_rearm(struct worker *w)
 		w->moving_at = MSEC_NEVER;
 	else if (w->moving_at == MSEC_NEVER)
 		w->moving_at = msec_add(clock_now(), MOVING_MS);
-	at = msec_min(at, msec_min(w->stop_again_at, msec_min(w->look_at, w->moving_at)));
+	at = msec_min(at, msec_min(w->stop_look.at, msec_min(w->look_at, w->moving_at)));
 	at = msec_min(at, msec_min(w->hear_again_at, w->alive_at));
+	at = msec_min(at, w->checkpoint_look.at);
 	alarm_set(&w->alarm, msec_min(at, w->kill_again_at));
 }
 
@@ -201,8 +202,10 @@ static void on_alarm(void *ctx)
 
 	if (now >= w->hear_again_at)
 		worker_job_hear(w);
-	if (now >= w->stop_again_at)
+	if (now >= w->stop_look.at)
 		worker_job_stop(w);
+	if (now >= w->checkpoint_look.at)
+		worker_job_checkpoint_again(w);
 	if (now >= w->kill_again_at)
 		worker_job_kill_again(w);
 	if (now >= w->look_at)
@@ -324,7 +327,8 @@ static void open_policies(struct worker *w)
 	w->kill_again_at = MSEC_NEVER;
 	w->moving_at = MSEC_NEVER;
 	w->alive_at = MSEC_NEVER;
-	w->stop_again_at = MSEC_NEVER;
+	w->stop_look.at = MSEC_NEVER;
+	w->checkpoint_look.at = MSEC_NEVER;
 	w->lost_until = MSEC_NEVER;
 	w->hear_again_at = MSEC_NEVER;
 	w->shown = w->life.state;

@@ -46,6 +46,12 @@ struct happening {
 
 #define HAPPENINGS_MAX 8
 
+/* At what a job does about a signal, before that is sent. */
+struct second_look {
+	msec at;      /* the next one */
+	bool blocked; /* at the last one, without a handler */
+};
+
 /*
  * A state up to this size is restored, and saved after the job's end, right in the loop: to hand it
  * to a thread and back costs two switches of a busy machine, more than all the rest. It takes about
@@ -91,9 +97,9 @@ struct worker {
 	msec spawned_at;
 	unsigned heard; /* messages on the notify socket, since then */
 	msec hearing_since, hear_again_at;
-	msec stop_again_at; /* the stop signal waits for the job's handler */
-	bool stop_blocked;  /* which was blocked at the last look */
-	bool kin;           /* processes of the job may live */
+	/* The stop signal, and the checkpoint's, wait for the job's handlers. */
+	struct second_look stop_look, checkpoint_look;
+	bool kin; /* processes of the job may live */
 	bool killing;
 	msec kill_again_at;
 	struct lines lines;
@@ -163,6 +169,8 @@ void worker_job_signal(struct worker *w, int signo);
 void worker_job_wake(struct worker *w, int signo);
 void worker_job_stop(struct worker *w);
 void worker_job_checkpoint(struct worker *w);
+/* Its second look is due. */
+void worker_job_checkpoint_again(struct worker *w);
 void worker_job_clear(struct worker *w);
 void worker_job_kill(struct worker *w);
 void worker_job_kill_again(struct worker *w);

@@ -203,8 +203,8 @@ void worker_job_spawn(struct worker *w)
 	worker_note_failure(w, "");
 	w->last_pid = (int)w->job_pid;
 	w->spawned_at = clock_now();
-	w->stop_again_at = MSEC_NEVER;
-	w->stop_blocked = false;
+	w->stop_look = (struct second_look){ MSEC_NEVER, false };
+	w->checkpoint_look = w->stop_look;
 	w->kin = true;
 	worker_stamp(w, STAMP_STARTED);
 	worker_tell(w, LIFE_EV_SPAWNED, 0);
@@ -228,14 +228,26 @@ void worker_job_wake(struct worker *w, int signo)
 	worker_job_signal(w, SIGCONT);
 }
 
+/* It may not have come to installing its handlers. */
+static bool is_young(const struct worker *w)
+{
+	return !w->report.ready && clock_now() < w->spawned_at + SETTLE_MS;
+}
+
 /* Blocked means nothing before a second look: a fork of some languages does that for a moment. */
-static bool would_end(struct worker *w, int signo)
+static bool would_end(const struct worker *w, int signo, struct second_look *look)
 {
 	enum kin_mind mind = kin_mind(w->job_pid, signo);
-	bool was_blocked = w->stop_blocked;
+	bool was_blocked = look->blocked;
 
-	w->stop_blocked = mind == KIN_BLOCKS;
+	look->blocked = mind == KIN_BLOCKS;
 	return mind == KIN_ENDS || (mind == KIN_BLOCKS && !was_blocked);
+}
+
+static void look_again(struct worker *w, struct second_look *look)
+{
+	look->at = clock_now() + SETTLE_LOOK_MS;
+	worker_rearm(w);
 }
 
 /*
@@ -245,14 +257,12 @@ static bool would_end(struct worker *w, int signo)
 void worker_job_stop(struct worker *w)
 {
 	int signo = w->job->stop_signal;
-	msec now = clock_now();
 
-	w->stop_again_at = MSEC_NEVER;
+	w->stop_look.at = MSEC_NEVER;
 	if (w->job_pid == 0)
 		return;
-	if (!w->report.ready && now < w->spawned_at + SETTLE_MS && would_end(w, signo)) {
-		w->stop_again_at = now + SETTLE_LOOK_MS;
-		worker_rearm(w);
+	if (is_young(w) && would_end(w, signo, &w->stop_look)) {
+		look_again(w, &w->stop_look);
 		return;
 	}
 	log_info("stopping: sent %s to the job pid=%d", sig_name(signo), (int)w->job_pid);
@@ -265,18 +275,39 @@ void worker_job_stop(struct worker *w)
 	}
 }
 
-/* A checkpoint is not worth the job's life. */
-void worker_job_checkpoint(struct worker *w)
+static void signal_checkpoint(struct worker *w)
 {
+	struct second_look *look = &w->checkpoint_look;
 	int signo = w->job->checkpoint_signal;
+	bool ends = would_end(w, signo, look);
 
-	if (w->job_pid == 0 || signo == 0)
+	if (ends && (look->blocked || is_young(w))) {
+		look_again(w, look);
 		return;
-	if (kin_mind(w->job_pid, signo) != KIN_ENDS)
+	}
+	look->blocked = false; /* the next one begins anew */
+	if (!ends)
 		worker_job_signal(w, signo);
 	else
 		log_warn("no checkpoint: the job does not catch %s, which would end it",
 		    sig_name(signo));
+}
+
+/* A checkpoint is not worth the job's life. A look that is due is for this one, too. */
+void worker_job_checkpoint(struct worker *w)
+{
+	if (w->job_pid != 0 && w->job->checkpoint_signal != 0 &&
+	    w->checkpoint_look.at == MSEC_NEVER)
+		signal_checkpoint(w);
+}
+
+void worker_job_checkpoint_again(struct worker *w)
+{
+	FAULT("before_second_look");
+	w->checkpoint_look.at = MSEC_NEVER;
+	/* One that was told to stop meanwhile dumps all the same. */
+	if (w->job_pid != 0 && w->life.state == LIFE_RUNNING)
+		signal_checkpoint(w);
 }
 
 void worker_job_clear(struct worker *w)

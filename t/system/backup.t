@@ -200,6 +200,35 @@ subtest 'state_max' => sub {
     is($master->status->{exit}, 3, 'the status file tells it, too');
 };
 
+# A fork of some languages blocks every signal for a moment, and one that is handled then may end the job all the same.
+subtest 'a checkpoint_signal that is blocked for the moment' => sub {
+    plan(skip_all => 'no developer build: it has no fault points') unless $box->has_faults;
+    my $code = 'use POSIX; my ($box, $name) = @ARGV; my $set = POSIX::SigSet->new(SIGUSR2); $SIG{INT} = sub { exit 0 };
+        sub note { open(my $f, ">", "$box/$name.$_[0]") or die; return }
+        sigprocmask(SIG_BLOCK, $set); note("up"); select(undef, undef, undef, 0.01) until -e "$box/unblock";
+        my $state = $ENV{GRACEFUL_STATE};
+        $SIG{USR2} = sub { open(my $f, ">", "$state.tmp") or die; print $f "x"; close($f); rename("$state.tmp", $state) } if $name eq "late";
+        sigprocmask(SIG_UNBLOCK, $set); note("free"); select(undef, undef, undef, 0.05) while 1;';
+    my $conf = $box->config('web-1', { map {
+        $_ => { command => [ $^X, '-e', $code, $box->dir, $_ ], checkpoint => 'infinity', checkpoint_signal => 'USR2' }
+    } qw(late never) });
+    my $master = $box->start($conf, sub {
+        $ENV{GRACEFUL_FAULT} = 'worker.before_second_look=block:late,worker.before_second_look=block:never';
+        $ENV{GRACEFUL_FAULT_GO} = $box->path('go');
+    });
+
+    running($master, $_) for qw(late never);
+    $master->signal('USR1');
+    $master->wait_log(qr/^fault: before_second_look: block worker job=$_ /m) for qw(late never);
+    spew($box->path('unblock'), '');
+    wait_for("$_ to block it no more", sub { -e $box->path("$_.free") }) for qw(late never);
+    spew($box->path('go'), '');
+    is(wait_seq(late => 1)->{size}, 1, 'is sent when it is handled');
+    $master->wait_log(qr/ never: no checkpoint: the job does not catch SIGUSR2, which would end it/);
+    stop_ok($master);
+    is($master->status->{jobs}{never}{restarts}, 0, 'and ends nobody');
+};
+
 # Every user may have just so many watches: with many jobs on a machine there are too few of them.
 subtest 'no inotify' => sub {
     my $unshare = "unshare --user --map-root-user sh -c";
