@@ -1,9 +1,11 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/log.h"
+#include "base/task.h"
 #include "role/worker_impl.h"
-#include "state/place.h"
 
 uid_t worker_job_uid(const struct worker *w)
 {
@@ -35,34 +37,70 @@ bool worker_state_unsaved(const struct worker *w, struct state_id *id)
 	return peek(w, id) > 0 && !(w->have_saved_id && state_id_equal(id, &w->saved_id));
 }
 
-/* A store that is not mounted is waited for like one that does not answer: small states need none.
- */
-static bool may_make_store(const struct worker *w)
-{
+struct preparation {
+	struct store *store;
 	struct err e;
-	int rc = place_settle(w->conf->work_dir, w->conf->state_dir, &e);
+	int rc;
+};
 
-	if (rc < 0)
-		log_error("\"state.url\": %s", e.text);
-	else if (rc > 0)
-		log_warn("\"state.url\": %s", e.text);
-	return rc >= 0;
+static void prepare_work(void *arg)
+{
+	struct preparation *p = arg;
+
+	FAULT("in_prepare");
+	p->rc = store_prepare(p->store, &p->e);
+}
+
+static void prepare_done(void *arg)
+{
+	struct preparation *p = arg;
+
+	if (p->rc < 0)
+		log_error("\"state.url\": %s", p->e.text);
+	else if (p->rc > 0)
+		log_warn("\"state.url\": %s", p->e.text);
+	free(p);
+}
+
+/*
+ * A store that is away, or hangs, is no reason not to queue: whether the job's state is in it only
+ * the record tells, and small states need none. Who needs it says what is missing, and tries again;
+ * this is for those who do not need it now, and have to hear of it all the same.
+ */
+static void prepare_store(struct worker *w)
+{
+	struct preparation *p = calloc(1, sizeof(*p));
+	struct err e;
+
+	err_set(&e, "out of memory");
+	if (p != NULL) {
+		p->store = w->store;
+		if (task_start(w->loop, prepare_work, prepare_done, p, &e) != NULL)
+			return;
+		free(p);
+	}
+	log_warn("\"state.url\" is looked at when it is needed: %s", e.text);
+}
+
+static int open_store(struct worker *w, struct err *e)
+{
+	const struct store_place place = { w->conf->work_dir, w->conf->state_dir };
+	char url[2 * PATH_MAX];
+
+	/* As in the coordinator: in another namespace a job of this name is another job, and counts
+	 * its epochs from 1, too. */
+	snprintf(url, sizeof(url), "file://%s%s/jobs", w->conf->state_dir, w->conf->ns);
+	w->store = store_open(url, &place, e);
+	if (w->store == NULL)
+		return err_add(e, "cannot use the \"url\" of \"state\"");
+	prepare_store(w);
+	return 0;
 }
 
 int worker_state_open(struct worker *w, struct err *e)
 {
 	snprintf(w->dir, sizeof(w->dir), "%s/jobs/%s", w->conf->work_dir, w->job->name);
-	if (w->conf->state_dir != NULL) {
-		char url[2 * PATH_MAX];
-
-		/* As in the coordinator: in another namespace a job of this name is another job,
-		 * and counts its epochs from 1, too. */
-		snprintf(url, sizeof(url), "file://%s%s/jobs", w->conf->state_dir, w->conf->ns);
-		w->store = store_open(url, may_make_store(w), e);
-		if (w->store == NULL)
-			return err_add(e, "cannot use the \"url\" of \"state\"");
-	}
-	return 0;
+	return w->conf->state_dir != NULL ? open_store(w, e) : 0;
 }
 
 void worker_state_granted(struct worker *w, const struct record *record)

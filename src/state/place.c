@@ -79,7 +79,8 @@ static int put_mark(const char *dir, struct err *e)
 	if (getrandom(name, sizeof(name), 0) != (ssize_t)sizeof(name))
 		return err_sys(e, "cannot get random numbers");
 	snprintf(text, sizeof(text), "%016" PRIx64 "%016" PRIx64 "\n", name[0], name[1]);
-	snprintf(temp, sizeof(temp), "%s-%d", path, (int)getpid());
+	/* Not by our pid: two threads may be at it, and two machines have the same. */
+	snprintf(temp, sizeof(temp), "%s-%016" PRIx64, path, name[0]);
 	if (fs_replace(temp, text, MARK_LEN + 1, 0600, true, e) != 0)
 		return -1;
 	/* Not every file system has links; one that has neither is not protected. */

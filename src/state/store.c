@@ -8,16 +8,16 @@
 
 static const struct {
 	const char *scheme;
-	struct store *(*open)(const char *url, bool make, struct err *e);
+	struct store *(*open)(const char *url, const struct store_place *place, struct err *e);
 } kinds[] = {
 	{ STORE_FILE_SCHEME, store_file_open },
 };
 
-struct store *store_open(const char *url, bool make, struct err *e)
+struct store *store_open(const char *url, const struct store_place *place, struct err *e)
 {
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (strncmp(url, kinds[i].scheme, strlen(kinds[i].scheme)) == 0)
-			return kinds[i].open(url, make, e);
+			return kinds[i].open(url, place, e);
 	err_set(e, "cannot keep states in \"%s\": only file:///DIRECTORY is known", url);
 	return NULL;
 }
@@ -26,6 +26,11 @@ void store_close(struct store *s)
 {
 	if (s != NULL)
 		s->ops->close(s);
+}
+
+int store_prepare(struct store *s, struct err *e)
+{
+	return s->ops->prepare(s, e);
 }
 
 int store_put(struct store *s, const char *job, uint64_t epoch, uint64_t seq, int fd, uint64_t size,

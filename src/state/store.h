@@ -16,9 +16,25 @@
 
 struct store;
 
-/* url: "file:///absolute/dir". make: the directory (0700), if it is missing. NULL on failure. */
-struct store *store_open(const char *url, bool make, struct err *e);
+/*
+ * What the store may be away from: dir is the url's directory or one above it, and what work_dir
+ * remembers of it (place.h). Nothing is used or made below it while it is not the one that it was.
+ */
+struct store_place {
+	const char *work_dir, *dir;
+};
+
+/* url: "file:///absolute/dir". Does not touch it: a store may be away, or hang. The strings of
+ * place must outlive it. NULL on failure. */
+struct store *store_open(const char *url, const struct store_place *place, struct err *e);
 void store_close(struct store *s);
+
+/*
+ * Makes what is missing of the store, and marks its place. A put does so, too; to do it early tells
+ * early what is the matter. -1: it cannot be used now. 1: it can, but it is not protected against
+ * being missed, as e says.
+ */
+int store_prepare(struct store *s, struct err *e);
 
 /*
  * Copies size bytes from fd (from its start) into the blob and makes it durable. *url: what a

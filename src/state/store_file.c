@@ -12,6 +12,7 @@
 #include "base/fault.h"
 #include "base/fs.h"
 #include "conf/conf.h"
+#include "state/place.h"
 #include "state/store_impl.h"
 #include "state/stream.h"
 
@@ -24,6 +25,7 @@
 struct store_file {
 	struct store base;
 	char *dir; /* absolute, no slash at its end */
+	struct store_place place;
 };
 
 /* A blob's place under the store's directory. */
@@ -75,6 +77,34 @@ static int blob_locate(const struct store_file *s, const char *url, struct blob 
 		return err_set(e, "%s does not name a state", url);
 	memcpy(b->name, name, strlen(name) + 1);
 	return 0;
+}
+
+/* It may be mounted yet, so whoever can wait shall try again. */
+static int is_away(struct err *e)
+{
+	if (e != NULL)
+		e->code = ESTALE;
+	return -1;
+}
+
+static int file_prepare(struct store *base, struct err *e)
+{
+	const struct store_file *s = of_base(base);
+	struct err why;
+	int rc = place_settle(s->place.work_dir, s->place.dir, e);
+
+	if (rc < 0)
+		return is_away(e);
+	if (fs_mkdirs(s->dir, 0700, &why) == 0)
+		return rc;
+	err_set(e, "%s", why.text);
+	return is_away(e);
+}
+
+/* Before what is there is read or removed. */
+static int check_place(const struct store_file *s, struct err *e)
+{
+	return place_check(s->place.work_dir, s->place.dir, e) == 0 ? 0 : is_away(e);
 }
 
 /*
@@ -212,6 +242,8 @@ static int file_put(struct store *base, const char *job, uint64_t epoch, uint64_
 	if (!conf_job_name_ok(job))
 		return err_set(e, "\"%s\" is no job name", job);
 	snprintf(name, sizeof(name), "%" PRIu64 "-%" PRIu64, epoch, seq);
+	if (file_prepare(base, e) < 0)
+		return -1;
 	if (make_job_dir(s, job, e) < 0)
 		return -1;
 	dir = open_job_dir(s, job, e);
@@ -261,7 +293,7 @@ static int file_get(
 	struct blob b;
 	int rc;
 
-	if (blob_locate(of_base(base), url, &b, e) < 0)
+	if (blob_locate(of_base(base), url, &b, e) < 0 || check_place(of_base(base), e) < 0)
 		return -1;
 	from.fd = open_blob(of_base(base), &b, url, e);
 	if (from.fd < 0)
@@ -282,7 +314,7 @@ static int file_remove(struct store *base, const char *url, struct err *e)
 	int rc = 0;
 	int dir;
 
-	if (blob_locate(s, url, &b, e) < 0)
+	if (blob_locate(s, url, &b, e) < 0 || check_place(s, e) < 0)
 		return -1;
 	dir = open_job_dir(s, b.job, &why);
 	if (dir < 0 && why.code == ENOENT)
@@ -325,6 +357,8 @@ static int file_sweep(
 		return -1;
 	if (keep != NULL && strcmp(kept.job, job) == 0)
 		g.keep = kept.name;
+	if (check_place(s, e) < 0)
+		return -1;
 	dir = open_job_dir(s, job, &why);
 	if (dir < 0 && why.code == ENOENT)
 		return 0;
@@ -343,6 +377,7 @@ static void file_close(struct store *base)
 
 static const struct store_ops file_ops = {
 	.close = file_close,
+	.prepare = file_prepare,
 	.put = file_put,
 	.get = file_get,
 	.remove = file_remove,
@@ -373,7 +408,7 @@ static char *dir_of_url(const char *url, struct err *e)
 	return dir;
 }
 
-struct store *store_file_open(const char *url, bool make, struct err *e)
+struct store *store_file_open(const char *url, const struct store_place *place, struct err *e)
 {
 	struct store_file *s;
 	char *dir = dir_of_url(url, e);
@@ -381,14 +416,13 @@ struct store *store_file_open(const char *url, bool make, struct err *e)
 	if (dir == NULL)
 		return NULL;
 	s = malloc(sizeof(*s));
-	if (s == NULL)
+	if (s == NULL) {
 		err_set(e, "out of memory");
-	if (s == NULL || (make && fs_mkdirs(dir, 0700, e) < 0)) {
 		free(dir);
-		free(s);
 		return NULL;
 	}
 	s->base.ops = &file_ops;
 	s->dir = dir;
+	s->place = *place;
 	return &s->base;
 }

@@ -13,6 +13,6 @@
 
 #define STORE_FILE_SCHEME "file://"
 
-struct store *store_file_open(const char *url, bool make, struct err *e);
+struct store *store_file_open(const char *url, const struct store_place *place, struct err *e);
 
 #endif

@@ -13,6 +13,7 @@
 /* Each function keeps the contract of its namesake in store.h. */
 struct store_ops {
 	void (*close)(struct store *s);
+	int (*prepare)(struct store *s, struct err *e);
 	int (*put)(struct store *s, const char *job, uint64_t epoch, uint64_t seq, int fd,
 	    uint64_t size, char **url, char sha256[RECORD_SHA_LEN + 1], struct err *e);
 	int (*get)(struct store *s, const char *url, uint64_t size, const char *sha256, int fd,

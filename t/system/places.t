@@ -9,17 +9,17 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use Graceful::Actor;
-use Graceful::Test qw(alive slurp);
+use Graceful::Test qw(alive slurp spew);
 
 my $gone = qr/is not the directory that was used before, .*: mount what it is on, or bring it back/;
 
 # A box whose coordinator and store are under "mnt"; its job, and the configuration of an instance.
 sub open_box {
-    my ($inline_max) = @_;
+    my ($inline_max, @words) = @_;
     my $box = Graceful::Test->new;
     my $actor = Graceful::Actor->new($box, 'orders');
     my $conf = sub {
-        return $box->config($_[0], { orders => { command => $actor->command, restart_min => '10ms', restart_max => '100ms' } }, {
+        return $box->config($_[0], { orders => { command => $actor->command(@words), restart_min => '10ms', restart_max => '100ms' } }, {
             coordinator => { type => 'local', path => $box->path('mnt/local') },
             state => { url => 'file://' . $box->path('store'), inline_max => $inline_max // '256KiB' },
         });
@@ -102,6 +102,37 @@ subtest 'a store that small states do not need' => sub {
     stop_ok($master, 0);
     ok(!-e $box->path('store'), 'nothing is made');
     is($actor->count(qr/^dumped 2$/), 1, 'the job ran');
+};
+
+# It was never there, and cannot be made as yet: not even root makes a directory below a file.
+subtest 'a store that cannot be made' => sub {
+    my ($box, $actor, $conf) = open_box('0B', 'early');
+
+    spew($box->path('store'), '');
+    my $path = $conf->('web-1');
+    my $master = $box->start($path)->wait_ready('orders');
+    $master->wait_log(qr/orders: "state.url": .*store/);
+    $master->signal('USR1');
+    $master->wait_log(qr/orders: cannot save the state, .*store/);
+    unlink($box->path('store')) or die "unlink: $!\n";
+    stop_ok($master, 0);
+    ok(-e $box->path('store/.graceful'), 'it is made as soon as that can be');
+    is($actor->count(qr/^start/), 1, 'and no worker died of it');
+    is(scalar(() = $master->log_text =~ /"state.url": /g), 1, 'which was told once');
+};
+
+subtest 'a store that hangs' => sub {
+    plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
+    my ($box, $actor, $conf) = open_box();
+    my $master = $box->start($conf->('web-1'), sub {
+        $ENV{GRACEFUL_FAULT} = 'worker.in_prepare=block';
+        $ENV{GRACEFUL_FAULT_GO} = $box->path('never');
+    });
+
+    $master->wait_log(qr/^fault: in_prepare: block/m);
+    $master->wait_ready('orders');
+    pass('small states do not wait for it');
+    stop_ok($master, 0);
 };
 
 subtest 'to begin anew' => sub {

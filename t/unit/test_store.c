@@ -5,7 +5,11 @@
 
 #define SHA_ABC "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
+static char deep[PATH_MAX / 2];
 static struct store *store;
+
+/* Of all stores here. */
+static const struct store_place place = { scratch, deep };
 
 static int set_up(void **state)
 {
@@ -14,9 +18,10 @@ static int set_up(void **state)
 	(void)state;
 	if (scratch_make() < 0)
 		return -1;
+	snprintf(deep, sizeof(deep), "%s/deep", scratch);
 	snprintf(url, sizeof(url), "file://%s/deep/store/", scratch);
-	store = store_open(url, true, &err);
-	return store != NULL ? 0 : -1;
+	store = store_open(url, &place, &err);
+	return store != NULL ? store_prepare(store, &err) : -1;
 }
 
 static int tear_down(void **state)
@@ -166,11 +171,14 @@ static void test_a_missing_blob_says_what_to_do(void **state)
 	assert_int_equal(get(url, 3, SHA_ABC), -1);
 	assert_says(url);
 	assert_says("is not there: bring it back");
-	remove_tree(at("deep"));
+	remove_tree(at("deep/store"));
 	assert_int_equal(get(url, 3, SHA_ABC), -1);
 	assert_says("is not there: bring it back");
+	remove_tree(at("deep"));
+	assert_int_equal(get(url, 3, SHA_ABC), -1);
+	assert_says("mount what it is on, or bring it back");
 	assert_null(put("abc", 7, 4));
-	assert_says("cannot open the state store");
+	assert_says("mount what it is on, or bring it back");
 	free(url);
 }
 
@@ -284,16 +292,60 @@ static void test_bad_store_urls(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		assert_null(store_open(bad[i], true, &err));
+		assert_null(store_open(bad[i], &place, &err));
 		assert_says("file:///DIRECTORY");
 	}
 	snprintf(url, sizeof(url), "file:///%0*d", RECORD_URL_MAX - 80, 0);
-	assert_null(store_open(url, true, &err));
+	assert_null(store_open(url, &place, &err));
 	assert_says("too long");
+}
+
+/* Away at first, it is made as soon as it can be. */
+static void test_a_store_that_is_away(void **state)
+{
+	char dir[PATH_MAX / 2], url[PATH_MAX];
+	const struct store_place there = { scratch, dir };
+	char *blob;
+
+	(void)state;
+	snprintf(dir, sizeof(dir), "%s/plain/store", scratch);
 	write_text(at("plain"), "a file");
-	snprintf(url, sizeof(url), "file://%s/plain/store", scratch);
-	assert_null(store_open(url, true, &err));
+	snprintf(url, sizeof(url), "file://%s/more", dir);
+	store_close(store);
+	store = store_open(url, &there, &err);
+	assert_non_null(store);
+	assert_int_equal(store_prepare(store, &err), -1);
 	assert_says("plain");
+	assert_null(put("abc", 7, 3));
+	assert_int_not_equal(err.code, 0); /* that is worth another try */
+	assert_int_equal(unlink(at("plain")), 0);
+	blob = put("abc", 7, 3);
+	assert_non_null(blob);
+	assert_text(at("plain/store/more/orders/7-3"), "abc");
+	assert_int_equal(access(at("plain/store/.graceful"), F_OK), 0);
+	free(blob);
+}
+
+/* An empty disk in its place, or another one. */
+static void test_another_one_in_its_place(void **state)
+{
+	char *blob = put("abc", 7, 3);
+	int fd = file_with("", 0);
+
+	(void)state;
+	assert_non_null(blob);
+	write_text(at("deep/.graceful"), "0123456789abcdef0123456789abcdef\n");
+	assert_null(put("abc", 7, 4));
+	assert_says("is not the directory that was used before");
+	assert_int_not_equal(err.code, 0);
+	assert_int_equal(store_get(store, blob, 3, SHA_ABC, fd, &err), -1);
+	assert_says("is not the directory that was used before");
+	assert_int_equal(store_delete(store, blob, &err), -1);
+	assert_int_equal(store_sweep(store, "orders", 9, NULL, &err), -1);
+	assert_text(at("deep/store/orders/7-3"), "abc");
+	assert_int_equal(count(at("deep/store/orders"), ""), 1);
+	close(fd);
+	free(blob);
 }
 
 /* Whichever step of a put fails, it says so and leaves nothing; then it works again. */
@@ -350,7 +402,7 @@ static struct store *store_on_small(void)
 	mount_small("small");
 	snprintf(url, sizeof(url), "file://%s/small", scratch);
 	store_close(store);
-	store = store_open(url, true, &err);
+	store = store_open(url, &place, &err);
 	return store;
 }
 
@@ -491,6 +543,8 @@ int main(void)
 		TEST(test_links_in_the_store_are_not_followed),
 		TEST(test_job_names_are_checked),
 		TEST(test_bad_store_urls),
+		TEST(test_a_store_that_is_away),
+		TEST(test_another_one_in_its_place),
 		TEST(test_a_failed_put_leaves_nothing),
 		TEST(test_a_file_size_limit),
 		TEST(test_a_full_disk),

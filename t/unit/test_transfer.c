@@ -13,6 +13,8 @@ static uid_t job_uid;
 static gid_t job_gid;
 static char dir[PATH_MAX / 2];
 static char state_path[PATH_MAX];
+static char store_dir[PATH_MAX / 2];
+static const struct store_place place = { scratch, store_dir };
 static struct store *store;
 static struct backup backup;
 static struct record record;
@@ -29,8 +31,9 @@ static int set_up(void **state)
 	job_gid = geteuid() == 0 ? NOBODY : getegid();
 	snprintf(dir, sizeof(dir), "%s/work/orders", scratch);
 	snprintf(state_path, sizeof(state_path), "%s/" STATE_FILE, dir);
-	snprintf(url, sizeof(url), "file://%s/store", scratch);
-	store = store_open(url, true, &err);
+	snprintf(store_dir, sizeof(store_dir), "%s/store", scratch);
+	snprintf(url, sizeof(url), "file://%s", store_dir);
+	store = store_open(url, &place, &err);
 	backup = (struct backup){
 		.dir = dir,
 		.owner = job_uid,
@@ -42,7 +45,8 @@ static int set_up(void **state)
 	record = (struct record){ .epoch = 7, .seq = 3, .clean = true };
 	strcpy(record.instance, "web-1");
 	alarm(60); /* a FIFO that blocks must not hang the suite */
-	if (store == NULL || transfer_prepare(dir, job_uid, job_gid, &err) < 0)
+	if (store == NULL || store_prepare(store, &err) != 0 ||
+	    transfer_prepare(dir, job_uid, job_gid, &err) < 0)
 		return -1;
 	return 0;
 }
