@@ -94,6 +94,17 @@ int trust_dir(const char *path, struct err *e)
 	return rc < 0 ? -1 : 0;
 }
 
+int trust_dir_of(const char *path, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
+	int len = slash == path ? 1 : (int)(slash - path);
+
+	if (snprintf(dir, sizeof(dir), "%.*s", len, path) >= (int)sizeof(dir))
+		return err_set(e, "%s is too long", path);
+	return trust_dir(dir, e);
+}
+
 int trust_secret(const char *path, const struct stat *st, struct err *e)
 {
 	if (!is_trusted(st->st_uid))

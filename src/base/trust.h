@@ -20,6 +20,9 @@
  */
 int trust_dir(const char *path, struct err *e);
 
+/* The same of the directory that a file is in, or will be. */
+int trust_dir_of(const char *path, struct err *e);
+
 /* An open or examined file with a secret in it: of root or ourselves, and closed to all others. */
 int trust_secret(const char *path, const struct stat *st, struct err *e);
 

@@ -44,6 +44,22 @@ static void complain(struct check *c, const char *fmt, ...)
 	c->mistakes++;
 }
 
+/* The master runs all the same; see home_look_at_metrics(). */
+static void check_metrics(struct check *c)
+{
+	const char *path = c->conf->metrics_file;
+	struct err e;
+
+	if (path == NULL)
+		return;
+	if (probe_file(path, &e) != 0)
+		complain(c, "metrics_file: %s", e.text);
+	if (trust_dir_of(path, &e) == 0)
+		return;
+	fprintf(stderr, "%s: warning: metrics_file: %s\n", c->conf->file, e.text);
+	c->warnings++;
+}
+
 /* The master runs all the same. */
 static void check_log(struct check *c)
 {
@@ -133,7 +149,6 @@ static void check_place(struct check *c, const char *key, const char *path)
 static void check_machine(struct check *c)
 {
 	const struct conf *conf = c->conf;
-	struct err e;
 
 	check_own_dir(c, "run_dir", conf->run_dir);
 	check_own_dir(c, "work_dir", conf->work_dir);
@@ -144,8 +159,7 @@ static void check_machine(struct check *c)
 	if (conf->coord == CONF_COORD_LOCAL)
 		check_place(c, "coordinator.path", conf->local_path);
 	check_log(c);
-	if (conf->metrics_file != NULL && probe_file(conf->metrics_file, &e) != 0)
-		complain(c, "metrics_file: %s", e.text);
+	check_metrics(c);
 	for (size_t i = 0; i < conf->n_jobs; i++)
 		check_job(c, conf->jobs[i]);
 	for (size_t i = 0; i < conf->n_jobs; i++)

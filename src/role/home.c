@@ -100,6 +100,14 @@ static void settle(const struct conf *conf)
 		log_warn("\"coordinator.path\": %s", e.text);
 }
 
+void home_look_at_metrics(const struct conf *conf)
+{
+	struct err e;
+
+	if (conf->metrics_file != NULL && trust_dir_of(conf->metrics_file, &e) != 0)
+		log_warn("\"metrics_file\": %s", e.text);
+}
+
 int home_open(struct home *h, const struct conf *conf, struct err *e)
 {
 	if (make_dirs(conf, e) != 0)
@@ -108,6 +116,7 @@ int home_open(struct home *h, const struct conf *conf, struct err *e)
 		return -1;
 	if (claim(&h->work, conf->work_dir, "work_dir", e) == 0) {
 		settle(conf);
+		home_look_at_metrics(conf);
 		return 0;
 	}
 	leave(&h->run);

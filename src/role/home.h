@@ -25,6 +25,13 @@ struct home {
 /* Makes the directories that are missing, then locks both and writes this process's PID. That of
  * the local coordinator is made, too, unless it was there before (place.h). */
 int home_open(struct home *h, const struct conf *conf, struct err *e);
+/*
+ * Warns of a metrics_file in a directory of somebody else. The file itself is safe there: it is
+ * made anew and renamed, and followed by nobody. But whoever can replace the directory by a link
+ * has a file of that name, and with nothing but figures in it, put anywhere. That is no reason not
+ * to start: Debian gives the directory above node_exporter's to prometheus.
+ */
+void home_look_at_metrics(const struct conf *conf);
 /* Removes the PID files, then lets the locks go. */
 void home_leave(struct home *h);
 

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "conf/conf_diff.h"
+#include "role/home.h"
 
 #define ERRORS_MAX 100 /* in the status file; the log has all of them */
 
@@ -102,8 +103,10 @@ static bool apply(struct roster *r, const char *file, json_t *report)
 	}
 	compare(r->conf, conf, report);
 	FAULT("before_reload");
-	if (roster_adopt(r, conf, clock_now(), &e) == 0)
+	if (roster_adopt(r, conf, clock_now(), &e) == 0) {
+		home_look_at_metrics(conf);
 		return true;
+	}
 	note_error(report, e.text);
 	conf_free(conf);
 	return false;

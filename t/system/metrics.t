@@ -103,6 +103,26 @@ subtest 'a life in figures' => sub {
     check_format('at the end');
 };
 
+# It holds figures only, so that is no reason not to run.
+subtest 'a directory that others can write to' => sub {
+    my $dir = $box->path('open');
+    mkdir($dir) && chmod(0777, $dir) or die "$dir: $!\n";
+    my $path = $box->config('web-3', {}, { metrics_file => "$dir/graceful.prom" });
+    my ($rc, undef, $err) = $box->run($box->graceful, 'check', '-c', $path);
+    my $told = qr/metrics_file"?: \Q$dir\E can be written by others than its owner/;
+
+    is($rc, 0, 'graceful check takes it');
+    like($err, qr/warning: $told/, 'and warns');
+    my $master = $box->start($path);
+    $master->wait_log(qr/warn .*$told/);
+    $master->signal('HUP');
+    $master->wait_log(qr/reloaded /);
+    is(scalar(() = $master->log_text =~ /$told/g), 2, 'so does the master, and once more at a reload');
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'it runs');
+    ok(-s "$dir/graceful.prom", 'and writes it');
+};
+
 subtest 'a name for node_exporter' => sub {
     my ($rc, $out, $err) = $box->run($box->graceful, 'check', '-c',
         $box->config('web-2', { keeper => { command => $dump } }, { metrics_file => $box->path('metrics/graceful.txt') }));
