@@ -37,6 +37,7 @@ void sig_hold(const int *signals)
 	for (const int *s = signals; *s != 0; s++)
 		make_default(*s);
 	sigaction(SIGPIPE, &ign, NULL);
+	sigaction(SIGXFSZ, &ign, NULL);
 }
 
 int sig_open(const int *signals, struct err *e)

@@ -2,8 +2,8 @@
  * sig.h - signals become events in one place; no code of this program runs in a handler.
  *
  * A process blocks the signals it wants with sig_open() and reads them from a descriptor. That
- * descriptor must be made after the fork: an inherited one reports the parent's signals. SIGPIPE is
- * ignored throughout, writes return EPIPE.
+ * descriptor must be made after the fork: an inherited one reports the parent's signals. SIGPIPE
+ * and SIGXFSZ are ignored throughout, writes return EPIPE and EFBIG.
  */
 #ifndef BASE_SIG_H
 #define BASE_SIG_H

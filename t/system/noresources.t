@@ -136,6 +136,29 @@ sub user_can_run {
     return $status == 0;
 }
 
+# As "limit fsize" of Upstart sets it for all.
+subtest 'a limit on the size of files' => sub {
+    plan skip_all => 'no prlimit' unless $can_limit;
+    my $big = $box->job('big', 'echo small | dump', 'head -c 200000 /dev/zero | dump');
+    my $master = $box->start($box->config('web-1', { big => { command => $big, checkpoint => '100ms', stop_timeout => '1s', hurry_timeout => '500ms' } }));
+
+    wait_for('a backup', sub { $master->job('big')->{seq} });
+    ok(limit($master->job('big')->{worker_pid}, 'fsize=100000:100000'), 'limited');
+    stop_ok($master, 3);
+    like($master->log_text, qr/ big: cannot save the state, the last good one stays .*File too large/, 'the log says why');
+    like($master->log_text, qr/locks_released=1 unclean=1 left=0/, 'and the worker lived to release the lock');
+};
+
+subtest 'a master that can write no file any more' => sub {
+    plan skip_all => 'no prlimit' unless $can_limit;
+    my $master = $box->start($box->config('web-1', { kept => job('kept') }));
+
+    wait_for('the job', sub { starts('kept') });
+    ok(limit($master->pid, 'fsize=0:0'), 'limited');
+    stop_ok($master);
+    like(record('kept'), qr/"clean": ?true/, 'the job has dumped');
+};
+
 subtest 'out of processes' => sub {
     plan skip_all => 'root must become somebody else, whom limits bind' unless ROOT && $can_limit;
     plan skip_all => 'another user cannot execute the program here' unless user_can_run();
