@@ -189,7 +189,8 @@ my %planted = (
     socket => [ sub { IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => $_[0]) or die $! }, qr/a socket/ ],
     hardlink => [ sub { link($secret, $_[0]) or die $! }, qr/has 2 names/ ],
     device => [ sub { system('mknod', $_[0], 'c', 1, 5) == 0 or die 'mknod' }, qr/a device/ ],
-    foreign => [ sub { spew($_[0], 'of root'); chmod(0600, $_[0]) }, qr/belongs to uid 0/ ],
+    # A file of root that everybody may read would pass, be it for a moment.
+    foreign => [ sub { my $new = spew("$_[0].new", 'of root'); chmod(0600, $new); rename($new, $_[0]) or die $! }, qr/belongs to uid 0/ ],
 );
 
 subtest 'a job that plants something in the place of its state' => sub {
