@@ -30,6 +30,7 @@ struct check {
 };
 
 static void complain(struct check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void warn(struct check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* One line in the form of conf_load()'s own. */
 static void complain(struct check *c, const char *fmt, ...)
@@ -44,7 +45,20 @@ static void complain(struct check *c, const char *fmt, ...)
 	c->mistakes++;
 }
 
-/* The master runs all the same; see home_look_at_metrics(). */
+/* The same of what the master runs with all the same. */
+static void warn(struct check *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "%s: warning: ", c->conf->file);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	c->warnings++;
+}
+
+/* See home_look_at_metrics(). */
 static void check_metrics(struct check *c)
 {
 	const char *path = c->conf->metrics_file;
@@ -54,24 +68,30 @@ static void check_metrics(struct check *c)
 		return;
 	if (probe_file(path, &e) != 0)
 		complain(c, "metrics_file: %s", e.text);
-	if (trust_dir_of(path, &e) == 0)
-		return;
-	fprintf(stderr, "%s: warning: metrics_file: %s\n", c->conf->file, e.text);
-	c->warnings++;
+	if (trust_dir_of(path, &e) != 0)
+		warn(c, "metrics_file: %s", e.text);
 }
 
-/* The master runs all the same. */
 static void check_log(struct check *c)
 {
 	struct err e;
 
-	if (!c->conf->log_syslog || log_try_syslog(&e) == 0)
-		return;
-	fprintf(stderr,
-	    "%s: warning: log.to: %s; start a syslog daemon, or set \"stderr\": until then "
-	    "what is logged is lost\n",
-	    c->conf->file, e.text);
-	c->warnings++;
+	if (c->conf->log_syslog && log_try_syslog(&e) != 0)
+		warn(c,
+		    "log.to: %s; start a syslog daemon, or set \"stderr\": until then what is "
+		    "logged is lost",
+		    e.text);
+}
+
+static void check_interpreter(
+    struct check *c, const struct job_conf *job, const struct probe_job *found)
+{
+	int len = (int)strcspn(found->interpreter_path, "\r");
+	bool dos = found->interpreter_path[len] != '\0';
+
+	complain(c, "jobs.%s.command: %s cannot execute %.*s, which the first line of %s names: %s",
+	    job->name, job->user_name, len, found->interpreter_path, job->argv[0],
+	    dos ? "the line ends as on Windows, take the CR out" : strerror(found->interpreter));
 }
 
 static void check_job(struct check *c, const struct job_conf *job)
@@ -93,10 +113,12 @@ static void check_job(struct check *c, const struct job_conf *job)
 		complain(c, "jobs.%s.command: %s cannot execute %s: %s", job->name, job->user_name,
 		    job->argv[0], strerror(found.command));
 	if (found.interpreter != 0)
-		complain(c,
-		    "jobs.%s.command: %s cannot execute %s, which the first line of %s names: %s",
-		    job->name, job->user_name, found.interpreter_path, job->argv[0],
-		    strerror(found.interpreter));
+		check_interpreter(c, job, &found);
+	if (found.strange)
+		warn(c,
+		    "jobs.%s.command: %s is no program, and as a script it lacks a first line such "
+		    "as #!/bin/sh: it may fail with \"%s\"",
+		    job->name, job->argv[0], strerror(ENOEXEC));
 }
 
 static void check_dir(struct check *c, const char *key, const char *path)

@@ -37,6 +37,18 @@ static int find_interpreter(const char *script, char path[SPAWN_INTERPRETER_MAX]
 	return spawn_interpreter(script, path) ? find_command(path) : 0;
 }
 
+/* A program, or a script that says what runs it. What cannot be read may be anything. */
+static bool is_strange(const char *path)
+{
+	char start[4] = "";
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, start, sizeof(start)) : -1;
+
+	if (fd >= 0)
+		close(fd);
+	return n >= 0 && memcmp(start, "#!", 2) != 0 && memcmp(start, "\177ELF", 4) != 0;
+}
+
 /* Never returns: the child is the job's user for good. */
 static void __attribute__((noreturn)) run_child(const struct job_conf *job, int out)
 {
@@ -48,6 +60,7 @@ static void __attribute__((noreturn)) run_child(const struct job_conf *job, int 
 		if (result.command == 0)
 			result.interpreter =
 			    find_interpreter(job->argv[0], result.interpreter_path);
+		result.strange = result.command == 0 && is_strange(job->argv[0]);
 	}
 	_exit(write(out, &result, sizeof(result)) == (ssize_t)sizeof(result) ? 0 : 1);
 }

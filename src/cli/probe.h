@@ -4,6 +4,8 @@
 #ifndef CLI_PROBE_H
 #define CLI_PROBE_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "conf/conf.h"
 #include "job/spawn.h"
@@ -15,6 +17,7 @@ struct probe_job {
 	int command;     /* executing the command */
 	int interpreter; /* executing what the command, a script, names in its first line */
 	char interpreter_path[SPAWN_INTERPRETER_MAX];
+	bool strange; /* the command is nothing that the kernel runs without being told how */
 };
 
 /* Tries all of it in a child process that becomes the job's user. -1: there is no such child. */

@@ -203,6 +203,24 @@ subtest 'check tells commands that cannot be run' => sub {
     like($err, qr/4 problems/, 'all together');
 };
 
+subtest 'check knows scripts that the kernel does not' => sub {
+    my $dos = spew($box->path('dos'), "#!/bin/sh\r\nexit\r\n");
+    my $empty = spew($box->path('empty'), '');
+    chmod(0755, $dos, $empty);
+    my $conf = $box->config('scripts', { text => { command => [$text_only] }, empty => { command => [$empty] }, good => { command => ['/bin/true'] } });
+    my ($status, $out, $err) = $box->run($box->graceful, 'check', '-c', $conf);
+
+    is($status, 0, 'a text may be something to it, if it was told so') or diag($err);
+    like($err, qr{^\Q$conf\E: warning: jobs\.$_\.command: .* lacks a first line such as #!/bin/sh: it may fail with "Exec format error"$}m, $_)
+        for qw(text empty);
+    unlike($err, qr/jobs\.good/, 'a program is one');
+    like($out, qr/fine: 3 jobs, 2 warnings$/, 'the last line counts them');
+    $conf = $box->config('dos', { dos => { command => [$dos] } });
+    ($status, undef, $err) = $box->run($box->graceful, 'check', '-c', $conf);
+    is($status, 78, 'lines that end as on Windows');
+    like($err, qr{cannot execute /bin/sh, which the first line of \Q$dos\E names: the line ends as on Windows, take the CR out$}m, 'are named');
+};
+
 # In a mount name space of its own, as whether there is a /dev/log is the machine's business.
 subtest 'check warns of a syslog that is not there' => sub {
     my $unshare = q(unshare -m sh -c 'mount -t tmpfs none /dev && exec "$0" "$@"');
