@@ -2,19 +2,20 @@
 
 #include <errno.h>
 
-static void explain_result(const struct http_call *call, struct err *e)
+/* Why it could not connect is not in libcurl's words, and after how many ms is of no use. */
+static void explain_connection(const struct http_call *call, struct err *e)
 {
-	const char *what = call->why[0] != '\0' ? call->why : curl_easy_strerror(call->result);
+	const char *end = strstr(call->why, " after ");
 	long number = 0;
 
-	/* libcurl says that it could not connect, and not why. */
-	if (call->result == CURLE_COULDNT_CONNECT)
-		curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &number);
+	curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &number);
+	if (number == 0 || end == NULL) {
+		err_set(
+		    e, "%s", call->why[0] != '\0' ? call->why : curl_easy_strerror(call->result));
+		return;
+	}
 	errno = (int)number;
-	if (number != 0)
-		err_sys(e, "%s", what);
-	else
-		err_set(e, "%s", what);
+	err_sys(e, "%.*s", (int)(end - call->why), call->why);
 }
 
 static void explain(const struct http_call *call, struct err *e)
@@ -23,8 +24,11 @@ static void explain(const struct http_call *call, struct err *e)
 		err_set(e, "%s", call->fault);
 	else if (call->result == CURLE_OPERATION_TIMEDOUT)
 		err_set(e, "no answer within %lld ms", (long long)call->timeout);
+	else if (call->result == CURLE_COULDNT_CONNECT)
+		explain_connection(call, e);
 	else if (call->result != CURLE_OK)
-		explain_result(call, e);
+		err_set(
+		    e, "%s", call->why[0] != '\0' ? call->why : curl_easy_strerror(call->result));
 	else
 		err_set(e, "the server has ended the answer");
 }

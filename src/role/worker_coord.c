@@ -136,10 +136,10 @@ static void on_announced(void *ctx)
 }
 
 /* Of a lock that was in doubt: somebody has said what became of it. Otherwise what was the matter
- * still is, also when the worker has gone. */
+ * still is, also when the worker has gone: one that had no lock may have had nothing to ask. */
 static void note_answer(struct worker *w, enum coord_result result)
 {
-	if (result != COORD_FAILED)
+	if (result != COORD_FAILED && w->epoch != 0)
 		w->report.trouble_kind = COORD_FINE;
 }
 

@@ -162,6 +162,10 @@ subtest 'no etcd at the start' => sub {
     like($master->log_text, qr/worker\[\d+\] +job\d: no place in the queue can be had or kept, trying on/, 'by attempts that go on');
     my (undef, $shown) = $box->run($box->graceful, 'status', '-c', $master->{conf});
     like($shown, qr/^job1 +standby .*cannot get the lock: http/m, 'graceful status tells it, too');
+    my $other = master($box, 'never', $etcd->coordinator);
+    wait_trouble($other, qr/:\d+.*(refused|connect)/i);
+    is(stop($other), 0, 'one that is stopped meanwhile holds nothing');
+    unlike($other->log_text, qr/can be had again/, 'and does not call the trouble over');
     $etcd->run_node(0);
     wait_running($master);
     is(stop($master), 0, 'it stops');
