@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "coord/etcd_impl.h"
 #include "coord/etcd_wire.h"
@@ -52,6 +53,7 @@ void etcd_unwatch(struct etcd *t)
 	t->watch = NULL;
 	ev_timer_stop(t->base.loop, &t->look_due);
 	ev_timer_stop(t->base.loop, &t->grant_due);
+	ev_timer_stop(t->base.loop, &t->settle_due);
 }
 
 void etcd_rest(struct etcd *t)
@@ -185,6 +187,7 @@ static void begin(struct etcd *t)
 	t->announced = false;
 	t->doubt = false;
 	t->wavering = false;
+	t->predecessor = 0;
 	t->holder[0] = '\0';
 }
 
@@ -256,7 +259,7 @@ static void on_released(void *ctx, const struct etcd_answer *answer)
 		t->base.hooks.released(t->base.ctx, COORD_FAILED, &e);
 		return;
 	}
-	keeper_part(&t->keeper, ETCD_FAREWELL_PATIENCE, NULL);
+	t->aside_until = msec_add(clock_now(), ETCD_ASIDE);
 	answer_released(t);
 }
 
@@ -323,6 +326,15 @@ static void wait_until_parted(struct etcd *t)
 		ev_run(t->base.loop, EVRUN_ONCE);
 }
 
+/* The next owner is starting its job, maybe on the machine of etcd. */
+static void step_aside(const struct etcd *t)
+{
+	msec left = t->aside_until - clock_now();
+
+	if (left > 0)
+		usleep((useconds_t)left * 1000);
+}
+
 /* What was under way is not waited for any more, so its answer must find nothing to go on with: the
  * lease that it counts on goes. */
 static void farewell(struct coord *c)
@@ -339,6 +351,7 @@ static void farewell(struct coord *c)
 	wait_until_parted(t);
 	if (t->keeper.id == 0)
 		return;
+	step_aside(t);
 	keeper_part(&t->keeper, ETCD_FAREWELL_PATIENCE, NULL);
 	wait_until_parted(t);
 }
@@ -367,6 +380,13 @@ static void on_grant_due(struct ev_loop *loop, struct ev_timer *w, int revents)
 	(void)loop;
 	(void)revents;
 	etcd_grant(w->data);
+}
+
+static void on_settle_due(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+	(void)loop;
+	(void)revents;
+	etcd_settle(w->data);
 }
 
 static void on_loss(struct ev_loop *loop, struct ev_timer *w, int revents)
@@ -409,11 +429,13 @@ static struct coord *open_etcd(const struct coord_setup *setup, struct err *e)
 	ev_timer_init(&t->look_due, on_look_due, 0., 0.);
 	ev_timer_init(&t->grant_due, on_grant_due, 0., 0.);
 	ev_set_priority(&t->grant_due, EV_MINPRI); /* what arrives meanwhile comes first */
+	ev_timer_init(&t->settle_due, on_settle_due, 0., 0.);
 	ev_timer_init(&t->loss, on_loss, 0., 0.);
 	t->post.data = t;
 	t->loss.data = t;
 	t->look_due.data = t;
 	t->grant_due.data = t;
+	t->settle_due.data = t;
 	t->phase = PHASE_IDLE;
 	return &t->base;
 }
@@ -438,7 +460,7 @@ static bool is_announced(const struct coord *c)
 
 static uint64_t predecessor(const struct coord *c)
 {
-	return etcd_of_const(c)->view.owner;
+	return etcd_of_const(c)->predecessor;
 }
 
 static uint64_t lease(const struct coord *c)

@@ -17,7 +17,7 @@
  *    by a member that hung.
  *  - If the key did not say N when Y was granted, it never will again: Y, and whoever comes after
  *    Y, writes other numbers or deletes. So when it was not there, Y may start its job at once, and
- *    its announcement travels beside it. Until that has landed only Y's own note will not be taken.
+ *    its announcement follows. Until that has landed only Y's own note will not be taken.
  *  - If there was a number, it may be N: its owner did not leave in order. Then Y's announcement
  *    must have landed before the job starts.
  * What Y saw is true: see etcd_view.h; no owner before Y can have changed it since. And Y deletes
@@ -46,6 +46,12 @@
 #define ETCD_RELEASE_PATIENCE 3000
 #define ETCD_FAREWELL_PATIENCE 1000
 
+/*
+ * What may wait is not asked for so long after a lock has changed hands: the next job is starting,
+ * and where it shares the machine with etcd every request would be in its way.
+ */
+#define ETCD_ASIDE 20
+
 enum etcd_phase {
 	PHASE_IDLE,       /* has not asked, or its acquire failed */
 	PHASE_LEASING,    /* asked; there is no lease yet */
@@ -66,10 +72,11 @@ struct etcd {
 	struct keeper keeper;
 	enum etcd_phase phase;
 	bool adopting;
-	bool wavering;     /* the last renewal has failed, or the lease cannot be had yet */
-	bool leave_wanted; /* coord_release() came while something had to be waited for */
-	uint64_t epoch;    /* while owner; the one that is adopted */
-	bool announced;    /* the job may be started: see above */
+	bool wavering;        /* the last renewal has failed, or the lease cannot be had yet */
+	bool leave_wanted;    /* coord_release() came while something had to be waited for */
+	uint64_t epoch;       /* while owner; the one that is adopted */
+	bool announced;       /* the job may be started: see above */
+	uint64_t predecessor; /* what the owner key said at the grant */
 
 	struct view view;
 	struct ask step; /* joining, a commit, or the release */
@@ -78,6 +85,7 @@ struct etcd {
 	struct etcd_call *watch;
 	msec watch_since;
 	struct ev_timer look_due;
+	struct ev_timer settle_due;   /* ETCD_ASIDE after the grant */
 	struct ev_timer grant_due;    /* the view says that we are first */
 	char holder[HOLDER_TEXT_MAX]; /* that was told last */
 
@@ -86,6 +94,8 @@ struct etcd {
 	struct record_trace trace; /* how the next owner's records remember it */
 	bool release;
 	int clashes;
+
+	msec aside_until; /* after an orderly release */
 
 	/* An answer that is due from the loop. */
 	struct ev_timer post;
@@ -115,11 +125,15 @@ void etcd_join(struct etcd *t);
 void etcd_look(struct etcd *t);
 /* Nobody is before us, and what arrived since has been read: takes the lock, or looks again. */
 void etcd_grant(struct etcd *t);
+/* The job has had time to start: what was put off for it. */
+void etcd_settle(struct etcd *t);
 /* The lease was renewed, which may be what was missing. */
 void etcd_queue_renewed(struct etcd *t);
 
 /* etcd_owner.c */
+/* At the grant: now if the job has to wait for it, else by etcd_announce_late(). */
 void etcd_announce(struct etcd *t);
+void etcd_announce_late(struct etcd *t);
 void etcd_commit(struct coord *c, const struct record *record, bool release);
 /* Not ours any more: what the job does after `until` is not covered. */
 void etcd_lose(struct etcd *t, msec until, const struct err *e);

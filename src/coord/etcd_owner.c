@@ -38,22 +38,32 @@ static void on_announced(void *ctx, const struct etcd_answer *answer)
 	}
 }
 
-/*
- * Beside the restore, and beside the job's start where etcd_impl.h says so. The owner that is
- * adopted did it likewise; and it may have died before it had landed, which harms nobody. If the
- * number is that of an owner before it, it had to wait with its job.
- */
-void etcd_announce(struct etcd *t)
+static void announce(struct etcd *t)
 {
 	char epoch[24];
 
-	t->announced = t->view.owner == 0 || (t->adopting && t->view.owner == t->epoch);
-	if (t->adopting)
-		return;
 	snprintf(epoch, sizeof(epoch), "%ju", (uintmax_t)t->epoch);
 	ask_start(&t->announcement, "/v3/kv/txn",
 	    wire_put_owned(t->view.own_key, t->epoch, t->view.owner_key, epoch), MSEC_NEVER,
 	    on_announced, t);
+}
+
+/*
+ * Before the job, or behind its start: etcd_impl.h says when. The owner that is adopted did it
+ * likewise; and it may have died before it had landed, which harms nobody. If the number is that of
+ * an owner before it, it had to wait with its job.
+ */
+void etcd_announce(struct etcd *t)
+{
+	t->announced = t->view.owner == 0 || (t->adopting && t->view.owner == t->epoch);
+	if (!t->announced && !t->adopting)
+		announce(t);
+}
+
+void etcd_announce_late(struct etcd *t)
+{
+	if (t->announced && !t->adopting)
+		announce(t);
 }
 
 /* ---- Commits ---- */
@@ -72,10 +82,9 @@ static void finish(struct etcd *t, enum coord_result result, const struct err *e
 		etcd_rest(t);
 		t->phase = PHASE_GONE;
 	}
-	/* Off the critical path: the key is deleted, the next owner is starting. */
-	if (result == COORD_OK && t->release)
-		keeper_part(&t->keeper, ETCD_FAREWELL_PATIENCE, NULL);
-	else if (t->phase == PHASE_OWNER && t->leave_wanted)
+	if (t->phase == PHASE_GONE && result == COORD_OK)
+		t->aside_until = msec_add(clock_now(), ETCD_ASIDE);
+	if (t->phase == PHASE_OWNER && t->leave_wanted)
 		etcd_release(t);
 	else if (t->phase == PHASE_DOUBT && t->leave_wanted)
 		etcd_leave(t);

@@ -158,6 +158,23 @@ static int check_epoch(const struct etcd *t, const struct record *record, struct
 	    t->view.state_key, (uintmax_t)record->epoch, (uintmax_t)t->view.own);
 }
 
+/* A waiter's watch sees the own key as well. */
+static void settle_later(struct etcd *t)
+{
+	ev_timer_set(&t->settle_due, ETCD_ASIDE / 1000., 0.);
+	ev_timer_start(t->base.loop, &t->settle_due);
+}
+
+void etcd_settle(struct etcd *t)
+{
+	etcd_announce_late(t);
+	if (ask_is_busy(&t->look) || ev_is_active(&t->look_due))
+		return; /* the watch has broken, and the next one is that of the own key */
+	if (t->watch != NULL)
+		etcd_cancel(t->watch);
+	start_watch(t, t->view.own_key);
+}
+
 static void grant(struct etcd *t)
 {
 	struct record record;
@@ -179,10 +196,9 @@ static void grant(struct etcd *t)
 	keeper_rely(&t->keeper);
 	t->phase = PHASE_OWNER;
 	t->epoch = t->view.own;
-	if (t->watch != NULL)
-		etcd_cancel(t->watch);
-	start_watch(t, t->view.own_key);
+	t->predecessor = t->view.owner;
 	etcd_announce(t);
+	settle_later(t);
 	t->base.hooks.granted(t->base.ctx, t->epoch, found ? &record : NULL);
 	if (found)
 		record_clear(&record);

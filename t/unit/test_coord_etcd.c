@@ -1114,14 +1114,6 @@ static uint64_t owner_key(void)
 	return strtoull(ctl("get --print-value-only %s", key_of("owner")), NULL, 10);
 }
 
-/* It does not leave in order: the key goes with the lease. */
-static void lose(struct puppet *p)
-{
-	ctl("lease revoke %jx", (uintmax_t)coord_lease(p->coord));
-	WAIT_FOR(p->lost == 1);
-	farewell(p);
-}
-
 static void one_that_left_in_order_is_not_waited_for(void **state)
 {
 	struct puppet *a = owner(0, 15000, direct);
@@ -1141,7 +1133,10 @@ static void one_that_left_in_order_is_not_waited_for(void **state)
 	}
 }
 
-/* Returns who takes the lock over from one that lost it, and whose epoch that was. */
+/*
+ * Returns who takes the lock over from one that lost it, and whose epoch that was. That one does
+ * not leave in order, as the key goes with the lease. The new one's announcement has not been sent.
+ */
 static struct puppet *successor_of_a_loser(uint64_t *epoch)
 {
 	struct puppet *a = owner(0, 15000, direct);
@@ -1149,9 +1144,17 @@ static struct puppet *successor_of_a_loser(uint64_t *epoch)
 
 	*epoch = a->epoch;
 	WAIT_FOR(owner_key() == *epoch);
-	lose(a);
+	ctl("lease revoke %jx", (uintmax_t)coord_lease(a->coord));
 	WAIT_FOR(b->granted == 1);
 	return b;
+}
+
+static void see_loser_off(void)
+{
+	struct puppet *a = &puppets[0];
+
+	WAIT_FOR(a->lost == 1);
+	farewell(a);
 }
 
 /* Also one that committed nothing. The job of the next one must not run before everybody knows. */
@@ -1165,6 +1168,7 @@ static void one_that_lost_its_lock_is_known(void **state)
 	assert_true(!b->at_once && coord_predecessor(b->coord) == first);
 	WAIT_FOR(b->announced == 1);
 	assert_true(owner_key() == b->epoch);
+	see_loser_off();
 	release(b);
 	/* Not the first one's state: another has owned the job since. */
 	a = owner(0, 15000, direct);
@@ -1183,6 +1187,7 @@ static void one_that_left_before_it_was_announced(void **state)
 	assert_false(coord_is_announced(b->coord));
 	release(b);
 	assert_int_equal(b->announced, 0);
+	see_loser_off();
 	a = owner(0, 15000, direct);
 	assert_true(coord_predecessor(a->coord) == first);
 	release(a);
@@ -1219,6 +1224,7 @@ static void rescued_before_it_was_announced(void **state)
 	epoch = b->epoch;
 	lease = coord_lease(b->coord);
 	dismiss(b);
+	see_loser_off();
 	b = wake(1, 15000, direct);
 	coord_adopt(b->coord, lease, epoch);
 	WAIT_FOR(b->granted == 1);
