@@ -76,7 +76,7 @@ subtest 'follow.py' => sub {
     my $lines = sub { my ($master) = @_; return state_of($master, 'follow') =~ /"lines": (\d+)/ ? $1 : -1 };
 
     wait_for('100 lines', sub { $lines->($one) == 100 });
-    ok($one->job('follow')->{ready}, 'it is ready');
+    $one->wait_ready('follow');
     stop_ok($one);
     append($events, "between\n" x 10);
     wait_for('10 more', sub { $lines->($two) == 110 });
