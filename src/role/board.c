@@ -10,8 +10,6 @@
 /* Onlookers need no more than ten pictures a second, however many jobs change; and who collects
  * metrics does so every few seconds. */
 #define STATUS_PAUSE_MS 100
-/* A change has others in its wake, and what is changing has something better to do first. */
-#define STATUS_DELAY_MS 10
 #define METRICS_PAUSE_MS 1000
 /* Also without a change: the age of the file tells that the master lives. */
 #define METRICS_BEAT_MS 15000
@@ -61,10 +59,6 @@ static msec metrics_due(const struct board *b)
 
 void board_touch(struct board *b)
 {
-	msec soon = msec_add(clock_now(), STATUS_DELAY_MS);
-
-	if (!b->status_file.changed && b->status_file.at < soon)
-		b->status_file.at = soon;
 	b->status_file.changed = true;
 	b->metrics_file.changed = true;
 }
