@@ -178,8 +178,10 @@ static int line_after_wait(struct follow *f, const char **text, size_t *len)
 	got = lines_next(&f->lines, text, len);
 	if (got < 0 || fstat(f->fd, &st) < 0)
 		return -1;
-	if (is_place(f->fd, &st, &here, true))
+	if (is_place(f->fd, &st, &here, true)) {
+		f->waited = got == 0;
 		return got;
+	}
 	return resume(f, &here) < 0 ? -1 : 0;
 }
 
@@ -256,12 +258,14 @@ int follow_next(struct follow *f, const char **text, size_t *len)
 			return got;
 	}
 	while (more > 0) {
-		if (f->fd >= 0) {
+		/* Not again where nothing had come: what is there by now was not looked at. */
+		if (f->fd >= 0 && !f->waited) {
 			int got = lines_next(&f->lines, text, len);
 
 			if (got != 0)
 				return got;
 		}
+		f->waited = false;
 		more = advance(f);
 	}
 	f->waited = true;

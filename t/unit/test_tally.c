@@ -427,6 +427,32 @@ static void rotate_and_outgrow(void)
 	append("f", "d 4, and more than there was before\n");
 }
 
+static void rotate_at_the_next_read(void)
+{
+	after_read = rotate_and_outgrow;
+}
+
+/* Nothing had come, it was looked at and found to be the same; and then it was not any more. */
+static void follows_a_copy_made_after_a_look(void **unused)
+{
+	struct follow *f;
+
+	(void)unused;
+	append("f", "a 1\nb 2\n");
+	f = follow_from(NULL);
+	follow_expect(f, "a 1");
+	follow_expect(f, "b 2");
+	follow_expect_end(f);
+	after_read = rotate_at_the_next_read;
+	follow_expect_end(f);
+	assert_null(after_read);
+	follow_expect(f, "c 3");
+	follow_expect(f, "d 4, and more than there was before");
+	follow_expect_end(f);
+	assert_int_equal(follow_gaps(f), 0);
+	follow_close(f);
+}
+
 /* It was looked at and found to be the same; when it is read on, it is not any more. */
 static void follows_a_copy_made_between_two_reads(void **unused)
 {
@@ -700,6 +726,7 @@ int main(void)
 		IN_DIRECTORY(follows_several_renames_after_a_restart),
 		IN_DIRECTORY(follows_a_copy_live),
 		IN_DIRECTORY(follows_a_copy_after_a_restart),
+		IN_DIRECTORY(follows_a_copy_made_after_a_look),
 		IN_DIRECTORY(follows_a_copy_made_between_two_reads),
 		IN_DIRECTORY(follows_a_copy_of_an_unread_file_live),
 		IN_DIRECTORY(follows_a_copy_of_an_unread_file_after_a_restart),
