@@ -62,7 +62,7 @@ sub wait_running {
     $master->wait_state($_ => 'running') for @jobs;
     wait_for('the status forgets it', sub { !defined $master->job('job1')->{trouble} });
     $master->wait_log(qr/locks can be had again, after .* jobs=8/);
-    is(scalar(() = $master->log_text =~ /can be had again/g), 1, 'one line says that it is over');
+    is(scalar(() = $master->log_text =~ /can be had again/g), 1, 'one line says that it is over') or diag($master->log_text);
     return;
 }
 
