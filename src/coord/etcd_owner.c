@@ -55,14 +55,14 @@ static void announce(struct etcd *t)
  */
 void etcd_announce(struct etcd *t)
 {
-	t->announced = t->view.owner == 0 || (t->adopting && t->view.owner == t->epoch);
+	t->announced = t->predecessor == 0 || (t->adopting && t->predecessor == t->epoch);
 	if (!t->announced && !t->adopting)
 		announce(t);
 }
 
 void etcd_announce_late(struct etcd *t)
 {
-	if (t->announced && !t->adopting)
+	if (t->predecessor == 0 && !t->adopting)
 		announce(t);
 }
 
@@ -70,6 +70,7 @@ void etcd_announce_late(struct etcd *t)
 
 static void finish(struct etcd *t, enum coord_result result, const struct err *e)
 {
+	bool released = result == COORD_OK && t->release;
 	struct err why; /* the hook's, also if it closes the coord */
 
 	if (e != NULL)
@@ -78,12 +79,12 @@ static void finish(struct etcd *t, enum coord_result result, const struct err *e
 	free(t->text);
 	t->text = NULL;
 	t->phase = t->doubt ? PHASE_DOUBT : PHASE_OWNER;
-	if (result == COORD_LOST || (result == COORD_OK && t->release)) {
+	if (released)
+		t->aside_until = msec_add(clock_now(), ETCD_ASIDE);
+	if (released || result == COORD_LOST) {
 		etcd_rest(t);
 		t->phase = PHASE_GONE;
 	}
-	if (t->phase == PHASE_GONE && result == COORD_OK)
-		t->aside_until = msec_add(clock_now(), ETCD_ASIDE);
 	if (t->phase == PHASE_OWNER && t->leave_wanted)
 		etcd_release(t);
 	else if (t->phase == PHASE_DOUBT && t->leave_wanted)
