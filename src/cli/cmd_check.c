@@ -33,28 +33,34 @@ static void complain(struct check *c, const char *fmt, ...) __attribute__((forma
 static void warn(struct check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* One line in the form of conf_load()'s own. */
+static void say(const struct check *c, const char *kind, const char *fmt, va_list ap)
+    __attribute__((format(printf, 3, 0)));
+
+static void say(const struct check *c, const char *kind, const char *fmt, va_list ap)
+{
+	fprintf(stderr, "%s: %s", c->conf->file, kind);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+}
+
 static void complain(struct check *c, const char *fmt, ...)
 {
 	va_list ap;
 
-	fprintf(stderr, "%s: ", c->conf->file);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	say(c, "", fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
 	c->mistakes++;
 }
 
-/* The same of what the master runs with all the same. */
+/* Of what the master runs with all the same. */
 static void warn(struct check *c, const char *fmt, ...)
 {
 	va_list ap;
 
-	fprintf(stderr, "%s: warning: ", c->conf->file);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	say(c, "warning: ", fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
 	c->warnings++;
 }
 

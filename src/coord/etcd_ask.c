@@ -48,19 +48,15 @@ static bool is_silent(const struct ask *a)
 	return a->misses >= etcd_client_endpoints(a->client) && clock_now() - a->began >= BLIP_MAX;
 }
 
-static void note_miss(struct ask *a, const struct etcd_answer *answer)
+static void on_missed(void *ctx, const struct etcd_answer *answer)
 {
+	struct ask *a = ctx;
 	bool told = a->told;
 
 	a->misses++;
 	a->told |= is_silent(a);
 	if (a->told && !told && a->silent != NULL)
 		a->silent(a->ctx, answer);
-}
-
-static void on_missed(void *ctx, const struct etcd_answer *answer)
-{
-	note_miss(ctx, answer);
 }
 
 static void on_answer(void *ctx, const struct etcd_answer *answer)
@@ -79,7 +75,7 @@ static void on_answer(void *ctx, const struct etcd_answer *answer)
 	a->unsure |= answer->unknown;
 	a->delay = delay == 0 ? DELAY_MIN : msec_min(2 * delay, DELAY_MAX);
 	wait_for(a, delay);
-	note_miss(a, answer);
+	on_missed(a, answer);
 }
 
 /* Without a body: the answer is that memory ran out, given from the loop like every other. */

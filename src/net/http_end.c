@@ -2,6 +2,11 @@
 
 #include <errno.h>
 
+static const char *words_of_libcurl(const struct http_call *call)
+{
+	return call->why[0] != '\0' ? call->why : curl_easy_strerror(call->result);
+}
+
 /* Why it could not connect is not in libcurl's words, and after how many ms is of no use. */
 static void explain_connection(const struct http_call *call, struct err *e)
 {
@@ -10,8 +15,7 @@ static void explain_connection(const struct http_call *call, struct err *e)
 
 	curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &number);
 	if (number == 0 || end == NULL) {
-		err_set(
-		    e, "%s", call->why[0] != '\0' ? call->why : curl_easy_strerror(call->result));
+		err_set(e, "%s", words_of_libcurl(call));
 		return;
 	}
 	errno = (int)number;
@@ -27,8 +31,7 @@ static void explain(const struct http_call *call, struct err *e)
 	else if (call->result == CURLE_COULDNT_CONNECT)
 		explain_connection(call, e);
 	else if (call->result != CURLE_OK)
-		err_set(
-		    e, "%s", call->why[0] != '\0' ? call->why : curl_easy_strerror(call->result));
+		err_set(e, "%s", words_of_libcurl(call));
 	else
 		err_set(e, "the server has ended the answer");
 }
