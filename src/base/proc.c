@@ -53,12 +53,16 @@ int proc_stat(pid_t pid, struct proc_stat *to)
 	return 0;
 }
 
-/* Whether it is one of the four lines that are wanted. */
+#define STATUS_LINES 5
+
+/* Whether it is one of the lines that are wanted. */
 static bool parse_status_line(const char *line, struct proc_status *to)
 {
 	uid_t *uid = to->uid;
+	gid_t *gid = to->gid;
 
 	return sscanf(line, "Uid: %u %u %u %u", &uid[0], &uid[1], &uid[2], &uid[3]) == 4 ||
+	       sscanf(line, "Gid: %u %u %u %u", &gid[0], &gid[1], &gid[2], &gid[3]) == 4 ||
 	       sscanf(line, "SigBlk: %" SCNx64, &to->blocked) == 1 ||
 	       sscanf(line, "SigIgn: %" SCNx64, &to->ignored) == 1 ||
 	       sscanf(line, "SigCgt: %" SCNx64, &to->caught) == 1;
@@ -75,7 +79,7 @@ int proc_status(pid_t pid, struct proc_status *to)
 		return -1;
 	while (fgets(line, sizeof(line), f) != NULL)
 		found += parse_status_line(line, to);
-	if (found < 4) {
+	if (found < STATUS_LINES) {
 		*to = (struct proc_status){ 0 };
 		return close_and_fail(f);
 	}

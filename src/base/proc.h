@@ -26,6 +26,7 @@ struct proc_stat {
 
 struct proc_status {
 	uid_t uid[4]; /* real, effective, saved, of the file system */
+	gid_t gid[4]; /* the same */
 	/* Of signals, lowest bit first. Blocked: by the first thread. */
 	uint64_t blocked, ignored, caught;
 };

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/proc.h"
 #include "base/sig.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -361,32 +362,11 @@ int spawn_job(
 	return n == (ssize_t)sizeof(f) ? reap_failed(*pid, job, &f, e) : 0;
 }
 
-/* The effective one of the four ids in this line of /proc/PID/status. */
-static bool has_id(const char *line, const char *key, unsigned id)
-{
-	unsigned effective;
-	size_t len = strlen(key);
-
-	return strncmp(line, key, len) == 0 && sscanf(line + len, "%*u %u", &effective) == 1 &&
-	       effective == id;
-}
-
 bool spawn_was_told(const struct job_conf *job, pid_t pid)
 {
 	uid_t uid = job->switch_user ? job->uid : geteuid();
 	gid_t gid = job->switch_user ? job->gid : getegid();
-	bool same_uid = false, same_gid = false;
-	char line[256];
-	FILE *f;
+	struct proc_status p;
 
-	snprintf(line, sizeof(line), "/proc/%d/status", (int)pid);
-	f = fopen(line, "re");
-	if (f == NULL)
-		return false;
-	while (fgets(line, sizeof(line), f) != NULL) {
-		same_uid |= has_id(line, "Uid:", uid);
-		same_gid |= has_id(line, "Gid:", gid);
-	}
-	fclose(f);
-	return same_uid && same_gid;
+	return proc_status(pid, &p) == 0 && p.uid[1] == uid && p.gid[1] == gid;
 }

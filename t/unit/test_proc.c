@@ -229,6 +229,7 @@ static void test_signals(void **state)
 
 static void change_users(void)
 {
+	CHECK(setresgid(0, NOBODY, NOBODY - 1) == 0);
 	CHECK(setresuid(0, NOBODY, NOBODY - 1) == 0);
 }
 
@@ -241,12 +242,15 @@ static void test_users(void **state)
 	(void)state;
 	assert_int_equal(proc_status(getpid(), &s), 0);
 	assert_true(s.uid[0] == getuid() && s.uid[1] == geteuid());
+	assert_true(s.gid[0] == getgid() && s.gid[1] == getegid());
 	if (geteuid() != 0)
 		skip();
 	pid = start(change_users, &leash);
 	assert_int_equal(proc_status(pid, &s), 0);
 	assert_true(s.uid[0] == 0 && s.uid[1] == NOBODY && s.uid[2] == NOBODY - 1);
 	assert_int_equal(s.uid[3], NOBODY);
+	assert_true(s.gid[0] == 0 && s.gid[1] == NOBODY && s.gid[2] == NOBODY - 1);
+	assert_int_equal(s.gid[3], NOBODY);
 	close(leash);
 	assert_int_equal(wait_for(pid), 0);
 }
