@@ -389,7 +389,14 @@ static void copy_and_truncate(const char *unread)
 	assert_int_equal(truncate("f", 0), 0);
 }
 
-static void follows_a_copy(bool restart)
+static void rotate_and_outgrow(void)
+{
+	copy_and_truncate("c 3\n");
+	append("f", "d 4, and more than there was before\n");
+}
+
+/* To their end. */
+static struct follow *follow_two_lines(void)
 {
 	struct follow *f;
 
@@ -398,15 +405,27 @@ static void follows_a_copy(bool restart)
 	follow_expect(f, "a 1");
 	follow_expect(f, "b 2");
 	follow_expect_end(f);
-	copy_and_truncate("c 3\n");
-	append("f", "d 4, and more than there was before\n");
-	if (restart)
-		f = restarted(f);
-	follow_expect(f, "c 3");
+	return f;
+}
+
+/* Behind the rest of the copy. */
+static void expect_what_outgrew(struct follow *f)
+{
 	follow_expect(f, "d 4, and more than there was before");
 	follow_expect_end(f);
 	assert_int_equal(follow_gaps(f), 0);
 	follow_close(f);
+}
+
+static void follows_a_copy(bool restart)
+{
+	struct follow *f = follow_two_lines();
+
+	rotate_and_outgrow();
+	if (restart)
+		f = restarted(f);
+	follow_expect(f, "c 3");
+	expect_what_outgrew(f);
 }
 
 static void follows_a_copy_live(void **unused)
@@ -421,12 +440,6 @@ static void follows_a_copy_after_a_restart(void **unused)
 	follows_a_copy(true);
 }
 
-static void rotate_and_outgrow(void)
-{
-	copy_and_truncate("c 3\n");
-	append("f", "d 4, and more than there was before\n");
-}
-
 static void rotate_at_the_next_read(void)
 {
 	after_read = rotate_and_outgrow;
@@ -435,42 +448,26 @@ static void rotate_at_the_next_read(void)
 /* Nothing had come, it was looked at and found to be the same; and then it was not any more. */
 static void follows_a_copy_made_after_a_look(void **unused)
 {
-	struct follow *f;
+	struct follow *f = follow_two_lines();
 
 	(void)unused;
-	append("f", "a 1\nb 2\n");
-	f = follow_from(NULL);
-	follow_expect(f, "a 1");
-	follow_expect(f, "b 2");
-	follow_expect_end(f);
 	after_read = rotate_at_the_next_read;
 	follow_expect_end(f);
 	assert_null(after_read);
 	follow_expect(f, "c 3");
-	follow_expect(f, "d 4, and more than there was before");
-	follow_expect_end(f);
-	assert_int_equal(follow_gaps(f), 0);
-	follow_close(f);
+	expect_what_outgrew(f);
 }
 
 /* It was looked at and found to be the same; when it is read on, it is not any more. */
 static void follows_a_copy_made_between_two_reads(void **unused)
 {
-	struct follow *f;
+	struct follow *f = follow_two_lines();
 
 	(void)unused;
-	append("f", "a 1\nb 2\n");
-	f = follow_from(NULL);
-	follow_expect(f, "a 1");
-	follow_expect(f, "b 2");
-	follow_expect_end(f);
 	after_read = rotate_and_outgrow;
 	follow_expect(f, "c 3");
 	assert_null(after_read);
-	follow_expect(f, "d 4, and more than there was before");
-	follow_expect_end(f);
-	assert_int_equal(follow_gaps(f), 0);
-	follow_close(f);
+	expect_what_outgrew(f);
 }
 
 /*
