@@ -31,7 +31,7 @@ sub running_in {
     my $actor = Graceful::Actor->new($box, 'orders');
     my $master = $box->start($box->config('web-1', job_of($actor, $words, $more)));
 
-    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     return ($box, $actor, $master);
 }
 
@@ -58,7 +58,7 @@ sub takes_over {
     my ($next, $actor, $how) = @_;
     my $start;
 
-    wait_for("$next->{instance} is ready", sub { $next->job('orders')->{ready} });
+    $next->wait_ready('orders');
     $start = $actor->wait_start;
     is("$start->{by} $start->{restored} $start->{count}", "$next->{instance} $how", 'the next owner starts right');
     is($actor->count(qr/^overlap/), 0, 'and meets nobody');
@@ -102,7 +102,7 @@ subtest 'the master is killed, and a new one starts at once in the same director
     my $conf = $box->config('web-1', job_of($actor, ["hold=$hold"]));
     my $master = $box->start($conf);
 
-    wait_for('ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     my $old = $actor->wait_start->{pid};
     $master->signal('KILL');
     $master->wait_exit;
@@ -118,7 +118,7 @@ subtest 'a worker is killed: a rescue worker commits the dump and releases' => s
     my $next = successor($box, $actor);
 
     kill('KILL', worker_of($master));
-    wait_for('the next is ready', sub { $next->job('orders')->{ready} });
+    $next->wait_ready('orders');
     is($actor->count(qr/^INT$/), 1, 'the job was told to stop, once');
     like($master->log_text, qr/worker was ended by SIGKILL.*rescue.*committed the state and released/s, 'the master tells');
     $master->wait_state(orders => 'standby');
@@ -181,7 +181,7 @@ subtest 'a worker is killed before it has restored the state: an older one is no
 
     for my $instance (qw(web-1 web-2)) {
         my $master = $box->start($confs{$instance});
-        wait_for('ready', sub { $master->job('orders')->{ready} });
+        $master->wait_ready('orders');
         $master->signal('INT');
         is($master->wait_exit, 0, "a tenure at $instance");
     }
@@ -225,7 +225,7 @@ subtest 'its master dies, too' => sub {
     $actor->wait_start(2);
     ok(!alive($job), 'the next owner waits for its end');
     is($actor->count(qr/^overlap/), 0, 'and meets nobody');
-    wait_for('it is ready', sub { $next->job('orders')->{ready} });
+    $next->wait_ready('orders');
     $next->signal('INT');
     is($next->wait_exit, 0, 'and stops in order');
 };
@@ -256,7 +256,7 @@ subtest 'a rescue worker is killed, too' => sub {
     my $start = $actor->wait_start(2);
     is("$start->{restored} $start->{count}", 'clean 1', 'from the dump, and it is called what it was');
     is($actor->count(qr/^overlap/), 0, 'alone');
-    wait_for('ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     $master->signal('INT');
     is($master->wait_exit, 0, 'exit status');
 };
@@ -380,12 +380,12 @@ subtest 'a worker is killed after it has lost its lock' => sub {
     my $master = $box->start($box->config('web-1', job_of($actor, ['family'], { restart_min => '10ms' })),
         sub { $ENV{GRACEFUL_FAULT} = 'worker.after_loss=kill' });
 
-    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     rename($box->path('local/graceful/jobs/orders/lock'), $box->path('lock')) or die "rename: $!\n";
     $master->wait_log(qr/worker was ended by SIGKILL/);
     $actor->wait_start(2);
     is($actor->count(qr/^overlap/), 0, 'what is left of its job is gone before the next run begins');
-    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     $master->signal('INT');
     is($master->wait_exit, 0, 'exit status');
     is_deeply([$actor->survivors], [], 'nothing is left of any job');

@@ -34,7 +34,7 @@ sub is_saved {
 }
 
 my $one = start('web-1');
-wait_for('web-1 runs the job', sub { $one->job('orders')->{ready} });
+$one->wait_ready('orders');
 my $two = start('web-2');
 $two->wait_log(qr/waits for the lock/);
 
@@ -44,12 +44,12 @@ pass('commits go on');
 kill('INT', $one->job('orders')->{worker_pid});
 my $start = $actor->wait_start(2);
 is("$start->{restored} $start->{count} $start->{by}", 'clean 1 web-2', 'a hand-over goes its way');
-wait_for('web-2 runs the job', sub { $two->job('orders')->{ready} });
+$two->wait_ready('orders');
 $two->signal('INT');
 is($two->wait_exit, 0, 'so does a stop');
 $start = $actor->wait_start(3);
 is("$start->{restored} $start->{count} $start->{by}", 'clean 2 web-1', 'whose state the first one goes on from');
-wait_for('web-1 runs the job', sub { $one->job('orders')->{ready} });
+$one->wait_ready('orders');
 $etcd->steady($_) for $etcd->nodes;
 $one->signal('INT');
 is($one->wait_exit, 0, 'and a stop at the end');

@@ -33,7 +33,7 @@ sub start_hanging {
         $ENV{GRACEFUL_FAULT_GO} = $box->path('go');
     });
 
-    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     return $master;
 }
 
@@ -44,7 +44,7 @@ sub leave_a_state {
     my ($box, $conf) = @_;
     my $master = $box->start($conf);
 
-    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     $master->signal('INT');
     return $master->wait_exit;
 }
@@ -81,7 +81,7 @@ subtest 'the job goes on from what was not committed, if nobody owned it meanwhi
     $again->wait_log(qr/goes on from the state that it left/);
     my $start = $actor->wait_start(2);
     is("$start->{restored} $start->{count}", 'clean 1', 'it is what the last run dumped');
-    wait_for('ready', sub { $again->job('orders')->{ready} });
+    $again->wait_ready('orders');
     $again->signal('INT');
     is($again->wait_exit, 0, 'and is committed in the end');
     is(leave_a_state($box, $confs->{'web-2'}), 0, 'so that the next one has it');
@@ -108,7 +108,7 @@ subtest 'QUIT does not wait for a worker that hangs itself' => sub {
         $ENV{GRACEFUL_FAULT_GO} = $box->path('go');
     });
 
-    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     $master->signal('INT');
     $master->wait_log(qr/^fault: before_dump_backup/m);
     $master->signal('QUIT');

@@ -46,7 +46,7 @@ sub ends_ok {
     my $start = $actor->wait_start(2);
 
     is("$start->{restored} $start->{count} $start->{by}", $told, 'what the next one goes on from');
-    wait_for('the next one runs the job', sub { $other->job('orders')->{ready} });
+    $other->wait_ready('orders');
     $other->signal('INT');
     is($other->wait_exit, 0, 'it stops in order');
     return is($actor->count(qr/^overlap/), 0, 'no two copies ran');

@@ -250,7 +250,7 @@ subtest 'a job and its neighbours' => sub {
     my $send = 'use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => "%s"); try($s && $s->send("READY=1"))';
     like(ask('evil', sprintf($send, "$run/notify/good")), qr/^no: Permission denied/, "another job's NOTIFY_SOCKET");
     is(ask('evil', sprintf($send, "$run/notify/evil")), 'done', 'but its own');
-    wait_for('that to be heard', sub { $master->job('evil')->{ready} });
+    $master->wait_ready('evil');
     ok(!$master->job('good')->{ready}, 'and nothing of the other');
     is($master->job($_)->{job_pid}, $job{$_}{job_pid}, "$_ runs on") for qw(good evil);
     stop($master);

@@ -23,7 +23,7 @@ sub running {
     my $master = $box->start(
         $box->config('web-1', { orders => { command => $actor->command(@{$words}), %limits } }), $prepare);
 
-    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     return ($box, $actor, $master);
 }
 
@@ -157,7 +157,7 @@ subtest 'a worker that is told INT hands over, and queues behind' => sub {
     $second->signal('INT');
     is($second->wait_exit, 0, 'the second master goes');
     $actor->wait_for_line(qr/^start .*restored=clean count=2 by=web-1$/);
-    wait_for('ready again', sub { $first->job('orders')->{ready} });
+    $first->wait_ready('orders');
     $first->signal('INT');
     is($first->wait_exit, 0, 'and then the first');
     is($actor->count(qr/^overlap/), 0, 'never two at once');
@@ -170,7 +170,7 @@ subtest 'a worker that is told INT again and again' => sub {
     my $master = $box->start($box->config('web-1',
         { orders => { command => $actor->command("hold=$hold", 'once'), %limits } }));
 
-    wait_for('ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     my $worker = $master->job('orders')->{worker_pid};
     kill('INT', $worker);
     $actor->wait_for_line(qr/^INT$/);
@@ -182,7 +182,7 @@ subtest 'a worker that is told INT again and again' => sub {
     $actor->wait_start(2);
     is($actor->count(qr/^INT$/), 1, 'the job heard of it once');
     is($actor->count(qr/^TERM$/), 0, 'and is not hurried');
-    wait_for('ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     $master->signal('INT');
     is($master->wait_exit, 0, 'exit status');
 };
@@ -197,7 +197,7 @@ subtest 'a worker that is told QUIT kills its job and hands over' => sub {
     kill('QUIT', $master->job('orders')->{worker_pid});
     $actor->wait_for_line(qr/^start .*restored=crash count=0/);
     is($actor->count(qr/^INT|^TERM|^dumped/), 0, 'no dump');
-    wait_for('ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     $master->signal('INT');
     is($master->wait_exit, 0, 'the master is not concerned');
 };
@@ -210,7 +210,7 @@ subtest 'USR1 asks for a checkpoint: of every job, or of one' => sub {
     } } keys %actors }));
 
     for my $job (keys %actors) {
-        wait_for("$job is ready", sub { $master->job($job)->{ready} });
+        $master->wait_ready($job);
     }
     $master->signal('USR1');
     for my $job (keys %actors) {

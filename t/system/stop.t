@@ -18,7 +18,7 @@ sub running {
     my $actor = Graceful::Actor->new($box, 'orders');
     my $master = $box->start($box->config('web-1', { orders => { command => $actor->command(@{$words}), %{ $more // {} } } }));
 
-    wait_for('the job is ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     return ($box, $actor, $master);
 }
 
@@ -29,7 +29,7 @@ sub next_start {
     my $next = $box->start($box->config('web-2', { orders => { command => $actor->command } }));
     my $start = $actor->wait_start($starts + 1);
 
-    wait_for('the next job is ready', sub { $next->job('orders')->{ready} });
+    $next->wait_ready('orders');
     $next->signal('INT');
     is($next->wait_exit, 0, 'the next owner works');
     return $start;
@@ -82,7 +82,7 @@ subtest 'hurried by TERM, a job dumps and exits 0' => sub {
     my $master = $box->start($box->config('web-1',
         { orders => { command => $actor->command("hold=$hold"), %infinite } }));
 
-    wait_for('ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     $master->signal('TERM');
     $actor->wait_for_line(qr/^INT$/);
     $master->signal('INT');
@@ -234,7 +234,7 @@ subtest 'many jobs, some of which do not dump' => sub {
         } } keys %actors }));
 
     for my $job (keys %actors) {
-        wait_for("$job is ready", sub { $master->job($job)->{ready} });
+        $master->wait_ready($job);
     }
     $master->signal('INT');
     is($master->wait_exit, 3, 'exit status');

@@ -60,7 +60,7 @@ subtest 'a job that asks for more time to stop' => sub {
     } });
     my $master = $box->start($conf, sub { $init->prepare });
 
-    wait_for('ready', sub { $master->job('orders')->{ready} });
+    $master->wait_ready('orders');
     $master->signal('INT');
     $init->wait_for_line(qr/^EXTEND_TIMEOUT_USEC=(?:[12]\d{6}|3000000)$/);
     pass('first there is what the configuration gives it');
