@@ -148,7 +148,7 @@ sub run_node {
         open(STDIN, '<', '/dev/null');
         open(STDOUT, '>>', $self->path("n$i.log"));
         open(STDERR, '>&', \*STDOUT);
-        exec('etcd', '--name', "n$i", '--data-dir', $self->path("n$i"), '--listen-client-urls', $client,
+        exec('etcd', '--logger', 'zap', '--name', "n$i", '--data-dir', $self->path("n$i"), '--listen-client-urls', $client,
             '--advertise-client-urls', $client, '--listen-peer-urls', $listen, '--initial-advertise-peer-urls', $peers[$i],
             '--initial-cluster', join(',', map { "n$_=$peers[$_]" } $self->nodes), @tls) or POSIX::_exit(127);
     }
@@ -166,10 +166,17 @@ sub live_nodes {
 # Runs etcdctl; returns its exit status and its output.
 sub try_ctl {
     my ($self, @words) = @_;
-    my $endpoints = join(',', map { $self->url($_) } $self->live_nodes);
     # Its own patience, of five seconds, is not enough on a busy machine; but a node that is not up yet is asked again instead.
     my @patience = $words[0] eq 'endpoint' ? () : ('--command-timeout', '20s');
-    my @command = ('timeout', '-k', '1', '30', 'etcdctl', '--endpoints', $endpoints, @patience, @{ $self->{ctl} }, @words);
+
+    return $self->run_ctl([ $self->live_nodes ], @patience, @words);
+}
+
+# The same at some nodes alone.
+sub run_ctl {
+    my ($self, $nodes, @words) = @_;
+    my $endpoints = join(',', map { $self->url($_) } @{$nodes});
+    my @command = ('timeout', '-k', '1', '30', 'etcdctl', '--endpoints', $endpoints, @{ $self->{ctl} }, @words);
     my $pid = open(my $out, '-|') // die "cannot fork: $!\n";
 
     if ($pid == 0) {
@@ -182,6 +189,35 @@ sub try_ctl {
     local $?;
     close($out);
     return ($? >> 8, $said // '');
+}
+
+# As ctl(), for a command that may be repeated: whoever of the nodes takes it, within two minutes.
+sub ctl_somewhere {
+    my ($self, @words) = @_;
+    my $said = '';
+
+    return $said if eval { wait_for("etcdctl @words", sub {
+        my $status = 1;
+        for my $i ($self->live_nodes) {
+            ($status, $said) = $self->run_ctl([$i], '--command-timeout', '5s', @words);
+            last if $status == 0;
+        }
+        return $status == 0;
+    }, 120) };
+    die "etcdctl @words: $said\n" . $self->diagnosis;
+}
+
+# How its nodes are, for whoever has to find out why it does not answer.
+sub diagnosis {
+    my ($self) = @_;
+
+    return join('', map {
+        my $node = $self->{nodes}[$_];
+        my $is = !$node->{pid} ? 'is not running' : $node->{paused} ? 'is suspended' : ($self->run_ctl([$_], 'endpoint', 'status'))[1];
+        my @log = split(/\n/, $self->log_text($_));
+        splice(@log, 0, -10) if @log > 10;
+        "n$_: $is\n" . join('', map { "    $_\n" } @log);
+    } $self->nodes);
 }
 
 # Starts etcdctl and returns its pid, for the caller to end and to reap.

@@ -50,7 +50,7 @@ sub start {
     $self->mount_store;
     $self->{pulse} = Graceful::Chaos::Pulse->start($self->{box}->path('pulse'));
     $self->{etcd} = Graceful::Etcd->start(nodes => $self->{n_nodes}, network => sub { $self->lay_wire($_[0]) });
-    $self->{witness} = Graceful::Chaos::Witness->start($self->{etcd}, $self->{box}->path('witness'), $self->jobs);
+    $self->{witness} = Graceful::Chaos::Witness->start($self->{etcd}, $self->{box}->path('witness'));
     $self->note_node($_) for $self->{etcd}->nodes;
     $self->lay_proxy($self->{proxied}) if $self->{proxied};
     $self->{fed_from} = now();
@@ -93,11 +93,11 @@ sub lay_wire {
         push @routes, { port => $nodes[$i]{peer_front}, target => $nodes[$i]{peer_port}, to => "n$i" };
         for my $machine (@machines) {
             push @{ $self->{endpoints}{$machine} }, 'http://127.0.0.1:' . $ports[0];
-            push @routes, { port => shift @ports, target => $nodes[$i]{port}, from => $machine, to => 'client' };
+            push @routes, { port => shift @ports, target => $nodes[$i]{port}, from => $machine, to => 'client', node => $i };
         }
     }
     $self->{wire}->stop if $self->{wire};
-    $self->{wire} = Graceful::Chaos::Wire->start(\@routes);
+    $self->{wire} = Graceful::Chaos::Wire->start(\@routes, $self->{box}->path('renewals'));
     return;
 }
 
@@ -218,16 +218,19 @@ sub processes_of {
     return grep { $self->belongs($name, $_) } map { m{/(\d+)\z} } glob('/proc/[0-9]*');
 }
 
+# Returns the processes that were killed.
 sub kill_machine {
     my ($self, $name) = @_;
+    my %killed;
 
     # Stopped first, so that none hears of the death of another.
     kill('STOP', $self->processes_of($name));
     while (my @left = grep { alive($_) } $self->processes_of($name)) {
         kill('KILL', @left);
+        $killed{$_} = 1 for @left;
         $self->{masters}{$name}->ended;
     }
-    return;
+    return keys %killed;
 }
 
 # ---- The end ----

@@ -6,7 +6,7 @@ package Graceful::Chaos::Faults;
 #   $faults->begin($fault);
 #   $faults->tick;          # ends what has lasted long enough
 #   $faults->end_all;
-#   $faults->log            # { kind, large, from, to, machine, … } of all that hit something
+#   $faults->log            # { kind, large, from, to, machine, pids (of the processes that it hit), … } of all that hit something
 
 use strict;
 use warnings;
@@ -28,7 +28,7 @@ my %ways = (
     'checkpoint' => sub { my ($c, $f) = @_; return signal($c, $f, 'USR1', $c->master($f->{machine})->pid) },
     'reload' => sub { my ($c, $f) = @_; return signal($c, $f, 'HUP', $c->master($f->{machine})->pid) },
     'drain' => \&drain,
-    'kill machine' => sub { my ($c, $f) = @_; $c->kill_machine($f->{machine}); return back($c, $f) },
+    'kill machine' => sub { my ($c, $f) = @_; $f->{pids} = [ map { 0 + $_ } $c->kill_machine($f->{machine}) ]; return back($c, $f) },
     'suspend machine' => sub { my ($c, $f) = @_; return suspend($c, $f, $c->processes_of($f->{machine})) },
     'cut machine' => sub { my ($c, $f) = @_; $c->wire->cut($f->{machine}); return sub { $c->wire->heal($f->{machine}) } },
     'slow machine' => sub { my ($c, $f) = @_; $c->wire->slow($f->{machine}, 0.3); return sub { $c->wire->heal($f->{machine}) } },
@@ -66,13 +66,15 @@ sub ours {
 
 sub signal {
     my ($c, $f, $name, $pid) = @_;
-    return ours($c, $f, $pid) && kill($name, $pid) ? sub { } : undef;
+    $f->{pids} = [ ours($c, $f, $pid) ];
+    return @{ $f->{pids} } && kill($name, $pid) ? sub { } : undef;
 }
 
 sub suspend {
     my ($c, $f, @pids) = @_;
 
     @pids = ours($c, $f, @pids) or return;
+    $f->{pids} = [@pids];
     return kill('STOP', @pids) ? sub { kill('CONT', ours($c, $f, @pids)) } : undef;
 }
 
@@ -143,9 +145,9 @@ sub fill_disk {
 sub begin {
     my ($self, $fault) = @_;
     my $c = $self->{cluster};
+    my $from = $c->now;
     my $undo = $ways{ $fault->{kind} }->($c, $fault) // return;
-    my $now = $c->now;
-    my %entry = (%{$fault}, large => Graceful::Chaos::Plan->is_large($fault->{kind}), from => $now, to => $now + $fault->{for});
+    my %entry = (%{$fault}, large => Graceful::Chaos::Plan->is_large($fault->{kind}), from => $from, to => $c->now + $fault->{for});
 
     push @{ $self->{log} }, \%entry;
     push @{ $self->{lasting} }, { entry => \%entry, undo => $undo };

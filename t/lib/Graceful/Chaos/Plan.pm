@@ -4,7 +4,7 @@ package Graceful::Chaos::Plan;
 # faults again.
 #
 #   my @plan = Graceful::Chaos::Plan->draw(seed => 1, seconds => 60, machines => [...], nodes => [...], jobs => [...], ttl => 10);
-#   # only => 'kill worker': that alone
+#   # only => 'kill worker': that alone; storm => 1: without times of calm
 #   # { at => 3.2, kind => 'kill worker', machine => 'm2', node => 1, job => 'a', for => 0.7 }
 #
 # Times of calm, in which single processes suffer, take turns with storms, in which machines, networks and etcd do, too.
@@ -52,7 +52,7 @@ sub draw {
 
     srand($with{seed});
     for ($at = 2; $at < $with{seconds}; $at += $with{pause} * (0.4 + rand(1.2))) {
-        my $storm = int($at / PHASE) % 2;
+        my $storm = $with{storm} || int($at / PHASE) % 2;
         my $kinds = $storm && rand() < 0.6 ? \%machine : \%process;
         push @plan, one(\%with, $at, $kinds);
     }

@@ -2,12 +2,14 @@ package Graceful::Chaos::Wire;
 
 # The network of the chaos runner: a process that forwards connections on the loopback, and cuts or slows them when told.
 #
-#   my $wire = Graceful::Chaos::Wire->start([ { port => 4001, target => 2379, from => 'm1', to => 'n0' }, … ], \%pids);
+#   my $wire = Graceful::Chaos::Wire->start([ { port => 4001, target => 2379, from => 'm1', to => 'n0', node => 0 }, … ], $log);
 #   $wire->cut('m1');      # nothing passes from or to m1 any more; connections stay open, as in a real network
 #   $wire->slow('m1', 0.2);
 #   $wire->heal('m1');
 #
 # from => undef: whoever it is that connects. He is found by his process: pids_of('n1', 4711) tells whose that is.
+#
+# To $log it writes a line for each grant or renewal of a lease that has passed: seconds of CLOCK_BOOTTIME, the lease in hexadecimal, the node.
 
 use strict;
 use warnings;
@@ -17,12 +19,15 @@ use IO::Handle;
 use IO::Select;
 use IO::Socket::INET;
 use POSIX ();
-use Time::HiRes qw(time);
+use Time::HiRes qw(clock_gettime time);
 
+use Graceful::Test qw(slurp);
+
+use constant CLOCK_BOOTTIME => 7;
 use constant CHUNK => 65536;
 
 sub start {
-    my ($class, $routes) = @_;
+    my ($class, $routes, $log) = @_;
     my @listeners = map { +{ %{$_}, socket => listen_at($_->{port}) } } @{$routes};
 
     pipe(my $read, my $write) or die "pipe: $!\n";
@@ -30,11 +35,13 @@ sub start {
     if ($pid == 0) {
         close($write);
         $SIG{$_} = 'IGNORE' for qw(INT PIPE);
-        bless({ listeners => \@listeners, orders => $read, links => [], slow => {}, cut => {}, pids => {} }, $class)->serve;
+        open(my $out, '>>', $log) or die "$log: $!\n";
+        $out->autoflush(1);
+        bless({ listeners => \@listeners, orders => $read, log => $out, links => [], slow => {}, cut => {}, pids => {} }, $class)->serve;
         POSIX::_exit(0);
     }
     $write->autoflush(1);
-    return bless({ pid => $pid, orders => $write }, $class);
+    return bless({ pid => $pid, orders => $write, log => $log }, $class);
 }
 
 sub listen_at {
@@ -48,6 +55,18 @@ sub cut { my ($self, $who) = @_; return print { $self->{orders} } "cut $who\n" }
 sub slow { my ($self, $who, $delay) = @_; return print { $self->{orders} } "slow $who $delay\n" }
 sub heal { my ($self, $who) = @_; return print { $self->{orders} } "heal $who\n" }
 sub pids_of { my ($self, $who, $pid) = @_; return print { $self->{orders} } "pid $who $pid\n" }
+
+# By lease: [ time, node ] of each renewal that has passed, in order.
+sub renewals {
+    my ($self) = @_;
+    my %renewals;
+
+    for my $line (split(/\n/, slurp($self->{log}))) {
+        my ($time, $lease, $node) = split(' ', $line);
+        push @{ $renewals{$lease} }, [ $time, $node ];
+    }
+    return %renewals;
+}
 
 sub stop {
     my ($self) = @_;
@@ -102,7 +121,7 @@ sub take {
     my $far = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $listener->{target});
 
     return if !$far;
-    my %link = (ends => [ $from, $listener->{to} ]);
+    my %link = (ends => [ $from, $listener->{to} ], node => $listener->{node});
     $link{near} = { socket => $near, other => 'far', todo => [] };
     $link{far} = { socket => $far, other => 'near', todo => [] };
     $_->blocking(0) for $near, $far;
@@ -130,6 +149,14 @@ sub drop {
     return;
 }
 
+# The lease that a client's bytes ask for, or ask to renew. What is asked for and which lease may come one after the other.
+sub renewal_in {
+    my ($link, $data) = @_;
+
+    $link->{renews} = $1 =~ m{^/v3/lease/(?:grant|keepalive)\z} if $data =~ /^POST (\S+)/;
+    return $link->{renews} && $data =~ /"ID":"?(\d+)/ ? sprintf('%x', $1) : undef;
+}
+
 # What arrived waits for its time, and goes on to the other end.
 sub pull {
     my ($self, $link, $side) = @_;
@@ -137,12 +164,13 @@ sub pull {
 
     return if !defined $n && $!{EAGAIN};
     return drop($link) if !$n;
-    push @{ $link->{ $link->{$side}{other} }{todo} }, [ time() + $self->delay_of($link), $data ];
+    push @{ $link->{ $link->{$side}{other} }{todo} },
+        [ time() + $self->delay_of($link), $data, $side eq 'near' ? renewal_in($link, $data) : undef ];
     return;
 }
 
 sub push_on {
-    my ($link, $side) = @_;
+    my ($self, $link, $side) = @_;
     my $todo = $link->{$side}{todo};
 
     while (@{$todo} && $todo->[0][0] <= time()) {
@@ -151,7 +179,8 @@ sub push_on {
         return drop($link) if !defined $n;
         substr($todo->[0][1], 0, $n, '');
         return if $todo->[0][1] ne '';
-        shift @{$todo};
+        my (undef, undef, $lease) = @{ shift @{$todo} };
+        printf { $self->{log} } "%.3f %s %s\n", clock_gettime(CLOCK_BOOTTIME), $lease, $link->{node} if defined $lease;
     }
     return;
 }
@@ -180,7 +209,7 @@ sub turn {
         $self->pull($link, $side) if !$link->{gone};
     }
     for my $link (@open) {
-        for my $side (qw(near far)) { push_on($link, $side) if !$link->{gone} }
+        for my $side (qw(near far)) { $self->push_on($link, $side) if !$link->{gone} }
     }
     $self->{links} = [ grep { !$_->{gone} } @{ $self->{links} } ];
     return;
