@@ -35,7 +35,7 @@ sub gap {
 # %case: until (100 is when the gap began), by (the epoch of the next run), places, and further facts.
 sub account_of {
     my (%case) = @_;
-    my %facts = map { $_ => $case{$_} } grep { exists $case{$_} } qw(renewals elections leaderless late);
+    my %facts = map { $_ => $case{$_} } grep { exists $case{$_} } qw(renewals elections leaderless stored late);
 
     return Graceful::Chaos::Gaps->new(%world, %facts, faults => $case{faults} // [], places => { j => $case{places} })
         ->account(gap($case{until}, $case{by}));
@@ -144,8 +144,10 @@ my @explained = (
         'there is nobody to rescue' => { faults => [ fault('stop master', 99, 102.5, machine => 'm1') ] },
     ],
     [
-        'the disk is full at the end', { until => 103.2, by => 6, places => two(103), faults => [ fault('fill disk', 99, 102) ] },
+        'the disk is full at the end',
+        { until => 103.2, by => 6, places => two(103), faults => [ fault('fill disk', 99, 102) ], stored => { j => 1 } },
         { disk => 3, ours => 0.2 },
+        'nothing has to be written there' => { stored => {} },
         'it is not' => { faults => [] },
         'it was, before' => { faults => [ fault('fill disk', 97, 99) ] },
         'the next owner has nothing to write' => { places => two(100.2) },

@@ -3,14 +3,14 @@ package Graceful::Chaos::Gaps;
 # Why nobody ran: takes each long gap between two runs of a job apart, into pieces that each have a cause. No I/O: facts in, pieces out.
 #
 #   my $gaps = Graceful::Chaos::Gaps->new(ttl => 10, machines => [...], faults => [...], places => { j1 => [...] }, renewals => {...},
-#       elections => [...], leaderless => [...], late => sub { my ($from, $to) = @_; ... });
+#       elections => [...], leaderless => [...], stored => { j1 => 1 }, late => sub { my ($from, $to) = @_; ... });
 #   my $account = $gaps->account({ job => 'j1', from => 3.1, to => 8.2, old => { epoch, pid }, new => { epoch } });
 #   # { gap, pieces => [ { cause, from, to, why, head (the place in the queue) }, ... ], ours (seconds), violations => [ text, ... ] }
 #   $gaps->describe($account);  # in a line
 #   $gaps->table(@accounts);    # [ cause, in how many gaps, seconds in all, in one gap at most ]
 #
 # The facts: faults as Faults.pm logs them; places and renewals as History.pm and Wire.pm tell them; elections and leaderless of
-# Leaders.pm; late() says by how much the whole computer was late between two moments, which is allowed on top.
+# Leaders.pm; stored are jobs with states that are files of their own; late() says by how much the whole computer was late between two moments, which is allowed on top.
 #
 # At each moment it is the turn of the first in the queue for the lock (its "head"): to end its tenure, or to start the job. What kept it
 # from that is the cause of that moment. It must be about that very process, machine or etcd node, and it ends with the fault, or when the
@@ -56,7 +56,7 @@ my %text = map { @{$_} } @causes;
 
 sub new {
     my ($class, %facts) = @_;
-    return bless({ late => sub { 0 }, renewals => {}, elections => [], leaderless => [], %facts }, $class);
+    return bless({ late => sub { 0 }, renewals => {}, elections => [], leaderless => [], stored => {}, %facts }, $class);
 }
 
 sub account {
@@ -219,11 +219,11 @@ sub process_windows {
         @hangs, $self->faults('stop master', $needed);
 }
 
-# Only the last state of an owner has to be written before anybody goes on.
+# Only the last state of an owner has to be written before anybody goes on, if it does not fit into the record.
 sub disk_windows {
     my ($self, $gap, $head) = @_;
 
-    return if $head->{epoch} != $gap->{old}{epoch};
+    return if $head->{epoch} != $gap->{old}{epoch} || !$self->{stored}{ $gap->{job} };
     return map {
         my ($from, $to) = @{$_}{qw(from to)};
         window('disk', $from, over_it(max($from, min($gap->{from}, $to)), $to), 'fill disk');
@@ -366,7 +366,8 @@ sub judge {
 sub describe {
     my ($self, $account) = @_;
     my $gap = $account->{gap};
-    my @pieces = map { sprintf('%.2f s %s (%s)', length_of($_), $text{ $_->{cause} }, $_->{why}) } @{ $account->{pieces} };
+    my @pieces = map { sprintf('%.2f s %s (%s)', length_of($_), $text{ $_->{cause} }, $_->{why}) }
+        grep { length_of($_) >= 0.005 } @{ $account->{pieces} };
 
     return sprintf('%s, from %.2f to %.2f, epoch %d to %d: ', @{$gap}{qw(job from to)}, map { $gap->{$_}{epoch} } qw(old new)) . join('; ', @pieces);
 }

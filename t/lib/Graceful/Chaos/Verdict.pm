@@ -53,6 +53,7 @@ sub facts {
     return (
         ttl => $cluster->{ttl}, machines => [ $cluster->machines ], faults => $self->{faults}, renewals => { $cluster->wire->renewals },
         places => { Graceful::Chaos::History::places($self->{history}, $self->{when}) },
+        stored => { map { job_of($_) => 1 } grep { $_->{record} && $_->{record}{url} } @{ $self->{history} } },
         elections => [ $leaders->elections ], leaderless => [ $leaders->leaderless ], late => sub { $cluster->pulse->late(@_) },
     );
 }
