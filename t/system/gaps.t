@@ -5,10 +5,13 @@ use strict;
 use warnings;
 
 use FindBin;
+use IO::Handle;
 use lib "$FindBin::Bin/../lib";
 use MIME::Base64 qw(encode_base64);
 use Test::More;
 
+use Graceful::Chaos::Farewells;
+use Graceful::Chaos::Faults;
 use Graceful::Chaos::Gaps;
 use Graceful::Chaos::History;
 use Graceful::Chaos::Leaders;
@@ -35,7 +38,7 @@ sub gap {
 # %case: until (100 is when the gap began), by (the epoch of the next run), places, and further facts.
 sub account_of {
     my (%case) = @_;
-    my %facts = map { $_ => $case{$_} } grep { exists $case{$_} } qw(renewals elections leaderless stored late);
+    my %facts = map { $_ => $case{$_} } grep { exists $case{$_} } qw(renewals elections leaderless stored farewells late);
 
     return Graceful::Chaos::Gaps->new(%world, %facts, faults => $case{faults} // [], places => { j => $case{places} })
         ->account(gap($case{until}, $case{by}));
@@ -114,6 +117,17 @@ my @explained = (
         'it soon has one again' => { leaderless => [ [ 99, 100.5 ] ] },
     ],
     [
+        'an owner cannot reach etcd until it has to give up', {
+            until => 109.2, by => 6, places => two(109), leaderless => [ [ 99, 104 ] ], farewells => [ { pid => 1005, job => 'j', at => 103 } ],
+            renewals => { l5 => [ [ 98, 0 ] ] },
+        },
+        { leaderless => 4, left => 5, after => 0.2 },
+        'it says nothing of that' => { farewells => [], until => 113.2, places => two(113) },
+        'it could reach it' => { leaderless => [] },
+        'it gave up later' => { farewells => [ { pid => 1005, job => 'j', at => 112 } ], until => 115.2, places => two(115) },
+        'it kept the lease all the same' => { until => 118.2, places => two(118), renewals => { l5 => [ [ 98, 0 ], [ 107, 0 ] ] } },
+    ],
+    [
         'the machine whose turn it is is cut off',
         { until => 106.4, by => 6, places => two(100.2), faults => [ fault('cut machine', 98, 106, machine => 'm2') ] },
         { away => 5.8, back => 0.4, ours => 0.2 },
@@ -126,6 +140,7 @@ my @explained = (
         { until => 110, by => 6, places => two(109.8), faults => [ fault('suspend machine', 100, 115, machine => 'm1') ] },
         { away => 9.8, ours => 0.2 },
         'it is not' => { faults => [] },
+        'only what was there before is' => { until => 112, places => two(111.8), faults => [ fault('suspend machine', 5, 115, machine => 'm1') ] },
         'its lease does not end' => { until => 113, places => two(112.8) },
     ],
     [
@@ -306,6 +321,19 @@ subtest 'places, from the history' => sub {
     ] }, 'each with its holder and its times; what nobody saw was before the next thing that somebody saw');
 };
 
+subtest 'farewells, from the logs of the masters' => sub {
+    my $zero = Graceful::Chaos::Leaders::seconds('2026-11-26T08:42:00.000Z');
+    my $log = <<'END';
+2026-11-26T08:42:01.000Z error worker[7] j1: the lock is lost, the job must be gone in 1500ms: no answer
+2026-11-26T08:42:02.500Z warn  worker[7] j1: /x/state could not be committed and stays there: the job goes on from it if nobody owns it
+2026-11-26T08:42:03.000Z warn  worker[8]    j2: the place in the queue is left to its time-out: no answer
+2026-11-26T08:42:04.000Z info  worker[9] j3: committed the state and released the lock epoch=3
+END
+
+    is_deeply([ Graceful::Chaos::Farewells::read_log($log, -$zero) ], [ { pid => 7, job => 'j1', at => 2.5 }, { pid => 8, job => 'j2', at => 3 } ],
+        'the last word of each worker');
+};
+
 subtest 'renewals, from what passes' => sub {
     my %link;
 
@@ -313,6 +341,54 @@ subtest 'renewals, from what passes' => sub {
     is(Graceful::Chaos::Wire::renewal_in(\%link, "POST /v3/lease/keepalive HTTP/1.1\r\n\r\n"), undef, 'or its head');
     is(Graceful::Chaos::Wire::renewal_in(\%link, '{"ID":"254"}'), 'fe', 'and then its body');
     is(Graceful::Chaos::Wire::renewal_in(\%link, qq(POST /v3/lease/revoke HTTP/1.1\r\n\r\n{"ID":"255"})), undef, 'no other request');
+};
+
+subtest 'a network that is cut twice is healed twice' => sub {
+    pipe(my $read, my $write) or die "pipe: $!\n";
+    $write->autoflush(1);
+    my $wire = bless({ orders => $read, cut => {}, slow => {}, pids => {} }, 'Graceful::Chaos::Wire');
+    my $link = { ends => [qw(m1 client)] };
+    my @is;
+
+    for my $order ('cut m1', 'cut m1', 'slow m1 0.3', 'heal m1', 'quicken m1', 'heal m1') {
+        print {$write} "$order\n";
+        $wire->obey;
+        push @is, ($wire->is_cut($link) ? 'cut' : 'whole') . ($wire->delay_of($link) ? ' and slow' : '');
+    }
+    is_deeply(\@is, [ 'cut', 'cut', 'cut and slow', 'cut and slow', 'cut', 'whole' ], 'and what is slow is so by itself');
+};
+
+# A cluster that does as it is told, and notes it.
+package Stub {
+    our @did;
+    our $now = 100;
+    our $AUTOLOAD;
+
+    sub now { return $now }
+    sub live_nodes { return (0, 1, 2) }
+
+    sub AUTOLOAD {
+        my ($self, @words) = @_;
+        my $verb = $AUTOLOAD =~ s/.*:://r;
+        push @did, join(' ', $verb, @words) if @words;
+        return $self;
+    }
+    sub DESTROY { }
+}
+
+subtest 'the log of faults says how long they lasted' => sub {
+    my $faults = Graceful::Chaos::Faults->new(bless({}, 'Stub'));
+    my $at = sub { my ($time, $kind, %on) = @_; $Stub::now = $time; $faults->tick; return $kind && $faults->begin(fault($kind, undef, undef, %on)) };
+
+    $at->(100, 'stop node', node => 1, for => 10);
+    $at->(100, 'stop node', node => 2, for => 10);
+    $at->(103, 'kill node', node => 1, for => 2);
+    $at->($_) for 105, 110;
+    is_deeply([ map { [ @{$_}{qw(kind node from to)} ] } $faults->log ],
+        [ [ 'stop node', 1, 100, 103 ], [ 'stop node', 2, 100, 110 ], [ 'kill node', 1, 103, 105 ] ],
+        'the death of a node ends that it is suspended, and that of no other');
+    is_deeply([ grep { /^(?:pause|resume|kill_node|run_node)/ } @Stub::did ], [ 'pause 1', 'pause 2', 'kill_node 1', 'run_node 1', 'resume 2' ],
+        'and nothing else is done');
 };
 
 done_testing;

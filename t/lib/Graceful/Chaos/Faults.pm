@@ -31,12 +31,27 @@ my %ways = (
     'kill machine' => sub { my ($c, $f) = @_; $f->{pids} = [ map { 0 + $_ } $c->kill_machine($f->{machine}) ]; return back($c, $f) },
     'suspend machine' => sub { my ($c, $f) = @_; return suspend($c, $f, $c->processes_of($f->{machine})) },
     'cut machine' => sub { my ($c, $f) = @_; $c->wire->cut($f->{machine}); return sub { $c->wire->heal($f->{machine}) } },
-    'slow machine' => sub { my ($c, $f) = @_; $c->wire->slow($f->{machine}, 0.3); return sub { $c->wire->heal($f->{machine}) } },
+    'slow machine' => sub { my ($c, $f) = @_; $c->wire->slow($f->{machine}, 0.3); return sub { $c->wire->quicken($f->{machine}) } },
     'isolate node' => sub { my ($c, $f) = @_; $c->wire->cut("n$f->{node}"); return sub { $c->wire->heal("n$f->{node}") } },
     'kill node' => \&kill_node,
     'stop node' => \&stop_node,
     'slow node' => \&slow_node,
     'fill disk' => \&fill_disk,
+);
+
+my $suspends = qr/^(?:suspend machine|hang worker|stop (?:job|worker|master))\z/;
+
+# Which others are over when one begins at the same machine or node, as it ends what they did: otherwise the log would say that they last.
+my %ends = (
+    'kill node' => qr/^(?:stop|slow) node\z/,
+    'stop node' => qr/^slow node\z/,
+    'slow node' => qr/^slow node\z/,
+    'kill machine' => qr/$suspends|^drain\z/,
+    'kill master' => qr/^(?:stop master|drain)\z/,
+    'graceful stop' => qr/^drain\z/,
+    'reload' => qr/^drain\z/,
+    'drain' => qr/^drain\z/,
+    'fill disk' => qr/^fill disk\z/,
 );
 
 sub new {
@@ -70,12 +85,13 @@ sub signal {
     return @{ $f->{pids} } && kill($name, $pid) ? sub { } : undef;
 }
 
+# A process that was suspended twice goes on when both are over: its end is told which are held by others as yet.
 sub suspend {
     my ($c, $f, @pids) = @_;
 
     @pids = ours($c, $f, @pids) or return;
     $f->{pids} = [@pids];
-    return kill('STOP', @pids) ? sub { kill('CONT', ours($c, $f, @pids)) } : undef;
+    return kill('STOP', @pids) ? sub { my ($held) = @_; kill('CONT', ours($c, $f, grep { !$held->{$_} } @pids)) } : undef;
 }
 
 # A master that ended comes back, as an init system sees to it.
@@ -149,9 +165,21 @@ sub begin {
     my $undo = $ways{ $fault->{kind} }->($c, $fault) // return;
     my %entry = (%{$fault}, large => Graceful::Chaos::Plan->is_large($fault->{kind}), from => $from, to => $c->now + $fault->{for});
 
+    $self->end_others(\%entry);
     push @{ $self->{log} }, \%entry;
     push @{ $self->{lasting} }, { entry => \%entry, undo => $undo };
     return 1;
+}
+
+sub end_others {
+    my ($self, $entry) = @_;
+    my $kinds = $ends{ $entry->{kind} } // return;
+    my $at = $entry->{kind} =~ /node\z/ ? 'node' : $entry->{kind} eq 'fill disk' ? 'kind' : 'machine';
+    my $is_over = sub { $_[0]{kind} =~ $kinds && $_[0]{$at} eq $entry->{$at} };
+
+    $_->{to} = $entry->{from} for grep { $is_over->($_) } map { $_->{entry} } @{ $self->{lasting} };
+    $self->{lasting} = [ grep { !$is_over->($_->{entry}) } @{ $self->{lasting} } ];
+    return;
 }
 
 sub tick {
@@ -160,8 +188,9 @@ sub tick {
     my @due = grep { $_->{entry}{to} <= $now } @{ $self->{lasting} };
 
     $self->{lasting} = [ grep { $_->{entry}{to} > $now } @{ $self->{lasting} } ];
+    my %held = map { $_ => 1 } map { @{ $_->{pids} // [] } } grep { $_->{kind} =~ $suspends } map { $_->{entry} } @{ $self->{lasting} };
     for my $one (@due) {
-        my $said = $one->{undo}->() // '';
+        my $said = $one->{undo}->(\%held) // '';
         $one->{entry}{to} = $now;
         push @{ $self->{lasting} }, $one if $said eq 'not yet';
     }

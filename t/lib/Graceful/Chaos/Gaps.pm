@@ -3,14 +3,16 @@ package Graceful::Chaos::Gaps;
 # Why nobody ran: takes each long gap between two runs of a job apart, into pieces that each have a cause. No I/O: facts in, pieces out.
 #
 #   my $gaps = Graceful::Chaos::Gaps->new(ttl => 10, machines => [...], faults => [...], places => { j1 => [...] }, renewals => {...},
-#       elections => [...], leaderless => [...], stored => { j1 => 1 }, late => sub { my ($from, $to) = @_; ... });
+#       elections => [...], leaderless => [...], stored => { j1 => 1 }, farewells => [...],
+#       late => sub { my ($from, $to) = @_; ... });
 #   my $account = $gaps->account({ job => 'j1', from => 3.1, to => 8.2, old => { epoch, pid }, new => { epoch } });
 #   # { gap, pieces => [ { cause, from, to, why, head (the place in the queue) }, ... ], ours (seconds), violations => [ text, ... ] }
 #   $gaps->describe($account);  # in a line
 #   $gaps->table(@accounts);    # [ cause, in how many gaps, seconds in all, in one gap at most ]
 #
 # The facts: faults as Faults.pm logs them; places and renewals as History.pm and Wire.pm tell them; elections and leaderless of
-# Leaders.pm; stored are jobs with states that are files of their own; late() says by how much the whole computer was late between two moments, which is allowed on top.
+# Leaders.pm; stored are jobs with states that are files of their own; farewells of Farewells.pm; late() says by how much the whole
+# computer was late between two moments, which is allowed on top.
 #
 # At each moment it is the turn of the first in the queue for the lock (its "head"): to end its tenure, or to start the job. What kept it
 # from that is the cause of that moment. It must be about that very process, machine or etcd node, and it ends with the fault, or when the
@@ -42,6 +44,7 @@ my @causes = (
     [ leaderless => 'etcd without a leader' ],
     [ owner => 'the lease of an owner that was lost ran out' ],
     [ waiter => 'the lease of a waiter that was lost, and that was next, ran out' ],
+    [ left => 'the lease of one that etcd did not answer until it had to give up ran out' ],
     [ away => 'the machine of the one whose turn it was was cut off or suspended' ],
     [ back => 'the machine was back, and had to ask anew' ],
     [ process => 'the worker whose turn it was, or the master that had to rescue it, was suspended' ],
@@ -56,7 +59,7 @@ my %text = map { @{$_} } @causes;
 
 sub new {
     my ($class, %facts) = @_;
-    return bless({ late => sub { 0 }, renewals => {}, elections => [], leaderless => [], stored => {}, %facts }, $class);
+    return bless({ late => sub { 0 }, renewals => {}, elections => [], leaderless => [], stored => {}, farewells => [], %facts }, $class);
 }
 
 sub account {
@@ -153,10 +156,21 @@ sub over_it { my ($from, $to) = @_; return $to + ATTEMPT + min(PAUSE_MAX, $to - 
 
 sub windows_of {
     my ($self, $gap, $head) = @_;
+    my @leaderless = $self->leaderless_windows;
+    my @unheard = ($self->away_windows($head), $self->slow_windows($head->{machine}, $head), $self->after_windows);
+
     return (
-        $self->job_windows($gap, $head), $self->leaderless_windows, $self->lost_windows($gap, $head), $self->away_windows($head),
-        $self->process_windows($head), $self->disk_windows($gap, $head), $self->slow_windows($head->{machine}, $head), $self->after_windows,
+        $self->job_windows($gap, $head), @leaderless, $self->lost_windows($gap, $head), $self->left_windows($head, @leaderless, @unheard),
+        $self->process_windows($head), $self->disk_windows($gap, $head), @unheard,
     );
+}
+
+# A worker that cannot reach etcd until it has no more time has to leave its place to its time-out. One that can must not.
+sub left_windows {
+    my ($self, $head, @reasons) = @_;
+    my @left = grep { $_->{pid} == $head->{pid} && $_->{at} >= $head->{from} && cover($_->{at}, @reasons) } @{ $self->{farewells} };
+
+    return map { window('left', $_->{at}, FOREVER, sprintf('%s, given up at %.2f', $head->{machine}, $_->{at}), $_->{at}) } @left;
 }
 
 # It was silent before it was dead.
@@ -198,14 +212,19 @@ sub lost_windows {
         sprintf('%s, lost at %.2f', $head->{machine}, $lost), $lost);
 }
 
-# A lease may end meanwhile, too.
+# A lease may end meanwhile, too. A master that was started later is not suspended, nor is what it started.
 sub away_windows {
     my ($self, $head) = @_;
+    my $is = sub {
+        my ($fault) = @_;
+        return 0 if $fault->{machine} ne $head->{machine};
+        return $fault->{kind} eq 'cut machine' || !defined $head->{pid} || $head->{from} <= $fault->{from} || hit($fault, $head->{pid});
+    };
 
     return map {
         my ($from, $to, $what) = (@{$_}{qw(from to)}, "$_->{kind} $_->{machine}");
         (window('away', $from, $to, $what, $from), window('back', $to, over_it($from, $to), "after $what"));
-    } $self->faults('cut machine|suspend machine', sub { $_[0]{machine} eq $head->{machine} });
+    } $self->faults('cut machine|suspend machine', $is);
 }
 
 # A worker that hangs is killed by its master before its lease ends. A master matters only to a worker that died.
@@ -339,7 +358,7 @@ sub arrived {
 sub end_of {
     my ($self, $piece) = @_;
 
-    return $self->lease_end(@{$piece}{qw(head since)}) if $piece->{cause} =~ /^(?:owner|waiter|away)\z/;
+    return $self->lease_end(@{$piece}{qw(head since)}) if $piece->{cause} =~ /^(?:owner|waiter|left|away)\z/;
     return $piece->{from} + SLOW_MAX + $self->late($piece) if $piece->{cause} eq 'slow';
     return FOREVER;
 }

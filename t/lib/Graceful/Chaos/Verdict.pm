@@ -18,6 +18,7 @@ use warnings;
 use List::Util qw(max min sum0);
 use Time::HiRes qw(time);
 
+use Graceful::Chaos::Farewells;
 use Graceful::Chaos::Gaps;
 use Graceful::Chaos::History;
 use Graceful::Chaos::Leaders;
@@ -47,13 +48,15 @@ sub violate { my ($self, $text) = @_; push @{ $self->{violations} }, $text; retu
 sub facts {
     my ($self) = @_;
     my $cluster = $self->{cluster};
+    my $offset = $cluster->now - time;
     my $leaders = Graceful::Chaos::Leaders->new(logs => [ map { $cluster->etcd->log_text($_) } $cluster->nodes ],
-        offset => $cluster->now - time, faults => $self->{faults});
+        offset => $offset, faults => $self->{faults});
 
     return (
         ttl => $cluster->{ttl}, machines => [ $cluster->machines ], faults => $self->{faults}, renewals => { $cluster->wire->renewals },
         places => { Graceful::Chaos::History::places($self->{history}, $self->{when}) },
         stored => { map { job_of($_) => 1 } grep { $_->{record} && $_->{record}{url} } @{ $self->{history} } },
+        farewells => [ map { Graceful::Chaos::Farewells::read_log($cluster->log_text($_), $offset) } $cluster->machines ],
         elections => [ $leaders->elections ], leaderless => [ $leaders->leaderless ], late => sub { $cluster->pulse->late(@_) },
     );
 }

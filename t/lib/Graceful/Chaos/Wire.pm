@@ -4,8 +4,11 @@ package Graceful::Chaos::Wire;
 #
 #   my $wire = Graceful::Chaos::Wire->start([ { port => 4001, target => 2379, from => 'm1', to => 'n0', node => 0 }, … ], $log);
 #   $wire->cut('m1');      # nothing passes from or to m1 any more; connections stay open, as in a real network
-#   $wire->slow('m1', 0.2);
 #   $wire->heal('m1');
+#   $wire->slow('m1', 0.2);
+#   $wire->quicken('m1');
+#
+# Who was cut twice has to be healed twice; likewise with slow.
 #
 # from => undef: whoever it is that connects. He is found by his process: pids_of('n1', 4711) tells whose that is.
 #
@@ -54,6 +57,7 @@ sub pid { return $_[0]{pid} }
 sub cut { my ($self, $who) = @_; return print { $self->{orders} } "cut $who\n" }
 sub slow { my ($self, $who, $delay) = @_; return print { $self->{orders} } "slow $who $delay\n" }
 sub heal { my ($self, $who) = @_; return print { $self->{orders} } "heal $who\n" }
+sub quicken { my ($self, $who) = @_; return print { $self->{orders} } "quicken $who\n" }
 sub pids_of { my ($self, $who, $pid) = @_; return print { $self->{orders} } "pid $who $pid\n" }
 
 # By lease: [ time, node ] of each renewal that has passed, in order.
@@ -86,10 +90,11 @@ sub obey {
     sysread($self->{orders}, my $text, 4096) or POSIX::_exit(0);
     for (split(/\n/, $text)) {
         my ($verb, $who, $value) = split;
-        if ($verb eq 'cut') { $self->{cut}{$who} = 1 }
-        elsif ($verb eq 'slow') { $self->{slow}{$who} = $value }
+        if ($verb eq 'cut') { $self->{cut}{$who}++ }
+        elsif ($verb eq 'heal') { $self->{cut}{$who}-- }
+        elsif ($verb eq 'slow') { push @{ $self->{slow}{$who} }, $value }
+        elsif ($verb eq 'quicken') { shift @{ $self->{slow}{$who} } }
         elsif ($verb eq 'pid') { $self->{pids}{$value} = $who }
-        else { delete $self->{cut}{$who}; delete $self->{slow}{$who} }
     }
     return;
 }
@@ -136,7 +141,7 @@ sub is_cut {
 
 sub delay_of {
     my ($self, $link) = @_;
-    my ($delay) = grep { $_ } map { $self->{slow}{$_} } @{ $link->{ends} };
+    my ($delay) = map { @{ $self->{slow}{$_} // [] } } @{ $link->{ends} };
 
     return $delay // 0;
 }
