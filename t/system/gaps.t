@@ -136,6 +136,14 @@ my @explained = (
         'it was, before' => { faults => [ fault('cut machine', 98, 100.3, machine => 'm2') ] },
     ],
     [
+        'it is suspended soon after', {
+            until => 106.4, by => 6, places => two(100.2),
+            faults => [ fault('cut machine', 96, 101, machine => 'm2'), fault('suspend machine', 101.3, 106, machine => 'm2') ],
+        },
+        { away => 5.5, back => 0.7, ours => 0.2 },
+        'it is not' => { until => 108.4, faults => [ fault('cut machine', 96, 101, machine => 'm2') ] },
+    ],
+    [
         'the machine of the owner is suspended, and its lease ends',
         { until => 110, by => 6, places => two(109.8), faults => [ fault('suspend machine', 100, 115, machine => 'm1') ] },
         { away => 9.8, ours => 0.2 },

@@ -220,11 +220,13 @@ sub away_windows {
         return 0 if $fault->{machine} ne $head->{machine};
         return $fault->{kind} eq 'cut machine' || !defined $head->{pid} || $head->{from} <= $fault->{from} || hit($fault, $head->{pid});
     };
+    my @faults = $self->faults('cut machine|suspend machine', $is);
 
-    return map {
-        my ($from, $to, $what) = (@{$_}{qw(from to)}, "$_->{kind} $_->{machine}");
-        (window('away', $from, $to, $what, $from), window('back', $to, over_it($from, $to), "after $what"));
-    } $self->faults('cut machine|suspend machine', $is);
+    # While it is away once more, it is not back.
+    return (
+        (map { window('away', $_->{from}, $_->{to}, "$_->{kind} $_->{machine}", $_->{from}) } @faults),
+        (map { window('back', $_->{to}, over_it($_->{from}, $_->{to}), "after $_->{kind} $_->{machine}") } @faults),
+    );
 }
 
 # A worker that hangs is killed by its master before its lease ends. A master matters only to a worker that died.
