@@ -1,5 +1,6 @@
 #include "job/spawn.h"
 
+#include <bsd/string.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -330,8 +331,13 @@ static int reap_failed(
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	errno = f->code;
-	return err_sys(
-	    e, "cannot start %s: cannot %.*s", job->argv[0], (int)sizeof(f->doing), f->doing);
+	err_sys(e, "cannot start %s: cannot %.*s", job->argv[0], (int)sizeof(f->doing), f->doing);
+	if (f->code == ENOEXEC)
+		strlcat(e->text,
+		    ": a script needs a first line such as #!/bin/sh, a program has to be made "
+		    "for this machine",
+		    sizeof(e->text));
+	return -1;
 }
 
 int spawn_job(

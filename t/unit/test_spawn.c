@@ -523,7 +523,8 @@ static void test_commands_that_cannot_run(void **state)
 	assert_fails("/", EACCES, "cannot run its command");
 	write_text(at("empty"), "");
 	assert_int_equal(chmod(at("empty"), 0755), 0);
-	assert_fails(at("empty"), ENOEXEC, "Exec format");
+	assert_fails(at("empty"), ENOEXEC,
+	    "Exec format error: a script needs a first line such as #!/bin/sh");
 	write_text(at("script"), "#!/no/such/interpreter\n");
 	assert_int_equal(chmod(at("script"), 0755), 0);
 	assert_fails(at("script"), ENOENT, "cannot run its interpreter");
