@@ -193,6 +193,13 @@ static void check_state_fits(struct reader *rd, const struct node *root, const s
 	}
 }
 
+static void check_max_jobs(struct reader *rd, const struct node *root, const struct conf *conf)
+{
+	if (conf->max_jobs == 0)
+		report_warning(rd->report, node_get(root, "max_jobs"),
+		    "is 0: no job is run until SIGTTIN; to run all of them, leave it out");
+}
+
 static bool ends_in(const char *text, const char *end)
 {
 	size_t len = strlen(text), n = strlen(end);
@@ -246,6 +253,7 @@ void check_all(struct reader *rd, const struct node *root, const struct conf *co
 	check_socket_path(rd, root, conf);
 	check_state_fits(rd, root, conf);
 	check_metrics(rd, root, conf);
+	check_max_jobs(rd, root, conf);
 	for (size_t i = 0; i < conf->n_jobs; i++)
 		check_job(rd, node_get(jobs, conf->jobs[i]->name), defaults, conf->jobs[i]);
 }

@@ -2,6 +2,7 @@
 #include <bsd/stdlib.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "conf/conf_read.h"
 
@@ -100,6 +101,20 @@ static char *read_endpoint(struct reader *rd, const struct node *n)
 	return copy;
 }
 
+/* Whoever names a server twice meant another one, and has one less than he believes. */
+static void check_twice(struct reader *rd, const struct node *n, char *const urls[], size_t i)
+{
+	for (size_t k = 0; k < i; k++) {
+		if (urls[k] != NULL && strcasecmp(urls[k], urls[i]) == 0) {
+			report_error(rd->report, n,
+			    "is the same as endpoints[%zu]; take it out, "
+			    "or name the server that was meant",
+			    k);
+			return;
+		}
+	}
+}
+
 void read_endpoints(struct reader *rd, const struct node *n, char ***field)
 {
 	char **urls =
@@ -109,8 +124,11 @@ void read_endpoints(struct reader *rd, const struct node *n, char ***field)
 		return;
 	if (n->n_children == 0)
 		report_error(rd->report, n, "is empty; name at least one endpoint");
-	for (size_t i = 0; i < n->n_children; i++)
+	for (size_t i = 0; i < n->n_children; i++) {
 		urls[i] = read_endpoint(rd, n->children[i]);
+		if (urls[i] != NULL)
+			check_twice(rd, n->children[i], urls, i);
+	}
 	*field = urls;
 }
 

@@ -500,6 +500,10 @@ static void etcd_is_checked(void **state)
 	conf_errors_free(&errors);
 	assert_refused(TOP("'coordinator': { 'type': 'etcd' }"),
 	    "f:2: coordinator: \"endpoints\" is missing; name at least one etcd server");
+	assert_refused(TOP("'coordinator': { 'type': 'etcd', 'endpoints': ['http://a:1', "
+			   "'http://b:1', 'http://A:1/'] }"),
+	    "f:2: coordinator.endpoints[2]: is the same as endpoints[0]; take it out, or name the "
+	    "server that was meant");
 }
 
 /* A host of len characters. */
@@ -570,6 +574,15 @@ static void states_without_a_store_are_warned_of(void **state)
 	    "backed up, and job \"a\" may have up to 1.0 GiB; set state.url, or lower state_max");
 	assert_warned(TOP("'defaults': { 'state_max': '256KiB' }"), NULL);
 	assert_warned(TOP("'state': { 'url': 'file:///s' }"), NULL);
+}
+
+static void no_job_at_all_is_warned_of(void **state)
+{
+	(void)state;
+	assert_warned(TOP("'state': { 'url': 'file:///s' }, 'max_jobs': 0"),
+	    "f:2: warning: max_jobs: is 0: no job is run until SIGTTIN; to run all of them, leave "
+	    "it out");
+	assert_warned(TOP("'state': { 'url': 'file:///s' }, 'max_jobs': 1"), NULL);
 }
 
 /* 107 bytes are the most: "/run/..." and "/notify/" and the longer name of two. */
@@ -1330,6 +1343,7 @@ int main(void)
 		cmocka_unit_test(bad_names_of_jobs_are_refused),
 		cmocka_unit_test(jobs_are_required),
 		cmocka_unit_test(states_without_a_store_are_warned_of),
+		cmocka_unit_test(no_job_at_all_is_warned_of),
 		cmocka_unit_test(long_socket_paths_are_refused),
 		cmocka_unit_test(everything_is_reported_in_the_order_of_the_file),
 		cmocka_unit_test(contradictions_with_defaults_are_reported_once),
