@@ -24,19 +24,40 @@ static struct post *post_of_worker(struct master *m, pid_t pid)
 	return NULL;
 }
 
-/* Whose job an orphan belonged to. NULL: it left its job's session, so it may be anyone's. */
+/*
+ * What a worker wrote before it died may still be in its pipe, and only that tells which process
+ * was its job: a master that was busy hears of both deaths first.
+ */
+static void read_all_reports(struct master *m)
+{
+	for (size_t i = 0; i < m->roster.fleet.n; i++) {
+		struct post *p = roster_post(&m->roster, i);
+
+		if (ev_is_active(&p->reports))
+			master_read_reports(m, p);
+	}
+}
+
+/*
+ * Whose job an orphan belonged to. NULL: it left its job's session, so it may be anyone's. Its seat
+ * may be WORKING still, as the kernel gives us a job before we can hear of the death of its worker.
+ */
 static struct post *post_of_orphan(struct master *m, pid_t pid)
 {
 	pid_t session = getsid(pid);
+	struct post *unheard = NULL;
 
 	for (size_t i = 0; i < m->roster.fleet.n; i++) {
 		struct post *p = roster_post(&m->roster, i);
 
-		if (p->seat.state == SEAT_ORPHANED && p->job_pid != 0 &&
-		    (p->job_pid == session || p->job_pid == pid))
+		if (p->job_pid == 0 || (p->job_pid != session && p->job_pid != pid))
+			continue;
+		if (p->seat.state == SEAT_ORPHANED)
 			return p;
+		if (p->seat.state == SEAT_WORKING)
+			unheard = p;
 	}
-	return NULL;
+	return unheard;
 }
 
 /* One round over our children. */
@@ -56,6 +77,10 @@ static void visit_orphan(pid_t pid, void *ctx)
 	if (post_of_worker(o->m, pid) != NULL)
 		return;
 	p = post_of_orphan(o->m, pid);
+	if (p == NULL && o->signo != 0) { /* before it is hit as everybody's */
+		read_all_reports(o->m);
+		p = post_of_orphan(o->m, pid);
+	}
 	/* An orphan that nobody can be named for is everybody's: no job is taken for gone while it
 	 * lives. */
 	if ((p != NULL && p != o->of) || kin_is_withheld(pid))
@@ -71,6 +96,8 @@ static bool signal_orphans(struct master *m, struct post *p, int signo)
 	struct orphans o = { .m = m, .of = p, .signo = signo };
 	struct err e;
 
+	if (signo != 0)
+		FAULT("before_orphans_signal");
 	if (kin_each_child(visit_orphan, &o, &e) != 0) {
 		log_error("%s", e.text);
 		return true;
@@ -146,20 +173,6 @@ static void bury_worker(struct master *m, struct post *p, int status)
 	FAULT("after_worker_end");
 	fleet_reaped(&m->roster.fleet, &p->seat, clock_now());
 	board_touch(&m->board);
-}
-
-/*
- * What a worker wrote before it died may still be in its pipe, and only that tells which process
- * was its job: a master that was busy hears of both deaths first.
- */
-static void read_all_reports(struct master *m)
-{
-	for (size_t i = 0; i < m->roster.fleet.n; i++) {
-		struct post *p = roster_post(&m->roster, i);
-
-		if (ev_is_active(&p->reports))
-			master_read_reports(m, p);
-	}
 }
 
 static void bury_orphan(struct master *m, pid_t pid, int status)

@@ -155,6 +155,8 @@ pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
 	metrics_job_forked(&p->counts);
 	start_reading(p, shared->loop, report[0], on_report);
 	p->rescuing = rescue;
+	if (!rescue)
+		p->job_pid = 0;
 	return pid;
 }
 

@@ -243,6 +243,38 @@ subtest 'a worker is killed when only a stubborn family is left' => sub {
     takes_over($next, $actor, 'clean 1');
 };
 
+subtest 'a worker dies while what is left of another job is being ended: its own job dumps in peace' => sub {
+    plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
+    my $box = Graceful::Test->new;
+    my $stubborn = Graceful::Actor->new($box, 'orders');
+    my $actor = Graceful::Actor->new($box, 'clicks');
+    my $conf = $box->config('web-1', {
+        orders => { command => $stubborn->command('family'), %limits },
+        clicks => { command => $actor->command('hold=' . $box->path('go')), %limits, restart_min => '10ms' },
+    });
+    my $master = $box->start($conf, sub { $ENV{GRACEFUL_FAULT} = 'master.before_orphans_signal=stop' });
+
+    $master->wait_ready($_) for qw(orders clicks);
+    my $other = $master->job('clicks')->{worker_pid};
+    kill('KILL', worker_of($master));
+    $master->wait_log(qr/^fault: before_orphans_signal/m);
+    # The master has yet to read which process is the job now.
+    kill('KILL', $actor->wait_start->{pid});
+    wait_for('the next one listens', sub { $actor->count(qr/^start/) == 2 && (() = slurp($master->{log}) =~ /ready/g) == 3 });
+    kill('KILL', $other);
+    $actor->wait_for_line(qr/^INT$/);
+    $master->signal('CONT');
+    $stubborn->wait_start(2);
+    is($actor->count(qr/^TERM$/), 0, 'it is not told to hurry');
+    spew($box->path('go'), '');
+    my $start = $actor->wait_start(3);
+    is("$start->{restored} $start->{count}", 'clean 1', 'its dump is committed');
+    $master->wait_ready($_) for qw(orders clicks);
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'exit status');
+    is_deeply([$stubborn->survivors, $actor->survivors], [], 'nothing is left of any job');
+};
+
 subtest 'a rescue worker is killed, too' => sub {
     my ($box, $actor, $master) = running([]);
 
