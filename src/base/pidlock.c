@@ -37,7 +37,7 @@ int pidlock_take(const char *path, pid_t *other, struct err *e)
 	return -1;
 }
 
-static enum pidlock ask_file(int fd, const char *path, pid_t pid, struct err *e)
+static enum pidlock ask_file(int fd, const char *path, pid_t *pid, struct err *e)
 {
 	struct flock l = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
 
@@ -45,13 +45,21 @@ static enum pidlock ask_file(int fd, const char *path, pid_t pid, struct err *e)
 		err_sys(e, "cannot ask for the lock of %s", path);
 		return PIDLOCK_FAILED;
 	}
-	if (l.l_type != F_UNLCK)
-		return l.l_pid == pid ? PIDLOCK_HELD : PIDLOCK_OTHER;
-	err_set(e, "%s is not locked", path);
-	return PIDLOCK_FREE;
+	if (l.l_type == F_UNLCK) {
+		err_set(e, "%s is not locked", path);
+		return PIDLOCK_FREE;
+	}
+	if (*pid == 0 && l.l_pid <= 0) {
+		err_set(e, "%s is locked by a process of another PID namespace", path);
+		return PIDLOCK_FAILED;
+	}
+	if (*pid == 0)
+		*pid = l.l_pid;
+	return l.l_pid == *pid ? PIDLOCK_HELD : PIDLOCK_OTHER;
 }
 
-/* By the inode alone, as some file systems show another device there than to stat(). */
+/* By the inode alone, as some file systems show another device there than to stat(). pid 0 stands
+ * for everybody. */
 static bool is_listed(FILE *locks, ino_t inode, pid_t pid)
 {
 	char line[256];
@@ -61,7 +69,7 @@ static bool is_listed(FILE *locks, ino_t inode, pid_t pid)
 	while (fgets(line, sizeof(line), locks) != NULL) {
 		if (sscanf(line, "%*d: POSIX %*s WRITE %d %*[^:]:%*[^:]:%ju", &holder, &theirs) ==
 			2 &&
-		    holder == pid && theirs == (uintmax_t)inode)
+		    (pid == 0 || holder == pid) && theirs == (uintmax_t)inode)
 			return true;
 	}
 	return false;
@@ -88,16 +96,20 @@ static enum pidlock ask_kernel(const char *path, pid_t pid, struct err *e)
 	}
 	if (!found)
 		err_set(e, "%s is not locked", path);
-	return found ? PIDLOCK_HELD : PIDLOCK_FREE;
+	if (!found || pid != 0)
+		return found ? PIDLOCK_HELD : PIDLOCK_FREE;
+	/* It may be the lock of a file that has this number in another file system. */
+	err_set(e, "may not ask who locks %s: be root or the user that the master runs as", path);
+	return PIDLOCK_FAILED;
 }
 
-enum pidlock pidlock_ask(const char *path, pid_t pid, struct err *e)
+enum pidlock pidlock_ask(const char *path, pid_t *pid, struct err *e)
 {
 	int fd = open(path, O_RDONLY | OPEN_FLAGS);
 	enum pidlock found;
 
 	if (fd < 0 && errno == EACCES)
-		return ask_kernel(path, pid, e);
+		return ask_kernel(path, *pid, e);
 	if (fd < 0 && errno == ENOENT) {
 		err_set(e, "%s does not exist", path);
 		return PIDLOCK_FREE;

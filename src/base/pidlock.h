@@ -21,13 +21,16 @@
 int pidlock_take(const char *path, pid_t *other, struct err *e);
 
 enum pidlock {
-	PIDLOCK_HELD,  /* by pid */
+	PIDLOCK_HELD,  /* by *pid */
 	PIDLOCK_OTHER, /* by another process */
 	PIDLOCK_FREE,  /* e says how that shows */
 	PIDLOCK_FAILED,
 };
 
-/* Takes nothing. Who may not open the file is never told PIDLOCK_OTHER, but PIDLOCK_FREE. */
-enum pidlock pidlock_ask(const char *path, pid_t pid, struct err *e);
+/*
+ * Takes nothing. *pid is who is asked about, or 0: whoever it is, to be filled in. Who may not open
+ * the file is never told PIDLOCK_OTHER, but PIDLOCK_FREE, and not whose it is: PIDLOCK_FAILED.
+ */
+enum pidlock pidlock_ask(const char *path, pid_t *pid, struct err *e);
 
 #endif

@@ -70,7 +70,7 @@ static enum probe probe_lock(const char *lock_path, struct master *m, struct err
 {
 	struct err why;
 
-	switch (pidlock_ask(lock_path, m->pid, &why)) {
+	switch (pidlock_ask(lock_path, &m->pid, &why)) {
 	case PIDLOCK_HELD: return PROBE_FOUND;
 	case PIDLOCK_OTHER: /* it has just started, or another has just ended */
 		err_set(
@@ -82,20 +82,11 @@ static enum probe probe_lock(const char *lock_path, struct master *m, struct err
 	return PROBE_FAILED;
 }
 
-static enum probe probe_pid_file(
-    int fd, const char *path, const char *lock_path, struct master *m, struct err *e)
+static enum probe pin_and_prove(
+    const char *path, const char *lock_path, struct master *m, struct err *e)
 {
 	enum probe probe;
 
-	m->pid = read_pid(fd);
-	if (m->pid < 0) {
-		err_set(e, "%s holds no PID", path);
-		return PROBE_FAILED;
-	}
-	if (m->pid == 0) {
-		err_set(e, "no master runs here yet (%s is empty)", path);
-		return PROBE_NONE;
-	}
 	m->pidfd = pidfd_open(m->pid, 0);
 	if (m->pidfd < 0 && errno == ESRCH) {
 		err_set(e, "no master runs here (%s names PID %d, which is gone)", path, m->pid);
@@ -111,16 +102,50 @@ static enum probe probe_pid_file(
 	return probe;
 }
 
+static enum probe probe_pid_file(
+    int fd, const char *path, const char *lock_path, struct master *m, struct err *e)
+{
+	m->pid = read_pid(fd);
+	if (m->pid < 0) {
+		err_set(e, "%s holds no PID", path);
+		return PROBE_FAILED;
+	}
+	if (m->pid == 0) {
+		err_set(e, "no master runs here yet (%s is empty)", path);
+		return PROBE_NONE;
+	}
+	return pin_and_prove(path, lock_path, m, e);
+}
+
+/* Of a master that lives somebody may have removed it. */
+static enum probe probe_without_pid_file(
+    const char *path, const char *lock_path, struct master *m, struct err *e)
+{
+	struct err why;
+
+	m->pid = 0;
+	switch (pidlock_ask(lock_path, &m->pid, &why)) {
+	case PIDLOCK_HELD: return pin_and_prove(lock_path, lock_path, m, e);
+	case PIDLOCK_OTHER:
+	case PIDLOCK_FREE:
+		err_set(e, "no master runs here (%s does not exist)", path);
+		return PROBE_NONE;
+	case PIDLOCK_FAILED:
+		err_set(e, "cannot tell whether a master runs here: %s does not exist, and: %s",
+		    path, why.text);
+		return PROBE_FAILED;
+	}
+	return PROBE_FAILED;
+}
+
 static enum probe probe_path(
     const char *path, const char *lock_path, struct master *m, struct err *e)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	enum probe probe;
 
-	if (fd < 0 && errno == ENOENT) {
-		err_set(e, "no master runs here (%s does not exist)", path);
-		return PROBE_NONE;
-	}
+	if (fd < 0 && errno == ENOENT)
+		return probe_without_pid_file(path, lock_path, m, e);
 	if (fd < 0) {
 		err_sys(e, "cannot read %s", path);
 		return PROBE_FAILED;

@@ -323,6 +323,21 @@ subtest 'no master' => sub {
     }
 };
 
+subtest 'a PID file that somebody removed' => sub {
+    my $m = master(status => \&plain_status);
+    my @dir = ('--run-dir', $m->{dir});
+    unlink "$m->{dir}/graceful.pid" or die "graceful.pid: $!";
+    my ($rc, $out, $err) = run('status', @dir);
+    is "$rc$err", '0', 'the master is known by its lock';
+    like $out, qr/^web-1  pid $m->{pid} /, 'and shown';
+    ($rc, $out, $err) = run('checkpoint', @dir);
+    is "$rc$err", '0', 'and gets signals';
+    ok wait_for('the signal', sub { signals($m) eq "USR1\n" }), 'once';
+    end_master($m);
+    ($rc, $out, $err) = run('status', @dir);
+    like "$rc $err", qr/^1 .*no master runs here \(.*graceful\.pid does not exist\); start one with/, 'until it ends';
+};
+
 subtest 'status' => sub {
     my $m = master(
         status => sub {

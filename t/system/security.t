@@ -294,7 +294,13 @@ subtest 'a stranger cannot keep a master from its directories, nor pass for one'
 
     $master->wait_state(claim => 'running');
     is((stat $_)[2] & 07777, /lock$/ ? 0600 : 0644, "the mode of $_") for @locks;
-    is(($box->run('setpriv', '--reuid', (ids('nobody'))[0], '--clear-groups', @status))[0], 0, 'everybody may ask for the status');
+    my @as_nobody = ('setpriv', '--reuid', (ids('nobody'))[0], '--clear-groups');
+    is(($box->run(@as_nobody, @status))[0], 0, 'everybody may ask for the status');
+    rename("$master->{run_dir}/graceful.pid", "$master->{run_dir}/away") or die "rename: $!";
+    like(join(' ', ($box->run(@as_nobody, @status))[0, 2]), qr/^1 .*may not ask who locks .*graceful\.lock: be root or the user/,
+        'but not whose the lock is, when the PID file is gone');
+    is(($box->run(@status))[0], 0, 'which the master\'s user may');
+    rename("$master->{run_dir}/away", "$master->{run_dir}/graceful.pid") or die "rename: $!";
     $master->signal('KILL');
     waitpid($master->pid, 0);
     grabbing(\@locks, sub {
