@@ -87,8 +87,10 @@ sub play {
     wait_for('it has committed', sub { ($next->job($name)->{seq} // 0) > ($taken_over->{seq} // 0) });
     my $before = visible($name);
 
-    # It wakes: first the network, then the job, which writes, then all.
+    # It wakes: first the network, then the job, which writes, then all. The worker would hang up at once, and etcd drops a
+    # request whose client has gone: both tests need it carried out.
     $proxy->let_go;
+    wait_for('etcd has answered the late commit', sub { !$proxy->owed });
     my @job = grep { slurp("/proc/$_/environ") =~ /GRACEFUL_EPOCH/ } @machine;
     kill('CONT', @job);
     wait_for('the old job writes on', sub { slurp($box->path('sink')) =~ /next.*first/s });

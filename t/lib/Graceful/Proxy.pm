@@ -8,7 +8,8 @@ package Graceful::Proxy;
 #   $proxy->cut;                            # ends every connection
 #   $proxy->hold('/v3/kv/txn');             # keeps requests with that text back ...
 #   wait_for('a commit', sub { $proxy->held });
-#   $proxy->let_go;                         # ... and delivers them now, however late
+#   $proxy->let_go;                         # ... and delivers them now, however late;
+#   wait_for('answers', sub { !$proxy->owed });     # the client must not go before: etcd drops what nobody waits for
 #   $proxy->mangle('compare', 'compbre');   # in all requests from now on; of the same length
 #
 # To $log it writes a line for each request that was answered: milliseconds of CLOCK_BOOTTIME when the request came by, and its path.
@@ -51,6 +52,7 @@ sub cut { return $_[0]->ask('cut') }
 sub hold { return $_[0]->ask("hold $_[1]") }
 sub held { return $_[0]->ask('held') }
 sub let_go { return $_[0]->ask('let_go') }
+sub owed { return $_[0]->ask('owed') }
 sub mangle { return $_[0]->ask("mangle $_[1] $_[2]") }
 
 sub ask {
@@ -118,12 +120,14 @@ sub obey {
     if ($verb eq 'cut') { hang_up($p, $_) for @links }
     elsif ($verb eq 'hold') { $p->{hold} = $words[0] }
     elsif ($verb eq 'held') { $answer = grep { $_->{late} } @links }
+    elsif ($verb eq 'owed') { $answer = grep { $_->{owed} } @links }
     elsif ($verb eq 'mangle') { $p->{mangle} = [@words] }
     elsif ($verb eq 'let_go') {
         delete $p->{hold};
         for my $link (@links) {
             my $late = delete $link->{late} // next;    # each link is in there twice
             syswrite($link->{server}, $late);
+            $link->{owed} = 1;
         }
     }
     return print { $p->{control} } "$answer\n";
@@ -176,6 +180,7 @@ sub answer_client {
     my ($p, $link, $data) = @_;
     my $asked = delete $link->{asked};
 
+    delete $link->{owed};
     printf { $p->{out} } "%.3f %s\n", @$asked if $asked;
     return syswrite($link->{client}, $data);
 }
