@@ -15,7 +15,8 @@
  *  - a job is dead when its lock ends, whatever has become of its worker;
  *  - a worker that gives no sign of life is killed and rescued; one that is slow, or slept as this
  * process did, is not;
- *  - a stop that kills ends, whatever hangs: a worker that does not is killed, too;
+ *  - a stop that kills ends, whatever hangs: a worker that does not is killed, too. So is one that
+ * does not go after its last report;
  *  - a seat that is renewed or leaves is told to hand over, and forgotten when nothing is held;
  *  - no more seats than there are places have a worker. The others are parked, first come first
  * served. A worker that has queued in vain for its turn gives its place to a parked seat: every
@@ -78,6 +79,12 @@ struct seat_end {
 	bool done;     /* the job is finished for ever */
 };
 
+/* There is one: this was its last report. */
+static inline bool seat_end_is_told(const struct seat_end *end)
+{
+	return end->released || end->left;
+}
+
 struct seat {
 	enum seat_state state;
 	enum seat_wish wish;
@@ -98,8 +105,10 @@ struct seat {
 	 */
 	msec mute_by;
 	int doubts;
-	msec quit_by; /* told to kill its job, it has let go of the lock by then */
-	bool hung;    /* it did not, and was killed */
+	/* Told to kill its job, it has let go of the lock by then; after its last report it has
+	 * gone by then. */
+	msec quit_by;
+	bool hung; /* it did not, and was killed */
 	struct seat_end end;
 	enum stop_level told;
 	bool anchored;
@@ -160,7 +169,8 @@ struct fleet {
 	bool exiting;
 };
 
-/* More than a life takes that was told to kill its job (life.h), once that is gone. */
+/* More than a life takes that was told to kill its job (life.h), once that is gone; and more than a
+ * worker does after its last report. */
 #define FLEET_QUIT_MAX 10000
 
 #define FLEET_TURN_MIN 500
@@ -177,7 +187,7 @@ void seat_init(struct seat *s, const struct seat_limits *limits, msec now);
 /* What happened. */
 void fleet_forked(struct seat *s, pid_t pid, msec now);
 void fleet_fork_failed(struct seat *s, msec now);
-void fleet_reported(struct seat *s, bool holds, const struct seat_end *end);
+void fleet_reported(struct seat *s, bool holds, const struct seat_end *end, msec now);
 /* Until when the lock covers the job, and when the next report is due, by the same report;
  * MSEC_NEVER: it does not end by itself. A rescue worker's counts when it has the lock. */
 void fleet_covered(struct seat *s, msec until, msec mute_by);

@@ -2,20 +2,25 @@
 
 #define DOUBTS_MAX 2
 
+/* A rescue that was told to waits for the end of the job first. */
+static msec quits_at(const struct seat *s)
+{
+	bool waits = s->state == SEAT_ORPHANED && !seat_end_is_told(&s->end);
+
+	return waits ? MSEC_NEVER : s->quit_by;
+}
+
 static msec hangs_at(const struct seat *s)
 {
 	if (s->pid == 0 || s->reaped || s->hung)
 		return MSEC_NEVER;
-	/* Not while a rescue waits for the end of the job. */
-	return s->state == SEAT_ORPHANED ? s->mute_by : msec_min(s->mute_by, s->quit_by);
+	return msec_min(s->mute_by, quits_at(s));
 }
 
 /* This process may have slept until now, and the worker, too: it has yet to come to speak. */
 static bool has_time(const struct seat *s, msec now)
 {
-	bool quits = s->state != SEAT_ORPHANED && now >= s->quit_by;
-
-	return !quits && s->dead_by == MSEC_NEVER && s->doubts < DOUBTS_MAX;
+	return now < quits_at(s) && s->dead_by == MSEC_NEVER && s->doubts < DOUBTS_MAX;
 }
 
 /* It was stopped, or starved: its job must not outlive the lock because of that. */

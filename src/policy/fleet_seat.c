@@ -126,8 +126,11 @@ void fleet_spared(struct seat *s, msec mute_by)
 	s->hung = false;
 }
 
-void fleet_reported(struct seat *s, bool holds, const struct seat_end *end)
+void fleet_reported(struct seat *s, bool holds, const struct seat_end *end, msec now)
 {
+	/* All that it does after its last report is to give its lease back. */
+	if (seat_end_is_told(end) && !seat_end_is_told(&s->end))
+		s->quit_by = msec_add(now, FLEET_QUIT_MAX);
 	/* A rescue that has lost the lock again, too: it may have to wait for long until it hears
 	 * whether that is certain. */
 	if (s->holds && !holds)
@@ -225,7 +228,7 @@ static void replace_rescue(struct seat *s, msec now)
  * any more, or another one is needed. */
 static void rescue_went_early(struct seat *s, msec now)
 {
-	if (s->end.released || s->end.left) {
+	if (seat_end_is_told(&s->end)) {
 		s->due = MSEC_NEVER;
 		s->kill_at = now;
 	} else {
@@ -270,7 +273,7 @@ static void gone(struct fleet *f, struct seat *s, msec now)
 	s->pid = 0;
 	if (s->state == SEAT_ORPHANED)
 		rescue_went_early(s, now);
-	else if (s->end.released || s->end.left)
+	else if (seat_end_is_told(&s->end))
 		ended(f, s, now);
 	else if (rescue)
 		rescue_died(f, s, now);
@@ -302,7 +305,7 @@ void fleet_cleared(struct fleet *f, struct seat *s, msec now)
 		s->quit_by = msec_add(now, FLEET_QUIT_MAX);
 	if (s->pid != 0)
 		s->cleared_due = true;
-	else if (s->end.released || s->end.left)
+	else if (seat_end_is_told(&s->end))
 		ended(f, s, now);
 	else
 		s->state = SEAT_STRANDED;

@@ -27,7 +27,7 @@ static void take_report(struct master *m, struct post *p)
 {
 	board_reported(&m->board, p);
 	complaints_note(&m->complaints, p, false, clock_now());
-	fleet_reported(&p->seat, p->report.owner, &p->report.end);
+	fleet_reported(&p->seat, p->report.owner, &p->report.end, clock_now());
 	fleet_covered(&p->seat, p->report.dead_by, p->report.mute_by);
 }
 
@@ -60,9 +60,10 @@ bool master_read_reports(struct master *m, struct post *p)
  */
 static void kill_hung(struct master *m, struct post *p)
 {
-	const char *why = p->seat.quit_by <= clock_now()  ? ", and was told to quit"
-			  : p->seat.dead_by == MSEC_NEVER ? ", it gives no sign of life"
-							  : " and its lock is about to end";
+	const char *why = seat_end_is_told(&p->seat.end)   ? " after its last report"
+			  : p->seat.quit_by <= clock_now() ? ", and was told to quit"
+			  : p->seat.dead_by == MSEC_NEVER  ? ", it gives no sign of life"
+							   : " and its lock is about to end";
 
 	if (!p->seat.eof && master_read_reports(m, p)) {
 		fleet_spared(&p->seat, msec_add(clock_now(), REPORT_GRACE_MS));

@@ -144,6 +144,13 @@ static void note_state(struct worker *w)
 	show_title(w);
 }
 
+/* Before the last report: who has sent that is not waited for any more. */
+static void leave(struct worker *w)
+{
+	worker_left_keep(w);
+	ev_break(w->loop, EVBREAK_ALL);
+}
+
 void worker_tell(struct worker *w, enum life_event ev, msec arg)
 {
 	assert(w->queued < HAPPENINGS_MAX);
@@ -162,7 +169,7 @@ void worker_tell(struct worker *w, enum life_event ev, msec arg)
 			worker_report_now(w);
 		carry_out(w, actions);
 		if (actions & LIFE_EXIT)
-			ev_break(w->loop, EVBREAK_ALL);
+			leave(w);
 	}
 	w->queued = 0;
 	w->carrying_out = false;
@@ -390,8 +397,6 @@ void worker_run(const struct worker_setup *setup)
 	/* The acknowledgement: after the release, and the last thing that this process says. */
 	worker_report_now(&w);
 	FAULT("after_ack");
-	worker_garbage_tidy(&w);
-	worker_left_keep(&w);
 	coord_farewell(w.coord);
 	/* No clean-up: a task may still run, and everything else goes with the process. */
 	_exit(0);

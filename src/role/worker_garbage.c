@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/task.h"
 #include "role/worker_impl.h"
@@ -16,20 +17,16 @@ static void drop_work(void *arg)
 {
 	struct drop *d = arg;
 
+	FAULT("in_delete");
 	d->rc = store_delete(d->store, d->url, &d->e);
-}
-
-static void drop_tell(const struct drop *d)
-{
-	if (d->rc != 0)
-		log_warn("an old state could not be removed: %s", d->e.text);
 }
 
 static void drop_done(void *arg)
 {
 	struct drop *d = arg;
 
-	drop_tell(d);
+	if (d->rc != 0)
+		log_warn("an old state could not be removed: %s", d->e.text);
 	free(d->url);
 	free(d);
 }
@@ -54,16 +51,6 @@ void worker_garbage_drop(struct worker *w, char *url)
 		return;
 	drop_work(d);
 	drop_done(d);
-}
-
-void worker_garbage_tidy(struct worker *w)
-{
-	struct drop d = { .store = w->store, .url = w->stale_url };
-
-	if (d.url == NULL || d.store == NULL)
-		return;
-	drop_work(&d);
-	drop_tell(&d);
 }
 
 struct sweep {
@@ -97,13 +84,13 @@ static void sweep_done(void *arg)
 }
 
 /*
- * A worker that dies between the upload and the commit leaves a blob that no record names. Why none
- * can come to name one that is removed here: the record that we found is the last one of all owners
- * before us, as none of them can commit any more. Whatever record there will be - ours, those of
- * the owners after us, also if we have lost the lock by now and do not know - names the blob of
- * that record, which is kept, or one that was put under our epoch or a later one, which is not
- * touched. No name is used twice. Without a record nothing is certain: somebody may want to put it
- * back.
+ * A worker that dies between the upload and the commit leaves a blob that no record names, and so
+ * does every commit with a release: after that no store is waited for. Why none can come to name
+ * one that is removed here: the record that we found is the last one of all owners before us, as
+ * none of them can commit any more. Whatever record there will be - ours, those of the owners after
+ * us, also if we have lost the lock by now and do not know - names the blob of that record, which
+ * is kept, or one that was put under our epoch or a later one, which is not touched. No name is
+ * used twice. Without a record nothing is certain: somebody may want to put it back.
  */
 void worker_garbage_sweep(struct worker *w)
 {

@@ -126,7 +126,6 @@ struct worker {
 	struct save *save;
 	struct state_id refused_id; /* of a file that can never be saved; all zero: none */
 	unsigned abandoned;         /* saves whose threads may still be at it */
-	char *stale_url;            /* a blob to be removed after the last report */
 	bool swept;
 
 	struct handover took, gave; /* as far as they have come */
@@ -216,8 +215,6 @@ void worker_save_released(struct worker *w, enum coord_result result, const stru
 void worker_garbage_drop(struct worker *w, char *url);
 /* The job runs: what earlier tenures left can be removed beside it, once. */
 void worker_garbage_sweep(struct worker *w);
-/* At the end: removes what the last commit made garbage; blocks. */
-void worker_garbage_tidy(struct worker *w);
 
 /* worker_freed.c */
 /*
@@ -234,7 +231,7 @@ void worker_stamps_granted(struct worker *w, const struct record *record);
 void worker_stamps_report(struct worker *w);
 
 /* worker_left.c: a state that was not committed */
-/* At the end: notes what could not be committed any more. */
+/* At the end, before the last report: notes what could not be committed any more. */
 void worker_left_keep(const struct worker *w);
 /* Before a restore, on its thread: what is in the place of the state. */
 enum worker_left {

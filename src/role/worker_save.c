@@ -309,17 +309,15 @@ void worker_save_begin(struct worker *w, enum save_kind kind)
 	begin(w);
 }
 
-/* The new record counts. The blob of the one before goes - later, if the lock was just released and
- * the process is about to. */
+/* The new record counts. The blob of the one before goes - if the lock was just released, with the
+ * next owner's sweep: the store may hang, and nothing may keep this process from its end. */
 static void adopt_record(struct worker *w)
 {
 	struct record *r = &w->save->record;
 	char *old = w->have_record ? w->record.url : NULL;
 
-	if (old != NULL && r->url != NULL && strcmp(old, r->url) == 0)
+	if (releases(w->saving) || (old != NULL && r->url != NULL && strcmp(old, r->url) == 0))
 		free(old);
-	else if (releases(w->saving))
-		w->stale_url = old;
 	else
 		worker_garbage_drop(w, old);
 	w->record.url = NULL;

@@ -25,17 +25,20 @@ sub open_box {
     return ($box, $actor, \%confs);
 }
 
-# A master whose first upload hangs until the file "go" is there.
-sub start_hanging {
-    my ($box, $conf) = @_;
+# A master in which something hangs, from the first time until the file "go" is there.
+sub start_faulty {
+    my ($box, $conf, $fault) = @_;
     my $master = $box->start($conf, sub {
-        $ENV{GRACEFUL_FAULT} = 'worker.in_upload=block';
+        $ENV{GRACEFUL_FAULT} = $fault;
         $ENV{GRACEFUL_FAULT_GO} = $box->path('go');
     });
 
     $master->wait_ready('orders');
     return $master;
 }
+
+# An upload.
+sub start_hanging { return start_faulty(@_, 'worker.in_upload=block') }
 
 sub blobs { return map { s{.*/}{}r } glob($_[0]->path('store/graceful/jobs/orders/*')) }
 
@@ -88,6 +91,34 @@ subtest 'the job goes on from what was not committed, if nobody owned it meanwhi
     is($actor->wait_start(3)->{count}, 2, 'with what was added');
 };
 
+subtest 'once the lock is released nothing is asked of it' => sub {
+    my ($box, $actor, $confs) = open_box({ checkpoint => '1h' });
+
+    is(leave_a_state($box, $confs->{'web-2'}), 0, 'the tenure before');
+    my $master = start_faulty($box, $confs->{'web-1'}, 'worker.in_delete=block');
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'exit status');
+    unlike($master->log_text, qr/worker hangs/, 'nobody hung');
+    is(scalar(blobs($box)), 2, 'the state before is there, too');
+    my $next = $box->start($confs->{'web-2'});
+    is($actor->wait_start(3)->{count}, 2, 'the next owner starts from the newer one');
+    wait_for('and removes the other', sub { (() = blobs($box)) == 1 });
+    $next->signal('INT');
+    is($next->wait_exit, 0, 'exit status');
+};
+
+subtest 'a worker that hangs after its last report does not keep the others' => sub {
+    my ($box, $actor, $confs) = open_box({ stop_timeout => 'infinity', checkpoint => '1h' });
+    my $master = start_faulty($box, $confs->{'web-1'}, 'worker.after_ack=block');
+
+    kill('INT', $master->job('orders')->{worker_pid});
+    is($actor->wait_start(2)->{count}, 1, 'the job is handed over to the next worker');
+    like($master->log_text, qr/the worker hangs after its last report: killing it/, 'that is told');
+    $master->wait_ready('orders');
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'nothing is lost');
+};
+
 subtest 'QUIT does not wait for it' => sub {
     my ($box, $actor, $confs) = open_box({ stop_timeout => 'infinity', checkpoint => '1h' });
     my $master = start_hanging($box, $confs->{'web-1'});
@@ -103,12 +134,8 @@ subtest 'QUIT does not wait for it' => sub {
 # What is out of a worker's hands: its disk does not answer.
 subtest 'QUIT does not wait for a worker that hangs itself' => sub {
     my ($box, $actor, $confs) = open_box({ stop_timeout => 'infinity' });
-    my $master = $box->start($confs->{'web-1'}, sub {
-        $ENV{GRACEFUL_FAULT} = 'worker.before_dump_backup=block';
-        $ENV{GRACEFUL_FAULT_GO} = $box->path('go');
-    });
+    my $master = start_faulty($box, $confs->{'web-1'}, 'worker.before_dump_backup=block');
 
-    $master->wait_ready('orders');
     $master->signal('INT');
     $master->wait_log(qr/^fault: before_dump_backup/m);
     $master->signal('QUIT');

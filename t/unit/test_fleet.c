@@ -72,7 +72,7 @@ static void open_script(struct script *s, const struct seat_limits *limits)
 	fleet_init(&s->fleet, s->seats, 1, FLEET_ALL);
 }
 
-static void report(struct script *s, enum what what)
+static void report(struct script *s, enum what what, msec now)
 {
 	struct seat_end end = {
 		.released = what != UP && what != HOLDS && what != COVERED && what != ALIVE &&
@@ -84,7 +84,8 @@ static void report(struct script *s, enum what what)
 		.done = what == DONE,
 	};
 
-	fleet_reported(&s->seat, what == HOLDS || what == COVERED || what == ALIVE_HOLDS, &end);
+	fleet_reported(
+	    &s->seat, what == HOLDS || what == COVERED || what == ALIVE_HOLDS, &end, now);
 }
 
 static void happen(struct script *s, enum what what, msec now)
@@ -99,14 +100,14 @@ static void happen(struct script *s, enum what what, msec now)
 	case UNCLEAN:
 	case LEFT:
 	case GAVE_UP:
-	case DONE: report(s, what); break;
+	case DONE: report(s, what, now); break;
 	case COVERED:
-		report(s, what);
+		report(s, what, now);
 		fleet_covered(&s->seat, now + 30000, now + 30000);
 		break;
 	case ALIVE:
 	case ALIVE_HOLDS:
-		report(s, what);
+		report(s, what, now);
 		fleet_covered(&s->seat, MSEC_NEVER, now + 30000);
 		break;
 	case AT_EOF: fleet_eof(&s->fleet, &s->seat, now); break;
@@ -417,7 +418,7 @@ static void a_silent_worker_that_was_told_to_quit_is_not_asked(void **state)
 	    AT(201000, QUIT, "TELL_KILL", WORKING), AT(211000, DUE_NOW, "KILL_WORKER", WORKING));
 }
 
-/* While it ends its job, or after the release. */
+/* While it ends its job. */
 static void a_worker_without_the_lock_does_not_hang(void **state)
 {
 	struct script s;
@@ -425,8 +426,32 @@ static void a_worker_without_the_lock_does_not_hang(void **state)
 	(void)state;
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING), AT(229000, UP, "", WORKING),
-	    AT(231000, LOOK, "", WORKING), AT(232000, RELEASED, "", WORKING));
+	    AT(231000, LOOK, "", WORKING));
 	assert_int_equal(fleet_deadline(&s.fleet), MSEC_NEVER);
+}
+
+/* A disk hangs, say: nothing is left for it to do that others should wait for. */
+static void a_worker_does_not_outlive_its_last_report(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, STOP, "TELL_STOP", WORKING),
+	    AT(200100, RELEASED, "", WORKING), AT(205000, RELEASED, "", WORKING),
+	    AT(210100, DUE_NOW, "KILL_WORKER", WORKING), AT(210101, REAPED, "", WORKING),
+	    AT(210101, AT_EOF, "DROP_ANCHOR EXIT", VACANT));
+	assert_status(&s, 0);
+	/* Nobody stops: the next one has to queue. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, LEFT, "", WORKING),
+	    AT(210000, DUE_NOW, "KILL_WORKER", WORKING), AT(210001, AT_EOF, "", WORKING),
+	    AT(210001, REAPED, "DROP_ANCHOR FORK", WORKING), AT(290000, LOOK, "", WORKING));
+	/* A rescue that goes while something of the job lives. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_ORPHANED, AT(201000, HOLDS, "", ORPHANED), AT(202000, UNCLEAN, "", ORPHANED),
+	    AT(212000, DUE_NOW, "KILL_WORKER", ORPHANED), AT(212001, REAPED, "", ORPHANED),
+	    AT(212001, AT_EOF, "ORPHANS_KILL", ORPHANED));
 }
 
 static void orphans_do_not_outlive_the_lock(void **state)
@@ -963,12 +988,13 @@ static void open_crew(struct crew *c, size_t places)
 
 static void take(struct crew *c, int i)
 {
-	fleet_reported(&c->seats[i], true, &(struct seat_end){ 0 });
+	fleet_reported(&c->seats[i], true, &(struct seat_end){ 0 }, 0);
 }
 
 static void leave(struct crew *c, int i, msec now)
 {
-	fleet_reported(&c->seats[i], false, &(struct seat_end){ .released = true, .asked = true });
+	fleet_reported(
+	    &c->seats[i], false, &(struct seat_end){ .released = true, .asked = true }, now);
 	fleet_eof(&c->fleet, &c->seats[i], now);
 	fleet_reaped(&c->fleet, &c->seats[i], now);
 }
@@ -1121,6 +1147,7 @@ int main(void)
 		cmocka_unit_test(a_worker_that_never_reports_hangs),
 		cmocka_unit_test(a_silent_worker_that_was_told_to_quit_is_not_asked),
 		cmocka_unit_test(a_worker_without_the_lock_does_not_hang),
+		cmocka_unit_test(a_worker_does_not_outlive_its_last_report),
 		cmocka_unit_test(orphans_do_not_outlive_the_lock),
 		cmocka_unit_test(orphans_live_on_while_a_rescue_keeps_the_lock),
 		cmocka_unit_test(a_rescue_that_lost_the_lock_does_not_hang),

@@ -39,6 +39,7 @@ struct worker {
 	bool stubborn;   /* the job ends by SIGKILL only */
 	bool lock;
 	bool wants_end; /* told to stop, or the job ended */
+	bool sticks;    /* after its last report, until it is killed */
 	struct report pipe[REPORTS_MAX];
 	size_t unread;
 	bool eof, reaped; /* told */
@@ -201,7 +202,7 @@ static void do_tell(struct world *w, const struct seat *s, struct worker *k, enu
 
 static void do_kill(struct world *w, const struct seat *s, struct worker *k)
 {
-	bool quits = w->now >= s->quit_by && k->told == STOP_KILL;
+	bool quits = w->now >= s->quit_by && (k->told == STOP_KILL || seat_end_is_told(&s->end));
 
 	demand(w, !k->reaped, "only a worker that is there is killed");
 	demand(w, w->now >= s->mute_by || quits, "and not before it owes a report");
@@ -209,6 +210,7 @@ static void do_kill(struct world *w, const struct seat *s, struct worker *k)
 	    s->dead_by != MSEC_NEVER || quits || w->now >= k->heard_at + 2 * s->limits.silence,
 	    "nor after a short silence when nothing presses");
 	k->lives = false;
+	k->sticks = false;
 }
 
 static void do_orphans(struct world *w, struct worker *k, enum fleet_verb verb)
@@ -354,13 +356,15 @@ static void check_seat(struct world *w, size_t i)
 		demand(w, k->reaped || k->told >= level_of(w, s, k), "each worker knows the level");
 		demand(w, k->reaped || !s->holds || s->hung || w->now < s->mute_by,
 		    "no owner outlives its lock");
-		demand(
-		    w, k->reaped || s->hung || w->now < s->quit_by, "none outlives a killing stop");
+		demand(w, k->reaped || s->hung || w->now < s->quit_by,
+		    "none outlives a killing stop, or its last report");
 		demand(w, s->state == SEAT_WORKING || k->reaped || k->cleared, "a rescue is told");
 		break;
 	case SEAT_ORPHANED:
 		demand(w, moves_by_itself(k) || k->went_early || s->due != MSEC_NEVER, forgotten);
 		demand(w, !k->went_early || k->orphans_killed, "nor is a job left without a lock");
+		demand(w, k->reaped || s->hung || !seat_end_is_told(&s->end) || w->now < s->quit_by,
+		    "nor outlives a rescue its last report");
 		demand(w, k->orphans_stopped, "orphans are told to stop");
 		demand(w, k->orphans_killed || w->now < killed_by, "orphans are killed in the end");
 		demand(w, k->orphans_killed || w->fleet.level < STOP_KILL, "a kill kills orphans");
@@ -398,7 +402,7 @@ static void read_report(struct world *w, struct seat *s, struct worker *k)
 	struct report r = k->pipe[0];
 
 	memmove(k->pipe, k->pipe + 1, --k->unread * sizeof(r));
-	fleet_reported(s, r.holds, &r.end);
+	fleet_reported(s, r.holds, &r.end, w->now);
 	if (s->state == SEAT_WORKING || r.holds)
 		k->heard_at = w->now;
 	if (w->cover == 0) {
@@ -423,6 +427,7 @@ static void finish(struct world *w, struct worker *k)
 	k->lock = false;
 	write_report(k, false, &end);
 	k->lives = false;
+	k->sticks = dice_chance(&w->dice, 10);
 }
 
 static void count_end(struct world *w, struct worker *k, const struct seat_end *end)
@@ -486,14 +491,14 @@ static void live_on(struct world *w, struct worker *k)
  * either order. */
 static void bury(struct world *w, struct seat *s, struct worker *k)
 {
-	if (!k->reaped && dice_chance(&w->dice, 50)) {
+	if (!k->reaped && !k->sticks && dice_chance(&w->dice, 50)) {
 		k->reaped = true;
 		if (k->eof)
 			expect(w, k, s);
 		fleet_reaped(&w->fleet, s, w->now);
 	} else if (k->unread > 0) {
 		read_report(w, s, k);
-	} else if (!k->eof) {
+	} else if (!k->eof && !k->sticks) {
 		k->eof = true;
 		if (k->reaped)
 			expect(w, k, s);
