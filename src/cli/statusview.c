@@ -47,11 +47,11 @@ static int parse_job(const char *name, json_t *value, struct statusview_job *job
 
 	*job = (struct statusview_job){ .name = name, .clean = -1, .ready = -1 };
 	if (json_unpack_ex(value, &why, 0,
-		"{s:s, s?I, s?I, s?I, s?I, s?I, s?I, s?b, s?b, s?s, s?s, s?s, s?I, s?I}", "state",
-		&job->state, "worker_pid", &worker_pid, "epoch", &epoch, "size", &size, "saved",
-		&saved, "since", &since, "restarts", &restarts, "clean", &job->clean, "ready",
-		&job->ready, "status", &job->text, "trouble", &job->trouble, "failure",
-		&job->failure, "moved", &moved, "to_move", &to_move) != 0)
+		"{s:s, s?I, s?I, s?I, s?I, s?I, s?I, s?b, s?b, s?s, s?s, s?s, s?s, s?I, s?I}",
+		"state", &job->state, "worker_pid", &worker_pid, "epoch", &epoch, "size", &size,
+		"saved", &saved, "since", &since, "restarts", &restarts, "clean", &job->clean,
+		"ready", &job->ready, "status", &job->text, "trouble", &job->trouble, "holder",
+		&job->holder, "failure", &job->failure, "moved", &moved, "to_move", &to_move) != 0)
 		return err_set(e, "jobs.%s: %s", name, why.text);
 	job->worker_pid = worker_pid;
 	job->epoch = epoch;
@@ -296,6 +296,8 @@ static void add_job(struct table *t, const struct statusview_job *job, int64_t n
 		table_addf(t, PAINT_BAD, "cannot get the lock: %s", job->trouble);
 	else if (job->failure != NULL && strcmp(job->state, "backoff") == 0)
 		table_add(t, PAINT_BAD, job->failure);
+	else if (job->holder != NULL)
+		table_addf(t, PAINT_DIM, "behind %s", job->holder);
 	else
 		table_add(t, PAINT_NONE, job->text != NULL ? job->text : "");
 }

@@ -34,6 +34,7 @@ struct statusview_job {
 	int ready;
 	const char *text;    /* the job's own STATUS */
 	const char *trouble; /* why its lock cannot be had */
+	const char *holder;  /* of a standby: who has the lock */
 	const char *failure; /* why it is to be started again */
 };
 

@@ -46,6 +46,8 @@ json_t *report_public(const struct report *r)
 		put(o, "status", json_string(r->status), &ok);
 	if (r->trouble_kind != COORD_FINE)
 		put(o, "trouble", json_string(r->trouble), &ok);
+	if (r->holder[0] != '\0')
+		put(o, "holder", json_string(r->holder), &ok);
 	if (r->failure[0] != '\0')
 		put(o, "failure", json_string(r->failure), &ok);
 	if (ok)
@@ -217,6 +219,7 @@ int report_decode(const char *text, size_t len, struct report *r, struct err *e)
 	ok = json_is_object(o) && take_text(o, "state", r->state, sizeof(r->state)) &&
 	     r->state[0] != '\0' && take_text(o, "status", r->status, sizeof(r->status)) &&
 	     take_text(o, "trouble", r->trouble, sizeof(r->trouble)) &&
+	     take_text(o, "holder", r->holder, sizeof(r->holder)) &&
 	     take_text(o, "failure", r->failure, sizeof(r->failure)) && take_numbers(o, r) &&
 	     need_bool(o, "owner", &r->owner) && need_bool(o, "placed", &r->placed) &&
 	     take_bool(o, "clean", &r->clean) && take_bool(o, "settled", &r->settled) &&

@@ -26,6 +26,7 @@
 #define REPORT_STATE_MAX 15
 #define REPORT_TROUBLE_MAX 400
 #define REPORT_FAILURE_MAX 200
+#define REPORT_HOLDER_MAX 200
 
 struct report {
 	char state[REPORT_STATE_MAX + 1]; /* as status.json calls it */
@@ -57,6 +58,8 @@ struct report {
 	char status[NOTIFY_STATUS_MAX + 1]; /* the job's own words */
 	enum coord_trouble trouble_kind;    /* why the lock cannot be had */
 	char trouble[REPORT_TROUBLE_MAX + 1];
+	char holder[REPORT_HOLDER_MAX + 1];   /* who was first in the queue for the lock when this
+						 was last told, for people; of a standby alone */
 	char failure[REPORT_FAILURE_MAX + 1]; /* why the job's last run, or the attempt to start
 						 it, was none in order; until the next start */
 	struct handover took;                 /* how it got the job, once that runs */

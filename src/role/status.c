@@ -32,6 +32,9 @@ static json_t *describe_job(const struct post *p)
 	if (o == NULL)
 		return NULL;
 	json_object_set_new(o, "state", json_string(status_of_job(p)));
+	/* The last report outlives its worker, which stood in the queue. */
+	if (p->seat.state != SEAT_WORKING)
+		json_object_del(o, "holder");
 	if (p->seat.pid != 0)
 		json_object_set_new(o, "worker_pid", json_integer(p->seat.pid));
 	return o;

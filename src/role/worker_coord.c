@@ -57,6 +57,7 @@ static void on_waiting(void *ctx, const char *holder)
 
 	w->report.trouble_kind = COORD_FINE;
 	log_info("waits for the lock, held by %s", holder);
+	worker_note_holder(w, holder);
 	worker_report(w);
 	FAULT("in_standby");
 }

@@ -152,6 +152,8 @@ void worker_report(struct worker *w);
 /* For the reports: why the lock cannot be had; why the job has to be started again. */
 void worker_note_trouble(struct worker *w, const struct err *e);
 void worker_note_failure(struct worker *w, const char *why);
+/* Who has the lock that it waits for; forgotten when it waits no more. */
+void worker_note_holder(struct worker *w, const char *holder);
 /* Waits until the newest report is in the pipe. */
 void worker_report_now(struct worker *w);
 /* Whether a state is, or may be, on its way; moving_at has come, to tell how far it is. */

@@ -33,6 +33,11 @@ void worker_note_failure(struct worker *w, const char *why)
 	keep_words(w->report.failure, sizeof(w->report.failure), why);
 }
 
+void worker_note_holder(struct worker *w, const char *holder)
+{
+	keep_words(w->report.holder, sizeof(w->report.holder), holder);
+}
+
 static void fill_end(const struct life *l, struct seat_end *end)
 {
 	bool gone = l->state == LIFE_GONE;
@@ -91,6 +96,8 @@ static void fill_report(struct worker *w)
 	bool owner = l->owner || w->kin || l->state == LIFE_DOUBTING;
 
 	snprintf(r->state, sizeof(r->state), "%s", life_state_shown(l->state));
+	if (l->state != LIFE_STANDBY)
+		r->holder[0] = '\0';
 	r->owner = owner;
 	/* Of the run that is being started nothing is known. */
 	r->ended_well = owner && l->clean && (l->exited || l->rescue) && !(l->awaited & LIFE_SPAWN);

@@ -343,7 +343,8 @@ subtest 'status' => sub {
         status => sub {
             status($_[0]{pid}, '',
                 broken => '"state":"backoff","failure":"the job exited with status 3","status":"old"',
-                clicks => '"state":"standby","restarts":0',
+                clicks => '"state":"standby","restarts":0,"holder":"web-2 on hostB (pid 12)"',
+                denied => '"state":"standby","holder":"web-2","trouble":"no"',
                 mended => '"state":"standby","failure":"the job exited with status 4"',
                 orders => "$running,\"size\":1536,\"restarts\":2,\"status\":\"12345 lines\"");
         });
@@ -352,8 +353,10 @@ subtest 'status' => sub {
     is $rc, 0, 'shown';
     is $err, '', 'no complaint';
     like $out, qr/^web-1  pid $m->{pid}  version 0\.1\.0  since 1970-01-12 13:46:40/, 'header';
-    like $out, qr/^4 jobs: 1 running, 2 standby, 1 backoff$/m, 'counts';
+    like $out, qr/^5 jobs: 1 running, 3 standby, 1 backoff$/m, 'counts';
     like $out, qr/^broken +backoff .* the job exited with status 3$/m, 'why a job is to be started again';
+    like $out, qr/^clicks +standby .* behind web-2 on hostB \(pid 12\)$/m, 'whom a standby waits for';
+    like $out, qr/^denied +standby .* cannot get the lock: no$/m, 'and first why it waits in vain';
     unlike $out, qr/status 4/, 'not when that is not what is waited for';
     like $out, qr/^orders +running +7 +yes +- +- +1\.5 KiB +2  12345 lines$/m, 'a row';
     unlike $out, qr/\033/, 'no colour into a file';

@@ -75,10 +75,16 @@ subtest 'from one master to the next' => sub {
     my $next = master('next', 'orders', $command, '15s');
     waits($next);
     like($next->log_text, qr/held by first on \S+ \(pid \d+\)/, 'it says who has the lock');
+    wait_for('its status says so, too', sub { ($next->job('orders')->{holder} // '') =~ /^first on \S+ \(pid \d+\) since / });
+    my $last = master('last', 'orders', $command, '15s');
+    waits($last);
     cmp_ok($first->job('orders')->{lease_ms}, '>', 0, 'the status shows the lease');
     is(stop($first), 0, 'the first one stops');
     $next->wait_state(orders => 'running');
     wait_for('the second run', sub { runs('orders') =~ /start 2 clean/ });
+    ok(!exists $next->job('orders')->{holder}, 'which waits for nobody any more');
+    wait_for('the third to hear of it', sub { ($last->job('orders')->{holder} // '') =~ /^next on / });
+    is(stop($last), 0, 'the third one leaves');
     is(stop($next), 0, 'the second one stops');
     is(runs('orders'), "start 1 none\ndumped 1\nstart 2 clean\ndumped 2\n", 'the state went along');
     is(places('orders'), 0, 'no place is left');

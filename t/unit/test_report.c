@@ -62,6 +62,10 @@ static void assert_round_trip(const struct report *r)
 	assert_memory_equal(got.gave.stamps.at, r->gave.stamps.at, sizeof(r->gave.stamps.at));
 	assert_string_equal(got.status, r->status);
 	assert_string_equal(got.failure, r->failure);
+	assert_string_equal(got.holder, r->holder);
+	assert_int_equal(got.trouble_kind, r->trouble_kind);
+	if (r->trouble_kind != COORD_FINE)
+		assert_string_equal(got.trouble, r->trouble);
 	assert_int_equal(got.owner, r->owner);
 	assert_int_equal(got.placed, r->placed);
 	assert_int_equal(got.settled, r->settled);
@@ -157,6 +161,11 @@ static struct report the_largest(void)
 	struct report r = {
 		.owner = true,
 		.placed = true,
+		.settled = true,
+		.ended_well = true,
+		.dead_by = MSEC_NEVER - 1,
+		.mute_by = MSEC_NEVER - 1,
+		.stop_by = MSEC_NEVER - 1,
 		.job_pid = INT32_MAX,
 		.lease = UINT64_MAX, /* all 64 bits are the server's to choose */
 		.lease_ms = INT64_MAX,
@@ -179,6 +188,9 @@ static struct report the_largest(void)
 	r.gave = r.took;
 	memset(r.state, 's', REPORT_STATE_MAX);
 	memset(r.failure, '"', REPORT_FAILURE_MAX);
+	memset(r.holder, '"', REPORT_HOLDER_MAX);
+	memset(r.trouble, '"', REPORT_TROUBLE_MAX);
+	r.trouble_kind = COORD_TROUBLES - 1;
 	return r;
 }
 
@@ -407,6 +419,11 @@ static void test_what_the_world_may_see(void **state)
 	r = (struct report){ .state = "standby", .lease_ms = -1, .since = 5 };
 	o = report_public(&r);
 	assert_int_equal(json_object_size(o), 3);
+	json_decref(o);
+	strcpy(r.holder, "web-2 on hostB (pid 4712)");
+	o = report_public(&r);
+	assert_string_equal(
+	    json_string_value(json_object_get(o, "holder")), "web-2 on hostB (pid 4712)");
 	json_decref(o);
 }
 
