@@ -31,7 +31,7 @@ struct coord;
 enum coord_result {
 	COORD_OK,
 	COORD_FAILED, /* not done, for all we know; e says why; may be tried again while owner */
-	COORD_LOST,   /* the lock is not ours any more; nothing changed */
+	COORD_LOST,   /* the lock is not ours any more, and nothing changed; no lost() follows */
 };
 
 /* Why the lock cannot be had; so coarse that one reason stays the same from attempt to attempt. */
