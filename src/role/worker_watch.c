@@ -13,11 +13,19 @@ static bool names_state(const struct inotify_event *ev)
 	       (ev->len > 0 && strcmp(ev->name, STATE_FILE) == 0);
 }
 
+/* The directory was removed. There may be another one of its name before the job starts anew. */
+static void lose_watch(struct worker *w)
+{
+	w->watched = -1;
+	worker_watch_look(w);
+	worker_rearm(w);
+}
+
 static void on_watch(struct ev_loop *loop, struct ev_io *io, int revents)
 {
 	struct worker *w = io->data;
 	char buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
-	bool changed = false;
+	bool changed = false, gone = false;
 	ssize_t n;
 
 	(void)loop;
@@ -27,10 +35,13 @@ static void on_watch(struct ev_loop *loop, struct ev_io *io, int revents)
 		const struct inotify_event *ev = (const struct inotify_event *)(const void *)p;
 
 		changed |= names_state(ev);
+		gone |= (ev->mask & IN_IGNORED) != 0 && ev->wd == w->watched;
 		p += sizeof(*ev) + ev->len;
 	}
 	if (changed)
 		worker_pace(w, pacer_changed(&w->pacer, clock_now()));
+	if (gone)
+		lose_watch(w);
 }
 
 void worker_watch_open(struct worker *w)
@@ -45,7 +56,7 @@ void worker_watch_open(struct worker *w)
  * Begins when the job runs, so that a standby takes nothing: the kernel grants all processes of a
  * user together a few instances of inotify, by default 128.
  */
-static int open_watch(struct worker *w, struct err *e)
+static int open_inotify(struct worker *w, struct err *e)
 {
 	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 
@@ -53,15 +64,25 @@ static int open_watch(struct worker *w, struct err *e)
 		return err_sys(e,
 		    "cannot watch %s by inotify (see sysctl fs.inotify.max_user_instances)",
 		    w->dir);
-	w->watched = inotify_add_watch(fd, w->dir, IN_MOVED_TO | IN_CLOSE_WRITE | IN_ONLYDIR);
-	if (w->watched < 0) {
-		err_sys(e, "cannot watch %s (see sysctl fs.inotify.max_user_watches)", w->dir);
-		close(fd);
-		return -1;
-	}
 	ev_io_set(&w->watch, fd, EV_READ);
 	ev_io_start(w->loop, &w->watch);
 	return 0;
+}
+
+/* Anew at each start of the job: the directory may be another one since. */
+static int watch_dir(struct worker *w, struct err *e)
+{
+	int old = w->watched;
+
+	if (w->watch.fd < 0 && open_inotify(w, e) != 0)
+		return -1;
+	w->watched =
+	    inotify_add_watch(w->watch.fd, w->dir, IN_MOVED_TO | IN_CLOSE_WRITE | IN_ONLYDIR);
+	if (w->watched < 0)
+		err_sys(e, "cannot watch %s (see sysctl fs.inotify.max_user_watches)", w->dir);
+	if (old >= 0 && old != w->watched)
+		inotify_rm_watch(w->watch.fd, old);
+	return w->watched < 0 ? -1 : 0;
 }
 
 void worker_watch_look(struct worker *w)
@@ -79,7 +100,7 @@ void worker_watch_begin(struct worker *w)
 {
 	struct err e;
 
-	if (w->watched < 0 && open_watch(w, &e) != 0) {
+	if (watch_dir(w, &e) != 0) {
 		log_warn("a new state is noticed late, by looking: %s", e.text);
 		w->look_at = msec_add(clock_now(), LOOK_MS);
 	} else {

@@ -280,13 +280,35 @@ subtest 'work_dir: removed while it runs' => sub {
     resumes_ok($master, 'lost', 'a', 'crash');
 };
 
-subtest 'work_dir: removed, and the job starts anew in it' => sub {
-    my $master = begin('anew', job('anew', restart_min => '10ms', restart_max => '100ms'));
+for my $how (qw(removed moved)) {
+    subtest "work_dir: $how, and the job starts anew in it" => sub {
+        my $name = "anew-$how";
+        my $master = begin($name, job($name, restart_min => '10ms', restart_max => '100ms'));
+        my $work_dir = $master->{work_dir};
 
-    remove_tree($master->{work_dir});
-    kill('KILL', $master->job('anew')->{job_pid});
-    wait_for('it starts again', sub { starts('anew') == 2 });
-    is(slurp("$master->{work_dir}/jobs/anew/state"), 'a' x 4096, 'from its last good state');
+        $how eq 'removed' ? remove_tree($work_dir) : rename($work_dir, "$work_dir.old");
+        kill('KILL', $master->job($name)->{job_pid});
+        wait_for('it starts again', sub { starts($name) == 2 });
+        is(slurp("$work_dir/jobs/$name/state"), 'a' x 4096, 'from its last good state');
+        $master->wait_state($name => 'running');
+        put_state($master, $name, 'b');
+        wait_saved($box->path('local'), $name, 'b');
+        pass('and is backed up as before');
+        stop_ok($master);
+    };
+}
+
+subtest 'work_dir: removed and made anew under the job' => sub {
+    my $master = begin('under', job('under'));
+    my $dir = "$master->{work_dir}/jobs/under";
+
+    remove_tree($dir);
+    mkdir($dir, 0700) or die "$dir: $!\n";
+    put_state($master, under => 'b');
+    wait_saved($box->path('local'), under => 'b');
+    pass('it is backed up all the same');
+    put_state($master, under => 'c');
+    wait_saved($box->path('local'), under => 'c');
     stop_ok($master);
 };
 
