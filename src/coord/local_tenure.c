@@ -165,7 +165,6 @@ static int look_for_leftover(struct tenure *t)
 {
 	int rc;
 
-	t->haunted = false;
 	if (!local_dir_leftover(&t->dir, t->place, &t->leftover))
 		return 0;
 	rc = leftover_any(&t->leftover, &t->err);
@@ -234,6 +233,8 @@ static enum tenure_step look_ahead(struct tenure *t, int probe)
 	uint64_t owner;
 	int rc = places_nearest(probe, t->place, &t->ahead, &t->err);
 
+	/* As it was found before, from a place that was given up, say. */
+	t->haunted = false;
 	if (rc == 0)
 		return become_owner(t);
 	if (rc == 1)

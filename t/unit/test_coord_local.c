@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -29,6 +30,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "coord/coord.h"
+#include "coord/leftover.h"
 #include "coord/places.h"
 #include "coord_test.h"
 
@@ -1065,6 +1067,62 @@ static void note_about_the_holder_is_not_trusted(void **state)
 	leave(&a);
 }
 
+/* A note that says that the owner with epoch 1 left this process of its job running. */
+static void put_note_of_leftover(pid_t pid)
+{
+	char boot[LEFTOVER_BOOT_MAX], note[256];
+
+	leftover_boot(boot);
+	snprintf(note, sizeof(note),
+	    "{\"epoch\":1,\"boot\":\"%s\",\"state\":\"/s\",\"job\":%d,\"born\":%ju}", boot,
+	    (int)pid, (uintmax_t)leftover_birth(pid));
+	put_file("holder", note);
+	put_file("epoch", "1\n");
+}
+
+static void set_descriptors(struct actor *a, const struct rlimit *limit, struct rlimit *before)
+{
+	assert_int_equal(prlimit(a->pid, RLIMIT_NOFILE, limit, before), 0);
+}
+
+/* It looked after the leftover while it was first, and failed: behind another owner it just waits.
+ */
+static void failure_beside_a_leftover_leaves_it_to_the_next_owner(void **state)
+{
+	struct rlimit before, none;
+	struct actor a, b;
+	pid_t left = fork();
+
+	(void)state;
+	assert_true(left >= 0);
+	if (left == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pause();
+	}
+	job.stop_timeout = MSEC_NEVER;
+	a = enter("a");
+	b = enter("b");
+	put_note_of_leftover(left);
+	order(&a, ACQUIRE, 0);
+	assert_contains(expect(&a, WAITING).text, "left the job running");
+	set_descriptors(&a, NULL, &before);
+	none = (struct rlimit){ 0, before.rlim_max };
+	set_descriptors(&a, &none, NULL);
+	assert_contains(expect(&a, FAILED).text, "Too many open files");
+	set_descriptors(&a, &before, NULL);
+
+	assert_int_equal(unlink(in_job_dir("holder")), 0);
+	own(&b, 3);
+	queue_up(&a);
+	release(&b);
+	assert_int_equal(expect(&a, GRANTED).epoch, 4);
+	assert_int_equal(waitpid(left, NULL, WNOHANG), 0);
+	assert_int_equal(kill(left, SIGKILL), 0);
+	assert_int_equal(waitpid(left, NULL, 0), left);
+	leave(&a);
+	leave(&b);
+}
+
 /* ---- A directory that refuses ---- */
 
 /* A worker without root's powers, in a directory of its own. Skips where it cannot be had. */
@@ -1761,6 +1819,7 @@ int main(void)
 		IN_DIR(owner_mends_a_damaged_record),
 		IN_DIR(counter_that_was_set_back_gives_no_number_twice),
 		IN_DIR(note_about_the_holder_is_not_trusted),
+		IN_DIR(failure_beside_a_leftover_leaves_it_to_the_next_owner),
 		IN_DIR(closed_directory_says_what_to_do),
 		IN_DIR(commit_that_cannot_be_written_may_be_tried_again),
 		IN_DIR(commit_that_everybody_reads_is_not_called_failed),
