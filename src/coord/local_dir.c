@@ -122,8 +122,7 @@ static int sync_ancestors(const struct local_dir *d, struct err *e)
 
 	snprintf(path, sizeof(path), "%s", d->path);
 	while ((slash = strrchr(path, '/')) != NULL) {
-		if (fs_sync_dir_of(path, &cause) != 0 && cause.code != EACCES &&
-		    cause.code != EINVAL) /* some file systems have no such sync */
+		if (fs_sync_dir_of(path, &cause) != 0 && cause.code != EACCES)
 			return err_set(e, "%s", cause.text);
 		*slash = '\0';
 	}
