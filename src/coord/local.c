@@ -35,6 +35,7 @@ struct local {
 	bool closed;       /* by coord_close(), and left to the task to free */
 	bool leave_wanted; /* coord_release() came while a commit was under way */
 	bool adopting;
+	bool blind;            /* the guard could not see the lock file, and has said so */
 	struct ev_timer guard; /* of an owner */
 	struct ev_timer post;
 	void (*answer)(struct local *l); /* what to do when `post` fires */
@@ -172,19 +173,30 @@ static void stop_guard(struct local *l)
 /*
  * Nobody can keep an operator from removing the directory, and whoever comes then finds it empty
  * and owns the job as well. A job that never saves anything would not notice by a commit. During
- * one that looks by itself.
+ * one that looks by itself. A disk that does not answer proves nothing: the kernel still keeps out
+ * who finds the file.
  */
 static void on_guard(struct ev_loop *loop, struct ev_timer *w, int revents)
 {
 	struct local *l = w->data;
+	bool was_blind = l->blind;
 	struct err e;
+	int held;
 
 	(void)loop;
 	(void)revents;
-	if (l->phase == PHASE_COMMITTING || tenure_holds_lock_file(&l->tenure, &e))
+	if (l->phase == PHASE_COMMITTING)
 		return;
-	stop_guard(l);
-	l->base.hooks.lost(l->base.ctx, 0, &e);
+	held = tenure_holds_lock_file(&l->tenure, &e);
+	l->blind = held < 0;
+	if (held == 0) {
+		stop_guard(l);
+		l->base.hooks.lost(l->base.ctx, 0, &e);
+	} else if (l->blind && !was_blind) {
+		l->base.hooks.wavering(l->base.ctx, COORD_UNUSABLE, &e);
+	} else if (was_blind && !l->blind) {
+		l->base.hooks.kept(l->base.ctx);
+	}
 }
 
 static void answer_granted(struct local *l)

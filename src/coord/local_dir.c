@@ -101,13 +101,16 @@ int local_dir_open_lock(const struct local_dir *d, struct err *e)
 	return open_lock(d, 0, e);
 }
 
-bool local_dir_is_lock(const struct local_dir *d, int fd)
+int local_dir_is_lock(const struct local_dir *d, int fd, struct err *e)
 {
 	struct stat held;
 	struct stat named;
 
-	return fstat(fd, &held) == 0 && stat(d->lock, &named) == 0 && held.st_dev == named.st_dev &&
-	       held.st_ino == named.st_ino;
+	if (fstat(fd, &held) == 0 && stat(d->lock, &named) == 0)
+		return held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+	if (errno == ENOENT || errno == ENOTDIR)
+		return 0;
+	return err_sys(e, "cannot examine %s", d->lock);
 }
 
 /*

@@ -41,8 +41,9 @@ void local_dir_clear(struct local_dir *d);
 int local_dir_create(const struct local_dir *d, struct err *e);
 /* Opens the lock file once more, for a description of its own. */
 int local_dir_open_lock(const struct local_dir *d, struct err *e);
-/* Whether fd still is the lock file that others find under its name. */
-bool local_dir_is_lock(const struct local_dir *d, int fd);
+/* Whether fd still is the lock file that others find under its name: 1 or 0; -1: it cannot be told
+ * now. */
+int local_dir_is_lock(const struct local_dir *d, int fd, struct err *e);
 
 /* The last number given out, 0 if there was none. */
 int local_dir_epoch(const struct local_dir *d, uint64_t *epoch, struct err *e);

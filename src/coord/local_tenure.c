@@ -57,16 +57,18 @@ static int queue_failed(struct tenure *t)
 static int open_probe(struct tenure *t)
 {
 	int probe = local_dir_open_lock(&t->dir, &t->err);
-	bool same;
+	int same;
 
 	if (probe < 0)
 		return -1;
 	pthread_mutex_lock(&t->gate);
-	same = t->left || local_dir_is_lock(&t->dir, t->anchor);
+	same = t->left ? 1 : local_dir_is_lock(&t->dir, t->anchor, &t->err);
 	pthread_mutex_unlock(&t->gate);
-	if (same)
+	if (same == 1)
 		return probe;
 	close(probe);
+	if (same < 0)
+		return -1;
 	return err_set(&t->err,
 	    "%s was removed or replaced while in use, so others may hold the job: restart graceful",
 	    t->dir.lock);
@@ -177,12 +179,13 @@ static int look_for_leftover(struct tenure *t)
 	return 1;
 }
 
-bool tenure_holds_lock_file(const struct tenure *t, struct err *e)
+int tenure_holds_lock_file(const struct tenure *t, struct err *e)
 {
-	if (local_dir_is_lock(&t->dir, t->anchor))
-		return true;
-	err_set(e, "%s was removed or replaced while in use", t->dir.lock);
-	return false;
+	int rc = local_dir_is_lock(&t->dir, t->anchor, e);
+
+	if (rc == 0)
+		err_set(e, "%s was removed or replaced while in use", t->dir.lock);
+	return rc;
 }
 
 /*
@@ -203,7 +206,7 @@ static enum tenure_step find_state(struct tenure *t)
 		return TENURE_FAILED;
 	t->has_record = rc == 1;
 	/* After the record: removed before that, its absence would mean nothing. */
-	if (!tenure_holds_lock_file(t, &t->err)) {
+	if (tenure_holds_lock_file(t, &t->err) != 1) {
 		record_clear(&t->record);
 		return TENURE_FAILED;
 	}
@@ -377,9 +380,10 @@ static enum coord_result check_fence(struct tenure *t)
 {
 	struct record found;
 	uint64_t epoch;
+	int held = tenure_holds_lock_file(t, &t->err);
 
-	if (!tenure_holds_lock_file(t, &t->err))
-		return COORD_LOST;
+	if (held != 1)
+		return held == 0 ? COORD_LOST : COORD_FAILED;
 	/* Damage (code 0) is mended by the record that we are about to write. */
 	if (local_dir_record(&t->dir, &found, &t->err) < 0)
 		return t->err.code == 0 ? COORD_OK : COORD_FAILED;
@@ -404,7 +408,7 @@ enum coord_result tenure_commit(struct tenure *t)
 /* The note about the holder goes first, while it is certain to be ours and not the next owner's. */
 enum coord_result tenure_leave(struct tenure *t)
 {
-	if (local_dir_is_lock(&t->dir, t->anchor))
+	if (local_dir_is_lock(&t->dir, t->anchor, NULL) == 1)
 		local_dir_remove_holder(&t->dir);
 	if (places_leave(t->anchor, &t->err) == 0)
 		return COORD_OK;

@@ -61,8 +61,9 @@ int tenure_started(const struct tenure *t, pid_t job, struct err *e);
  * does not hold it, so nobody does. */
 enum tenure_step tenure_adopt(struct tenure *t);
 
-/* From the loop, by the owner: whether others still queue at the file that our place is in. */
-bool tenure_holds_lock_file(const struct tenure *t, struct err *e);
+/* From the loop, by the owner: whether others still queue at the file that our place is in: 1 or 0,
+ * and e says so; -1: it cannot be told now. */
+int tenure_holds_lock_file(const struct tenure *t, struct err *e);
 
 /* Writes t->record, if we still are the owner. Leaves the place as it is. */
 enum coord_result tenure_commit(struct tenure *t);

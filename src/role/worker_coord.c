@@ -106,12 +106,28 @@ static void on_kept(void *ctx)
 	struct worker *w = ctx;
 
 	if (w->wavering && w->life.owner)
-		log_info("the lease is renewed again");
+		log_info("%s", coord_safe_until(w->coord) == MSEC_NEVER
+				   ? "the lock is seen to be ours again"
+				   : "the lease is renewed again");
 	/* A waiter's trouble was told by the master, and so is its end. */
 	if (w->wavering && !w->life.owner)
 		w->report.trouble_kind = COORD_FINE;
 	w->wavering = false;
 	worker_report(w);
+}
+
+static void tell_wavering(const struct worker *w, const struct err *e)
+{
+	msec until = coord_safe_until(w->coord);
+
+	if (until == MSEC_NEVER)
+		log_warn("it cannot be seen whether the lock is still ours, looking on; the job "
+			 "runs on: %s",
+		    e->text);
+	else
+		log_warn("the lease could not be renewed, trying on; the job may run for %" PRId64
+			 "ms without: %s",
+		    until - clock_now(), e->text);
 }
 
 static void on_wavering(void *ctx, enum coord_trouble why, const struct err *e)
@@ -120,9 +136,7 @@ static void on_wavering(void *ctx, enum coord_trouble why, const struct err *e)
 
 	w->wavering = true;
 	if (w->life.owner) {
-		log_warn("the lease could not be renewed, trying on; the job may run for %" PRId64
-			 "ms without: %s",
-		    coord_safe_until(w->coord) - clock_now(), e->text);
+		tell_wavering(w, e);
 		return;
 	}
 	log_debug("no place in the queue can be had or kept, trying on: %s", e->text);

@@ -130,7 +130,19 @@ enum order_kind {
 	FORBID_THREADS,
 };
 
-enum report_kind { READY, GRANTED, FREED, WAITING, FAILED, COMMITTED, RELEASED, LOST, DONE };
+enum report_kind {
+	READY,
+	GRANTED,
+	FREED,
+	WAITING,
+	FAILED,
+	WAVERING,
+	KEPT,
+	COMMITTED,
+	RELEASED,
+	LOST,
+	DONE
+};
 
 struct order {
 	enum order_kind kind;
@@ -205,6 +217,17 @@ static void on_failed(void *ctx, enum coord_trouble why, const struct err *e)
 	report_text(ctx, FAILED, e->text);
 }
 
+static void on_wavering(void *ctx, enum coord_trouble why, const struct err *e)
+{
+	(void)why;
+	report_text(ctx, WAVERING, e->text);
+}
+
+static void on_kept(void *ctx)
+{
+	report_text(ctx, KEPT, "");
+}
+
 static void on_lost(void *ctx, msec until, const struct err *e)
 {
 	(void)until;
@@ -237,6 +260,8 @@ static const struct coord_hooks puppet_hooks = {
 	.freed = on_freed,
 	.waiting = on_waiting,
 	.failed = on_failed,
+	.wavering = on_wavering,
+	.kept = on_kept,
 	.lost = on_lost,
 	.committed = on_committed,
 	.released = on_released,
@@ -1177,6 +1202,25 @@ static void commit_that_cannot_be_written_may_be_tried_again(void **state)
 	leave(&a);
 }
 
+/* The kernel holds the lock all the same. */
+static void lock_file_out_of_sight_is_not_lost(void **state)
+{
+	struct actor a = enter_as_nobody();
+
+	(void)state;
+	expect(&a, READY);
+	own(&a, 1);
+	assert_int_equal(chmod(job_dir, 0), 0);
+	assert_contains(expect(&a, WAVERING).text, "Permission denied");
+	commit(&a, 1, false, COORD_FAILED);
+	assert_int_equal(chmod(job_dir, 0700), 0);
+	expect(&a, KEPT);
+	commit(&a, 2, false, COORD_OK);
+	assert_int_equal(unlink(in_job_dir("lock")), 0);
+	assert_contains(expect(&a, LOST).text, "removed or replaced");
+	leave(&a);
+}
+
 /* The rename is done and the sync of the directory is not: what everybody reads is committed. */
 static void commit_that_everybody_reads_is_not_called_failed(void **state)
 {
@@ -1822,6 +1866,7 @@ int main(void)
 		IN_DIR(failure_beside_a_leftover_leaves_it_to_the_next_owner),
 		IN_DIR(closed_directory_says_what_to_do),
 		IN_DIR(commit_that_cannot_be_written_may_be_tried_again),
+		IN_DIR(lock_file_out_of_sight_is_not_lost),
 		IN_DIR(commit_that_everybody_reads_is_not_called_failed),
 		IN_DIR(without_threads_nothing_is_stuck),
 		IN_DIR(an_anchor_is_needed),
