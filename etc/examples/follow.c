@@ -20,11 +20,12 @@ struct follow {
 	int watch;                /* inotify */
 	int fd;                   /* the file being read, -1: none yet */
 	int next;                 /* its successor, -1: not seen yet */
-	bool waited;              /* the file may have been truncated since it was read last */
+	struct place next_head;   /* what stood at its start when it was surely the successor */
 	uint64_t gaps;
 	dev_t dev; /* of fd */
 	ino_t ino;
-	struct place before; /* in the file read before fd, while no line of fd was returned */
+	/* While no line of fd was returned: the place in the file read before it, and its head. */
+	struct place before, head;
 	struct lines lines;
 };
 
@@ -46,6 +47,12 @@ static const char *name_of(const struct follow *f, int generation, char buf[PATH
 	else
 		snprintf(buf, PATH_MAX, "%s.%d", f->path, generation);
 	return buf;
+}
+
+/* The place after so many bytes from the start of a file, all of them in buf. */
+static struct place start_of(const struct stat *st, const char *buf, size_t len)
+{
+	return (struct place){ true, st->st_dev, st->st_ino, len, len, hash_of(buf, len) };
 }
 
 static void shut(int *fd)
@@ -101,18 +108,19 @@ static bool is_place(int fd, const struct stat *st, const struct place *p, bool 
 /* Starts reading fd, which becomes ours, at offset. */
 static int take_up(struct follow *f, int fd, const struct stat *st, uint64_t offset)
 {
-	follow_place(f, &f->before);
 	shut(&f->next);
 	shut(&f->fd);
 	f->fd = fd;
 	f->dev = st->st_dev;
 	f->ino = st->st_ino;
+	f->head = start_of(st, "", 0);
 	return lines_start(&f->lines, fd, offset);
 }
 
 /*
  * Looks p up from FILE to older generations: a file that is renamed meanwhile moves the same way,
- * so it is not missed. 1: found, reading goes on there; 0: not found; -1: error.
+ * so it is not missed. Each is taken up before it is looked at: what lines_start() read is then
+ * from before the look, too. 1: found, reading goes on there; 0: not found; -1: error.
  */
 static int find_place(struct follow *f, const struct place *p, bool same_file)
 {
@@ -126,9 +134,10 @@ static int find_place(struct follow *f, const struct place *p, bool same_file)
 			return -1;
 		if (fd < 0)
 			continue;
+		if (take_up(f, fd, &st, p->offset) < 0)
+			return -1;
 		if (is_place(fd, &st, p, same_file))
-			return take_up(f, fd, &st, p->offset) < 0 ? -1 : 1;
-		shut(&fd);
+			return 1;
 	}
 	return 0;
 }
@@ -160,29 +169,41 @@ static int resume(struct follow *f, const struct place *p)
 	return start_anew(f);
 }
 
+/* -1, and the place stays where it was, whatever was looked at meanwhile. */
+static int give_up(struct follow *f, const struct place *here)
+{
+	f->before = *here;
+	shut(&f->next);
+	shut(&f->fd);
+	return -1;
+}
+
 /*
- * The first line after a wait. The file may have been truncated meanwhile, and have grown past the
+ * A line that has to be read from the file. That may be truncated at any time, and grow past the
  * place; so what was read counts only if what stands before it is still there afterwards: looked at
  * before the read, it could be gone before it is read on. If it is not, reading goes on at the new
- * place. Where no line was read of the file, nothing in it can tell; then the place is still in the
+ * place. Where no line was read of the file yet, its head tells; the place is then still in the
  * file before it, which leads on to what came after.
  */
-static int line_after_wait(struct follow *f, const char **text, size_t *len)
+static int read_line(struct follow *f, const char **text, size_t *len)
 {
 	struct place here;
 	struct stat st;
+	bool unread;
 	int got;
 
-	f->waited = false;
-	follow_place(f, &here);
-	got = lines_next(&f->lines, text, len);
-	if (got < 0 || fstat(f->fd, &st) < 0)
-		return -1;
-	if (is_place(f->fd, &st, &here, true)) {
-		f->waited = got == 0;
-		return got;
-	}
-	return resume(f, &here) < 0 ? -1 : 0;
+	do {
+		follow_place(f, &here);
+		unread = f->lines.offset == 0;
+		got = lines_next(&f->lines, text, len);
+		if (got < 0 || fstat(f->fd, &st) < 0)
+			return give_up(f, &here);
+		if (is_place(f->fd, &st, unread ? &f->head : &here, true))
+			return got;
+		if (resume(f, &here) < 0)
+			return give_up(f, &here);
+	} while (f->fd >= 0);
+	return 0;
 }
 
 /* Which generation the file being read is now, NONE if it was removed or moved elsewhere. */
@@ -199,6 +220,36 @@ static int generation(const struct follow *f)
 }
 
 /*
+ * The place after the head of a file. *whole: its first line is there, or as much of it as a tail
+ * has, so that no other file has the same head.
+ */
+static int read_head(int fd, const struct stat *st, struct place *head, bool *whole)
+{
+	char buf[LINES_TAIL];
+	ssize_t n = pread(fd, buf, sizeof(buf), 0);
+
+	if (n < 0)
+		return -1;
+	*head = start_of(st, buf, (size_t)n);
+	*whole = n == sizeof(buf) || memchr(buf, '\n', (size_t)n) != NULL;
+	return 0;
+}
+
+/* Where the file system does not say, it may have been. */
+static bool made_after(int fd, int other)
+{
+	struct statx a, b;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &a) < 0 ||
+	    statx(other, "", AT_EMPTY_PATH, STATX_BTIME, &b) < 0 ||
+	    (a.stx_mask & b.stx_mask & STATX_BTIME) == 0)
+		return true;
+	if (a.stx_btime.tv_sec != b.stx_btime.tv_sec)
+		return a.stx_btime.tv_sec > b.stx_btime.tv_sec;
+	return a.stx_btime.tv_nsec >= b.stx_btime.tv_nsec;
+}
+
+/*
  * Opens the next younger file when the one being read was rotated away. It is the successor only if
  * ours still has the same name afterwards: rotation renames the oldest first. If not, more events
  * are due, and we come back. 1: f->next is open; 0: not yet; -1: error.
@@ -207,6 +258,7 @@ static int open_next(struct follow *f)
 {
 	int mine = generation(f), younger = mine > 0 ? mine - 1 : 0;
 	struct stat st;
+	bool whole;
 	int fd;
 
 	if (mine == 0)
@@ -214,13 +266,42 @@ static int open_next(struct follow *f)
 	fd = open_generation(f, younger, &st);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -1;
-	/* A younger FILE without content may mean that its writer still writes to ours. */
-	if ((younger == 0 && st.st_size == 0) || generation(f) != mine) {
+	if (read_head(fd, &st, &f->next_head, &whole) < 0) {
+		shut(&fd);
+		return -1;
+	}
+	/* A younger FILE without a line may mean that its writer still writes to ours. */
+	if ((younger == 0 && !whole) || generation(f) != mine) {
 		shut(&fd);
 		return 0;
 	}
 	f->next = fd;
 	return 1;
+}
+
+/*
+ * Whether fd is what ours is being copied from, and not truncated yet: ours may not be complete
+ * then, and what was read of it must not come twice.
+ */
+static bool is_original(const struct follow *f, int fd, const struct stat *st)
+{
+	struct place here;
+
+	follow_place(f, &here);
+	return f->lines.offset > 0 && is_place(fd, st, &here, false) && made_after(f->fd, fd);
+}
+
+/* Reads on there, unless it is truncated meanwhile: then the copy is complete. */
+static int move_to_original(struct follow *f, int fd, const struct stat *st)
+{
+	struct place here;
+	int found;
+
+	follow_place(f, &here);
+	found = take_up(f, fd, st, here.offset);
+	if (found == 0)
+		found = is_place(fd, st, &here, false) ? 1 : resume(f, &here);
+	return found < 0 ? give_up(f, &here) : found;
 }
 
 static int switch_to_next(struct follow *f)
@@ -233,14 +314,22 @@ static int switch_to_next(struct follow *f)
 		shut(&fd);
 		return -1;
 	}
-	return take_up(f, fd, &st, 0) < 0 ? -1 : 1;
+	if (is_original(f, fd, &st))
+		return move_to_original(f, fd, &st);
+	follow_place(f, &f->before);
+	if (take_up(f, fd, &st, 0) < 0)
+		return -1;
+	f->head = f->next_head;
+	return 1;
 }
 
 /* At the end of the file being read. 1: there may be more to read; 0: not now; -1: error. */
 static int advance(struct follow *f)
 {
+	struct place before = f->before;
+
 	if (f->fd < 0)
-		return start_anew(f);
+		return before.known ? resume(f, &before) : start_anew(f);
 	/* The successor was opened before we got here again: ours has been read to its very end. */
 	if (f->next >= 0)
 		return switch_to_next(f);
@@ -251,24 +340,17 @@ int follow_next(struct follow *f, const char **text, size_t *len)
 {
 	int more = 1;
 
-	if (f->waited && f->fd >= 0) {
-		int got = line_after_wait(f, text, len);
-
-		if (got != 0)
-			return got;
-	}
 	while (more > 0) {
-		/* Not again where nothing had come: what is there by now was not looked at. */
-		if (f->fd >= 0 && !f->waited) {
-			int got = lines_next(&f->lines, text, len);
+		if (f->fd >= 0) {
+			int got = lines_take(&f->lines, text, len);
 
+			if (got == 0)
+				got = read_line(f, text, len);
 			if (got != 0)
 				return got;
 		}
-		f->waited = false;
 		more = advance(f);
 	}
-	f->waited = true;
 	return more;
 }
 

@@ -6,7 +6,11 @@
  * its end first. A writer that changes over later writes to the old one for a while; so that is
  * left only when the new one has content, and then read to its end once more.
  *  - copied to FILE.1 and truncated. The copy is read to its end, then FILE from its start.
- * A place in these files is kept by device, inode, offset and a hash of the bytes before it.
+ * Either may come between any two looks at the files, and several at once.
+ * A place in these files is kept by device, inode, offset and a hash of the bytes before it. So no
+ * two lines of a file that is truncated may be the same; in logs their times see to that. And
+ * before the first line was read there is no place: a FILE that is rotated away then is not looked
+ * for.
  *
  * What cannot be found again - compressed, removed, moved elsewhere - counts as a gap: some lines
  * may be missing (or, in a file that was edited, returned again), and following goes on with FILE
@@ -38,7 +42,8 @@ void follow_close(struct follow *f);
 
 /*
  * 1: the next complete line (at most LINES_HEAD bytes of it), valid until the next call. 0: none
- * now, wait on follow_fd(). -1 and errno: a file that cannot be read.
+ * now, wait on follow_fd(). -1 and errno: a file that cannot be read; the place stays, and the next
+ * call tries again.
  */
 int follow_next(struct follow *f, const char **text, size_t *len);
 

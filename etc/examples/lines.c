@@ -81,18 +81,23 @@ static void take(struct lines *l, const char *newline, const char **text, size_t
 	l->dropped = 0;
 }
 
+int lines_take(struct lines *l, const char **text, size_t *len)
+{
+	const char *newline = memchr(l->buf + l->scan, '\n', l->end - l->scan);
+
+	if (newline == NULL) {
+		l->scan = l->end;
+		return 0;
+	}
+	take(l, newline, text, len);
+	return 1;
+}
+
 int lines_next(struct lines *l, const char **text, size_t *len)
 {
-	const char *newline;
 	ssize_t n;
 
-	for (;;) {
-		newline = memchr(l->buf + l->scan, '\n', l->end - l->scan);
-		if (newline != NULL) {
-			take(l, newline, text, len);
-			return 1;
-		}
-		l->scan = l->end;
+	while (lines_take(l, text, len) == 0) {
 		if (l->end == sizeof(l->buf))
 			make_room(l);
 		n = read_at(l->fd, l->buf + l->end, sizeof(l->buf) - l->end,
@@ -103,4 +108,5 @@ int lines_next(struct lines *l, const char **text, size_t *len)
 		}
 		l->end += (size_t)n;
 	}
+	return 1;
 }

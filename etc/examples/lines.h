@@ -38,6 +38,9 @@ int lines_start(struct lines *l, int fd, uint64_t offset);
  */
 int lines_next(struct lines *l, const char **text, size_t *len);
 
+/* The same, of what was read already: 0 where lines_next() would have to read. */
+int lines_take(struct lines *l, const char **text, size_t *len);
+
 /* The tail: at most LINES_TAIL bytes, less only at the start of a file or after a huge line. */
 size_t lines_tail(const struct lines *l, const char **tail);
 

@@ -23,8 +23,9 @@
 
 static char dir[PATH_MAX], home[PATH_MAX];
 
-/* A file may be truncated between any two reads. Called after the next one, once. */
+/* A file may be truncated between any two reads. Called once, after so many more and the next. */
 static void (*after_read)(void);
+static unsigned reads_before;
 
 ssize_t __real_pread(int fd, void *buf, size_t len, off_t offset);
 ssize_t __wrap_pread(int fd, void *buf, size_t len, off_t offset);
@@ -34,9 +35,11 @@ ssize_t __wrap_pread(int fd, void *buf, size_t len, off_t offset)
 	ssize_t n = __real_pread(fd, buf, len, offset);
 	void (*then)(void) = after_read;
 
+	if (then == NULL || reads_before-- > 0)
+		return n;
 	after_read = NULL;
-	if (then != NULL)
-		then();
+	reads_before = 0;
+	then();
 	return n;
 }
 
@@ -51,18 +54,22 @@ static int enter_directory(void **unused)
 	return mkdtemp(dir) == NULL ? -1 : chdir(dir);
 }
 
-static int leave_directory(void **unused)
+static void remove_files(void)
 {
 	DIR *d = opendir(".");
 	struct dirent *entry;
 
-	(void)unused;
-	if (d == NULL)
-		return -1;
+	assert_non_null(d);
 	while ((entry = readdir(d)) != NULL)
 		if (unlink(entry->d_name) < 0)
 			(void)rmdir(entry->d_name);
 	closedir(d);
+}
+
+static int leave_directory(void **unused)
+{
+	(void)unused;
+	remove_files();
 	return chdir(home) < 0 ? -1 : rmdir(dir);
 }
 
@@ -470,6 +477,189 @@ static void follows_a_copy_made_between_two_reads(void **unused)
 	expect_what_outgrew(f);
 }
 
+#define READS 12 /* more than all the lines here take */
+
+/* After what was rotated at some read. It may have been at the last look: that wakes us again. */
+static void follow_expect_at_last(struct follow *f, const char *want)
+{
+	const char *text;
+	size_t len;
+	int got = follow_next(f, &text, &len);
+
+	if (got == 0)
+		got = follow_next(f, &text, &len);
+	assert_int_equal(got, 1);
+	assert_int_equal(len, strlen(want));
+	assert_memory_equal(text, want, len);
+}
+
+/* What was not rotated by now is rotated now. */
+static void expect_what_outgrew_at_last(struct follow *f)
+{
+	void (*then)(void) = after_read;
+
+	after_read = NULL;
+	reads_before = 0;
+	if (then != NULL)
+		then();
+	follow_expect_at_last(f, "c 3");
+	expect_what_outgrew(f);
+	remove_files();
+}
+
+static void follows_a_copy_made_after_any_read(bool restart)
+{
+	for (unsigned i = 0; i < READS; i++) {
+		struct follow *f;
+
+		append("f", "a 1\nb 2\n");
+		f = follow_from(NULL);
+		follow_expect(f, "a 1");
+		after_read = rotate_and_outgrow;
+		reads_before = i;
+		if (restart)
+			f = restarted(f);
+		follow_expect_at_last(f, "b 2");
+		expect_what_outgrew_at_last(f);
+	}
+}
+
+static void follows_a_copy_made_after_any_read_live(void **unused)
+{
+	(void)unused;
+	follows_a_copy_made_after_any_read(false);
+}
+
+static void follows_a_copy_made_after_any_read_of_a_restart(void **unused)
+{
+	(void)unused;
+	follows_a_copy_made_after_any_read(true);
+}
+
+static void age_rotate_and_outgrow(void)
+{
+	assert_int_equal(rename("f.1", "f.2"), 0);
+	rotate_and_outgrow();
+}
+
+/* It was found to be the successor; when its first line is read, that is in the copy already. */
+static void follows_a_copy_of_a_file_just_found(void **unused)
+{
+	(void)unused;
+	for (unsigned i = 0; i < READS; i++) {
+		struct follow *f;
+
+		append("f", "a 1\n");
+		f = follow_from(NULL);
+		follow_expect(f, "a 1");
+		follow_expect_end(f);
+		assert_int_equal(rename("f", "f.1"), 0);
+		append("f", "b 2\n");
+		after_read = age_rotate_and_outgrow;
+		reads_before = i;
+		follow_expect_at_last(f, "b 2");
+		expect_what_outgrew_at_last(f);
+	}
+}
+
+/* What is there of its first line may be there again when it has been truncated. */
+static void follows_a_copy_of_a_file_that_began_the_same(void **unused)
+{
+	struct follow *f;
+
+	(void)unused;
+	append("f", "2026 a\n");
+	f = follow_from(NULL);
+	follow_expect(f, "2026 a");
+	assert_int_equal(rename("f", "f.1"), 0);
+	append("f", "2026");
+	follow_expect_end(f);
+	assert_int_equal(rename("f.1", "f.2"), 0);
+	copy_and_truncate(" b\n");
+	append("f", "2026 c\n");
+	follow_expect(f, "2026 b");
+	follow_expect(f, "2026 c");
+	follow_expect_end(f);
+	assert_int_equal(follow_gaps(f), 0);
+	follow_close(f);
+}
+
+static void truncate_copied(void)
+{
+	append("f.1", "c 3\n");
+	assert_int_equal(truncate("f", 0), 0);
+	append("f", "d 4, and more than there was before\n");
+}
+
+/* Half of the copy is there; what was read of it is not read again in the file it is made of. */
+static void follows_a_copy_being_made(void **unused)
+{
+	(void)unused;
+	for (unsigned i = 0; i < READS; i++) {
+		struct follow *f;
+
+		append("f", "a 1\n");
+		f = follow_from(NULL);
+		follow_expect(f, "a 1");
+		follow_expect_end(f);
+		assert_int_equal(rename("f", "f.2"), 0);
+		append("f", "b 2\nc 3\n");
+		append("f.1", "b 2\n");
+		after_read = truncate_copied;
+		reads_before = i;
+		follow_expect_at_last(f, "b 2");
+		follow_expect_at_last(f, "c 3");
+		if (after_read != NULL)
+			truncate_copied();
+		after_read = NULL;
+		reads_before = 0;
+		follow_expect_at_last(f, "d 4, and more than there was before");
+		follow_expect_end(f);
+		assert_int_equal(follow_gaps(f), 0);
+		follow_close(f);
+		remove_files();
+	}
+}
+
+/* false: the file system does not know. */
+static bool born(const char *name, struct statx_timestamp *when)
+{
+	struct statx st;
+
+	assert_int_equal(statx(AT_FDCWD, name, 0, STATX_BTIME, &st), 0);
+	*when = st.stx_btime;
+	return (st.stx_mask & STATX_BTIME) != 0;
+}
+
+/* A file that was renamed is none that was copied, though the new one begins with all of it. */
+static void follows_a_rename_of_lines_that_repeat(void **unused)
+{
+	struct statx_timestamp past, now;
+	struct follow *f;
+
+	(void)unused;
+	append("f", "tick\n");
+	f = follow_from(NULL);
+	follow_expect(f, "tick");
+	assert_int_equal(rename("f", "f.1"), 0);
+	if (!born("f.1", &past)) {
+		follow_close(f);
+		skip();
+	}
+	/* Rotations are further apart than the clock's steps. */
+	do {
+		(void)unlink("f");
+		append("f", "tick\ntick\n");
+		(void)born("f", &now);
+	} while (now.tv_sec == past.tv_sec && now.tv_nsec == past.tv_nsec);
+	f = restarted(f);
+	follow_expect(f, "tick");
+	follow_expect(f, "tick");
+	follow_expect_end(f);
+	assert_int_equal(follow_gaps(f), 0);
+	follow_close(f);
+}
+
 /*
  * A new FILE of which no line was read yet is copied and truncated: only the file before it tells
  * where to go on.
@@ -567,6 +757,30 @@ static void unreadable_file_is_an_error(void **unused)
 	assert_int_equal(symlink("f.1", "f.1"), 0);
 	assert_null(follow_open("f", &p));
 	assert_int_equal(errno, ELOOP);
+}
+
+/* tally dumps its state after that. */
+static void place_survives_an_error(void **unused)
+{
+	struct place good, p;
+	struct follow *f = follow_two_lines();
+	const char *text;
+	size_t len;
+
+	(void)unused;
+	follow_place(f, &good);
+	rotate_and_outgrow();
+	assert_int_equal(rename("f.1", "copy"), 0);
+	assert_int_equal(symlink("f.1", "f.1"), 0);
+	assert_int_equal(follow_next(f, &text, &len), -1);
+	assert_int_equal(errno, ELOOP);
+	follow_place(f, &p);
+	assert_int_equal(p.ino, good.ino);
+	assert_int_equal(p.offset, good.offset);
+	assert_int_equal(p.hash, good.hash);
+	assert_int_equal(rename("copy", "f.1"), 0);
+	follow_expect(f, "c 3");
+	expect_what_outgrew(f);
 }
 
 static void count_line(struct tally *t, const char *line)
@@ -725,11 +939,18 @@ int main(void)
 		IN_DIRECTORY(follows_a_copy_after_a_restart),
 		IN_DIRECTORY(follows_a_copy_made_after_a_look),
 		IN_DIRECTORY(follows_a_copy_made_between_two_reads),
+		IN_DIRECTORY(follows_a_copy_made_after_any_read_live),
+		IN_DIRECTORY(follows_a_copy_made_after_any_read_of_a_restart),
+		IN_DIRECTORY(follows_a_copy_of_a_file_just_found),
+		IN_DIRECTORY(follows_a_copy_of_a_file_that_began_the_same),
+		IN_DIRECTORY(follows_a_copy_being_made),
+		IN_DIRECTORY(follows_a_rename_of_lines_that_repeat),
 		IN_DIRECTORY(follows_a_copy_of_an_unread_file_live),
 		IN_DIRECTORY(follows_a_copy_of_an_unread_file_after_a_restart),
 		IN_DIRECTORY(removed_file_is_read_to_its_end),
 		IN_DIRECTORY(lost_file_is_a_gap),
 		IN_DIRECTORY(unreadable_file_is_an_error),
+		IN_DIRECTORY(place_survives_an_error),
 		cmocka_unit_test(counts_fields),
 		cmocka_unit_test(cuts_long_keys),
 		cmocka_unit_test(state_survives_writing),
