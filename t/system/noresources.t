@@ -119,10 +119,10 @@ sub as_user {
 
 # A box whose directories belong to that user.
 sub user_config {
-    my ($jobs) = @_;
+    my ($jobs, %state) = @_;
     my $conf = $box->config('user', $jobs, {
         coordinator => { type => 'local', path => $box->path('user/local') }, run_dir => $box->path('user/run'),
-        work_dir => $box->path('user/work'), state => { url => 'file://' . $box->path('user/store') },
+        work_dir => $box->path('user/work'), state => { url => 'file://' . $box->path('user/store'), %state },
     });
 
     make_path($box->path('user'));
@@ -185,6 +185,33 @@ subtest 'out of processes' => sub {
     $master->wait_state(first => 'running');
     stop_ok($master);
     like($master->log_text, qr/locks_released=2 unclean=0 left=0/, 'no lock is lost');
+};
+
+# It is the next owner's, then: the store may hang, and the loop has a lease to renew.
+subtest 'no thread to remove an old state' => sub {
+    plan skip_all => 'root must become somebody else, whom limits bind' unless ROOT && $can_limit;
+    plan skip_all => 'another user cannot execute the program here' unless user_can_run();
+    plan skip_all => 'no developer build: it has no fault points' unless Graceful::Test->has_faults;
+    my $conf = user_config({ old => job('old', checkpoint => '100ms') }, inline_max => '0B');
+    my $master = $box->start($conf, sub {
+        $ENV{GRACEFUL_FAULT} = 'worker.after_commit=block::2,worker.in_delete=kill';
+        $ENV{GRACEFUL_FAULT_GO} = $box->path('go');
+        as_user('--nproc=64:')->();
+    });
+    my $worker = $master->wait_state(old => 'running')->{worker_pid};
+    my $state = "$master->{work_dir}/jobs/old/state";
+
+    spew($state, 'a');
+    chown($uid, $uid, $state);
+    wait_for('the first state is saved', sub { $master->job('old')->{seq} });
+    spew($state, 'bb');
+    $master->wait_log(qr/^fault: after_commit/m);
+    ok(limit($worker, 'nproc=1:'), 'no thread for what comes then');
+    spew($box->path('go'), '');
+    $master->wait_log(qr/ old: an old state stays until the next owner removes it: cannot start a thread/);
+    ok(limit($worker, 'nproc=64:'), 'there are some again');
+    stop_ok($master);
+    unlike($master->log_text, qr/^fault: in_delete/m, 'the loop does not do it');
 };
 
 subtest 'a stop without threads' => sub {
