@@ -95,6 +95,8 @@ unsigned life_event(struct life *l, enum life_event ev, msec arg, msec now)
 	l->awaited &= ~answers[ev];
 	actions = t(l, arg, now);
 	l->awaited |= actions & ANSWERED;
+	if (actions & LIFE_RELEASE)
+		life_limit_release(l, now);
 	return actions;
 }
 

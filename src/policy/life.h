@@ -9,7 +9,8 @@
  *  - release only when no process of the job is left (CLEARED after the last SPAWNED);
  *  - commit only after that, and before or together with the release - also when the lock counts as
  *    lost because nobody could say whether it is ours: the coordinator refuses if it is not;
- *  - GONE is reached once, with nothing held.
+ *  - GONE is reached once, with nothing held but a lock that could not be given back (`left`): that
+ *    is left to its end.
  */
 #ifndef POLICY_LIFE_H
 #define POLICY_LIFE_H
@@ -133,7 +134,7 @@ struct life {
 	msec term_at, kill_at, watchdog_at, retry_at;
 	msec give_up_at; /* no further try to save the state */
 	msec abandon_at; /* nor any more patience with the one under way */
-	msec leave_at;   /* nor with what that was abandoned for */
+	msec leave_at;   /* nor with what that was abandoned for, or with a release */
 };
 
 /* b and conf must outlive l. */

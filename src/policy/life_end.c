@@ -45,8 +45,6 @@ static unsigned releasing_release_failed(struct life *l, msec arg, msec now)
 	l->left = true;
 	if (l->killed)
 		return life_leave(l);
-	if (l->leave_at == MSEC_NEVER)
-		life_limit_release(l, now);
 	life_retry_later(l, RETRY_MAX, now);
 	return 0;
 }
@@ -78,7 +76,7 @@ static unsigned releasing_lost(struct life *l, msec left, msec now)
 static unsigned releasing_hurry(struct life *l, msec arg, msec now)
 {
 	(void)arg;
-	if (l->step == LIFE_STEP_RELEASE && l->leave_at != MSEC_NEVER)
+	if (l->step == LIFE_STEP_RELEASE)
 		life_limit_release(l, now);
 	if (l->retry_at != MSEC_NEVER)
 		l->retry_at = msec_min(l->retry_at, l->give_up_at);
@@ -88,6 +86,8 @@ static unsigned releasing_hurry(struct life *l, msec arg, msec now)
 static unsigned releasing_kill(struct life *l, msec arg, msec now)
 {
 	(void)arg;
+	if (l->step == LIFE_STEP_RELEASE)
+		life_limit_release(l, now);
 	if (l->retry_at != MSEC_NEVER)
 		l->retry_at = now;
 	return 0;

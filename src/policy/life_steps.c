@@ -2,6 +2,9 @@
 
 #define RETRY_MIN 200
 #define TRY_MIN 1000 /* what a save gets at least, before it counts as one that hangs */
+/* Likewise a release: more than a coordinator that lives takes to answer, and less than the master
+ * waits for a worker that was told to quit. */
+#define ANSWER_MIN 5000
 
 void life_disarm(struct life *l)
 {
@@ -75,8 +78,9 @@ static msec end_of_last_wait(const struct life *l, msec now)
 }
 
 /*
- * A release that is refused is tried again, but not for ever: the coordinator may refuse whatever
- * we ask, and keep the lease alive all the same. Left alone, that ends.
+ * A release that is refused is tried again, and one without an answer is waited for, but not for
+ * ever: the coordinator may refuse whatever we ask, and keep the lease alive all the same; or it
+ * hangs, as its disk does. Left alone, the lock ends.
  */
 void life_limit_release(struct life *l, msec now)
 {
@@ -84,6 +88,8 @@ void life_limit_release(struct life *l, msec now)
 
 	if (l->stopping)
 		until = end_of_last_wait(l, now);
+	if (l->awaited & LIFE_RELEASE) /* it has yet to say what is the matter */
+		until = later(until, msec_add(now, ANSWER_MIN));
 	l->leave_at = msec_min(l->leave_at, until);
 }
 

@@ -233,18 +233,18 @@ struct reaction {
 
 /* All at 100. */
 static const struct reaction reactions[] = {
-	ON(standby, STOP, 0, RELEASE, RELEASING, NEVER),
-	ON(standby, HURRY, 0, RELEASE, RELEASING, NEVER),
-	ON(standby, KILL, 0, RELEASE, RELEASING, NEVER),
+	ON(standby, STOP, 0, RELEASE, RELEASING, 60100),
+	ON(standby, HURRY, 0, RELEASE, RELEASING, 10100),
+	ON(standby, KILL, 0, RELEASE, RELEASING, 5100),
 	ON(standby, LOST, 500, EXIT, GONE, NEVER),
 	/* Nothing is queued for while the coordinator refuses: there is nothing to give back. */
 	ON(refused, STOP, 0, EXIT, GONE, NEVER),
 	ON(refused, HURRY, 0, EXIT, GONE, NEVER),
 	ON(refused, KILL, 0, EXIT, GONE, NEVER),
 	/* A store may hang for ever, and its answer changes nothing any more. */
-	ON(restoring, STOP, 0, RELEASE, RELEASING, NEVER),
-	ON(restoring, HURRY, 0, RELEASE, RELEASING, NEVER),
-	ON(restoring, KILL, 0, RELEASE, RELEASING, NEVER),
+	ON(restoring, STOP, 0, RELEASE, RELEASING, 60100),
+	ON(restoring, HURRY, 0, RELEASE, RELEASING, 10100),
+	ON(restoring, KILL, 0, RELEASE, RELEASING, 5100),
 	/* There may be a job any moment: first the answer. */
 	ON(restoring, LOST, 500, NOTHING, RESTORING, NEVER),
 	ON(spawning, STOP, 0, NOTHING, RESTORING, NEVER),
@@ -268,9 +268,9 @@ static const struct reaction reactions[] = {
 	ON(saving, HURRY, 0, NOTHING, SAVING, 10100),
 	ON(saving, KILL, 0, NOTHING, SAVING, 1100),
 	ON(saving, LOST, 500, EXIT, GONE, NEVER),
-	ON(backoff, STOP, 0, RELEASE, RELEASING, NEVER),
-	ON(backoff, HURRY, 0, RELEASE, RELEASING, NEVER),
-	ON(backoff, KILL, 0, RELEASE, RELEASING, NEVER),
+	ON(backoff, STOP, 0, RELEASE, RELEASING, 60100),
+	ON(backoff, HURRY, 0, RELEASE, RELEASING, 10100),
+	ON(backoff, KILL, 0, RELEASE, RELEASING, 5100),
 	ON(backoff, LOST, 500, EXIT, GONE, NEVER),
 	ON(unsaved, STOP, 0, COMMIT_RELEASE, RELEASING, 60100),
 	ON(unsaved, HURRY, 0, COMMIT_RELEASE, RELEASING, 10100),
@@ -291,9 +291,9 @@ static const struct reaction reactions[] = {
 	ON(retrying, KILL, 0, NOTHING, RELEASING, 100),
 	ON(retrying, LOST, 500, COMMIT_RELEASE, DOUBTING, 60005),
 	ON(retrying, LOST, 0, EXIT, GONE, NEVER),
-	ON(releasing, STOP, 0, NOTHING, RELEASING, NEVER),
-	ON(releasing, HURRY, 0, NOTHING, RELEASING, NEVER),
-	ON(releasing, KILL, 0, NOTHING, RELEASING, NEVER),
+	ON(releasing, STOP, 0, NOTHING, RELEASING, 60003),
+	ON(releasing, HURRY, 0, NOTHING, RELEASING, 10100),
+	ON(releasing, KILL, 0, NOTHING, RELEASING, 5100),
 	ON(releasing, LOST, 500, EXIT, GONE, NEVER),
 };
 
@@ -925,10 +925,10 @@ static void a_release_that_is_refused_ends_with_the_stop(void **state)
 
 	(void)state;
 	open_script(&s, &usual);
-	PLAY(&s, TO_RELEASING, AT(60000, RELEASE_FAILED, 0, NOTHING, RELEASING),
-	    AT(60200, TICK, 0, RELEASE, RELEASING),
-	    AT(60201, RELEASE_FAILED, 0, NOTHING, RELEASING),
-	    AT(60601, TICK, 0, RELEASE, RELEASING), AT(70000, TICK, 0, EXIT, GONE));
+	PLAY(&s, TO_RELEASING, AT(59000, RELEASE_FAILED, 0, NOTHING, RELEASING),
+	    AT(59200, TICK, 0, RELEASE, RELEASING),
+	    AT(59201, RELEASE_FAILED, 0, NOTHING, RELEASING),
+	    AT(59601, TICK, 0, RELEASE, RELEASING), AT(60003, TICK, 0, EXIT, GONE));
 	assert_gone(&s, LIFE_DUMP_NONE);
 	assert_true(s.life.left);
 	/* Sooner in a hurry. */
@@ -941,7 +941,29 @@ static void a_release_that_is_refused_ends_with_the_stop(void **state)
 	open_script(&s, &usual);
 	PLAY(&s, TO_STANDBY, AT(2, GRANTED, 1, RELEASE, RELEASING),
 	    AT(3, RELEASE_FAILED, 0, NOTHING, RELEASING), AT(203, TICK, 0, RELEASE, RELEASING),
-	    AT(60003, TICK, 0, EXIT, GONE));
+	    AT(60002, TICK, 0, EXIT, GONE));
+	assert_true(s.life.left);
+}
+
+/* The coordinator hangs, as its disk does. */
+static void a_release_without_an_answer_is_left_behind(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_SAVING, AT(7, STOP, 0, NOTHING, SAVING), AT(8, SAVED, 0, RELEASE, RELEASING),
+	    AT(60007, TICK, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+	assert_true(s.life.left);
+	/* However urgent it is, it has time to say what is the matter. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_STANDBY, AT(2, STOP, 0, RELEASE, RELEASING), AT(3, KILL, 0, NOTHING, RELEASING),
+	    AT(5003, TICK, 0, EXIT, GONE));
+	assert_true(s.life.left);
+	/* A job that is finished, without a stop. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_STANDBY, AT(2, GRANTED, 1, RELEASE, RELEASING), AT(60002, TICK, 0, EXIT, GONE));
 	assert_true(s.life.left);
 }
 
@@ -1455,6 +1477,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(the_release_is_the_last_way_out),
 	cmocka_unit_test(a_release_is_tried_until_the_lock_is_gone),
 	cmocka_unit_test(a_release_that_is_refused_ends_with_the_stop),
+	cmocka_unit_test(a_release_without_an_answer_is_left_behind),
 	cmocka_unit_test(a_last_commit_that_hangs_is_abandoned),
 	cmocka_unit_test(a_hurry_and_a_kill_shorten_the_wait_for_a_hung_commit),
 	cmocka_unit_test(what_cannot_be_abandoned_is_left_behind),
