@@ -133,8 +133,6 @@ void conf_errors_free(struct conf_errors *errors);
 
 /* NULL if there is no such job. */
 const struct job_conf *conf_job(const struct conf *conf, const char *name);
-/* Whether two definitions mean the same running job: reload restarts a job only if not. */
-bool job_conf_equal(const struct job_conf *a, const struct job_conf *b);
 
 /* How long a stop may take until nothing of the job is held, each step using up its time: dump,
  * commit, release. */

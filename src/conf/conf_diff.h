@@ -8,6 +8,9 @@
 
 enum conf_fate { CONF_UNCHANGED, CONF_CHANGED, CONF_ADDED, CONF_REMOVED };
 
+/* Whether two definitions mean the same running job: reload restarts a job only if not. */
+bool job_conf_equal(const struct job_conf *a, const struct job_conf *b);
+
 /*
  * Whether a worker that was forked for job `a` of `in_a` does just what one for `b` of `in_b` would
  * do: the jobs are equal, and so is all that workers use beside them.

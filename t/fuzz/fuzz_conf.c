@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conf/conf.h"
+#include "conf/conf_diff.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
