@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
+#include "cli/text.h"
 #include "conf/units.h"
 
 #define TURN_MAX (2 * PROGRESS_CONFIRM) /* for another command's turn, of at most two steps */
@@ -95,10 +96,47 @@ static int ask(struct progress *p, const struct cli_args *args, struct err *e)
 	return rc;
 }
 
+#define UNCLEAN_MAX 256 /* bytes of what is said of states that were not dumped cleanly */
+
+static void say_unclean_one(const struct statusview_job *job, char text[UNCLEAN_MAX])
+{
+	char name[JOB_NAME_MAX + 1];
+
+	text_fit(name, sizeof(name), job->name, SIZE_MAX);
+	snprintf(text, UNCLEAN_MAX, "the state of %s was not dumped cleanly; %s", name,
+	    job->size < 0 ? "there is no older one" : "its last good one was kept");
+}
+
+/* A job that has no size has no state at all. */
+static void say_unclean(const struct statusview *v, char text[UNCLEAN_MAX])
+{
+	const struct statusview_job *one = NULL;
+	size_t n = 0, without = 0;
+
+	for (size_t i = 0; i < v->n_jobs; i++) {
+		if (!v->jobs[i].unclean)
+			continue;
+		one = &v->jobs[i];
+		n++;
+		without += one->size < 0;
+	}
+	if (n == 1)
+		say_unclean_one(one, text);
+	else if (n == 0) /* an older master does not tell which */
+		snprintf(text, UNCLEAN_MAX,
+		    "a state was not dumped cleanly; its last good one, if any, was kept");
+	else if (without == 0)
+		snprintf(text, UNCLEAN_MAX,
+		    "%zu states were not dumped cleanly; their last good ones were kept", n);
+	else
+		snprintf(text, UNCLEAN_MAX,
+		    "%zu states were not dumped cleanly; of %zu there is no older one", n, without);
+}
+
 /* The master's last word becomes our exit status. */
 static int conclude(struct progress *p)
 {
-	char took[UNITS_MAX];
+	char took[UNITS_MAX], unclean[UNCLEAN_MAX];
 	int pid = p->master.pid;
 
 	progress_look(p);
@@ -108,10 +146,9 @@ static int conclude(struct progress *p)
 		printf("stopped: pid %d, every state dumped, every lock released, %s\n", pid, took);
 		return EXIT_OK;
 	case EXIT_UNCLEAN:
-		return cli_fail(EXIT_UNCLEAN,
-		    "stopped (pid %d), but a state was not dumped cleanly; "
-		    "its last good one was kept, see the master's log",
-		    pid);
+		say_unclean(&p->view, unclean);
+		return cli_fail(
+		    EXIT_UNCLEAN, "stopped (pid %d), but %s, see the master's log", pid, unclean);
 	case EXIT_LOCKED:
 		return cli_fail(EXIT_LOCKED,
 		    "stopped (pid %d), but a lock could not be released; "

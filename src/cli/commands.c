@@ -18,8 +18,8 @@ static const char run_text[] =
     "--ready=notify a master that NOTIFY_SOCKET is not set for does not start.\n"
     "\n"
     "Exit status: 0 every state dumped and every lock released; 1 cannot run; 3 a\n"
-    "state was not dumped cleanly (its last good one was kept); 4 a lock could\n"
-    "not be released and was left to its TTL; 64 usage; 78 configuration.\n";
+    "state was not dumped cleanly (its last good one, if any, was kept); 4 a lock\n"
+    "could not be released and was left to its TTL; 64 usage; 78 configuration.\n";
 
 static const char check_text[] =
     "Reads the configuration and reports every mistake in it. Then looks at the\n"

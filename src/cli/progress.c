@@ -18,7 +18,8 @@
 static const char *progress_text(const struct statusview_job *job)
 {
 	if (strcmp(job->state, "stopped") == 0 || strcmp(job->state, "parked") == 0)
-		return job->clean == 0 ? "released, but the last dump is not clean" : "released";
+		return job->unclean || job->clean == 0 ? "released, but the last dump is not clean"
+						       : "released";
 	if (strcmp(job->state, "dumping") == 0 || strcmp(job->state, "releasing") == 0)
 		return job->state;
 	return NULL;

@@ -32,6 +32,7 @@ struct statusview_job {
 	int64_t moved, to_move; /* bytes of a large state on its way */
 	int clean;              /* whether the last committed state was dumped at a stop */
 	int ready;
+	bool unclean;        /* its worker's last word: what the job dumped then was not clean */
 	const char *text;    /* the job's own STATUS */
 	const char *trouble; /* why its lock cannot be had */
 	const char *holder;  /* of a standby: who has the lock */

@@ -442,7 +442,7 @@ subtest 'on a terminal' => sub {
 
 # How a stop shows, and that the master's last word becomes the exit status.
 sub stop_with_exit {
-    my ($last, $expected_rc) = @_;
+    my ($last, $expected_rc, %jobs) = @_;
     my $m = master(status => \&plain_status);
     my $s = start('stop', '--run-dir', $m->{dir});
     wait_for('INT', sub { signals($m) eq "INT\n" });
@@ -450,8 +450,8 @@ sub stop_with_exit {
     wait_for('dumping', sub { read_file($s->{out}) =~ /^orders: dumping$/m });
     is waitpid($s->{pid}, WNOHANG), 0, 'waits for the master';
     say_status($m,
-        status($m->{pid}, ",\"stopping\":true$last", orders => '"state":"stopped","clean":true'));
-    wait_for('released', sub { read_file($s->{out}) =~ /^orders: released$/m });
+        status($m->{pid}, ",\"stopping\":true$last", orders => '"state":"stopped","clean":true', %jobs));
+    wait_for('released', sub { read_file($s->{out}) =~ /^orders: released/m });
     end_master($m);
     my ($rc, $out, $err) = finish($s);
     is $rc, $expected_rc, "exit status $expected_rc";
@@ -464,7 +464,18 @@ subtest 'stop' => sub {
     like $out, qr/^orders: dumping\norders: released\nstopped: pid \d+, every state dumped/, 'tells';
     is $err, '', 'nothing to complain';
     ($out, $err) = stop_with_exit(',"exit":3', 3);
-    like $err, qr/a state was not dumped cleanly; its last good one was kept/, 'says what';
+    like $err, qr/a state was not dumped cleanly; its last good one, if any, was kept/, 'says what';
+    my ($kept, $none) = map { "\"state\":\"stopped\",\"unclean\":true$_" } ',"clean":false,"seq":1,"size":5', '';
+    my @unclean = (
+        [ { orders => $kept, clicks => '"state":"stopped"' }, qr/the state of orders was not dumped cleanly; its last good one was kept,/ ],
+        [ { clicks => $none }, qr/the state of clicks was not dumped cleanly; there is no older one,/ ],
+        [ { orders => $kept, clicks => $kept }, qr/2 states were not dumped cleanly; their last good ones were kept,/ ],
+        [ { orders => $kept, clicks => $none }, qr/2 states were not dumped cleanly; of 1 there is no older one,/ ],
+    );
+    for my $case (@unclean) {
+        ($out, $err) = stop_with_exit(',"exit":3', 3, %{ $case->[0] });
+        like $err, $case->[1], 'says which, and what is left of it';
+    }
     ($out, $err) = stop_with_exit(',"exit":4', 4);
     like $err, qr/a lock could not be released/, 'says what';
     ($out, $err) = stop_with_exit('', 1);

@@ -70,6 +70,8 @@ subtest 'a second INT hurries, a third kills' => sub {
     wait_for('the status says so', sub { ($master->job('orders')->{state} // '') eq 'dumping' });
     $master->signal('INT');
     is($master->wait_exit, 3, 'not dumped');
+    my $job = $master->job('orders');
+    ok($job->{unclean} && !exists $job->{size}, 'the last status says so, and that there is no older state');
     is($actor->count(qr/^INT$/), 1, 'one INT for the job');
     is($actor->count(qr/^TERM$/), 1, 'one TERM');
     is(next_start($box, $actor)->{restored}, 'none', 'there was no state before');
@@ -103,6 +105,7 @@ subtest 'a hurried job that does not listen is killed after hurry_timeout' => su
     is($master->wait_exit, 3, 'exit status');
     is_deeply([$actor->survivors], [], 'nothing of the job is left');
     like($master->log_text, qr/locks_released=1 unclean=1/, 'the lock was released');
+    ok($master->job('orders')->{unclean} && $master->job('orders')->{size}, 'the last status says so');
     my $start = next_start($box, $actor);
     is("$start->{restored} $start->{count}", 'crash 0', 'the last good state is kept and marked');
     is($actor->count(qr/^overlap/), 0, 'and met nobody');

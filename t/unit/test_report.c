@@ -177,7 +177,7 @@ static struct report the_largest(void)
 		.saved = INT64_MAX,
 		.restarts = UINT32_MAX,
 		.since = INT64_MAX,
-		.end = { .released = true },
+		.end = { .released = true, .unclean = true },
 	};
 
 	r.failures = r.backups = r.backup_failures = UINT32_MAX;
@@ -419,6 +419,10 @@ static void test_what_the_world_may_see(void **state)
 	r = (struct report){ .state = "standby", .lease_ms = -1, .since = 5 };
 	o = report_public(&r);
 	assert_int_equal(json_object_size(o), 3);
+	json_decref(o);
+	r.end.unclean = true;
+	o = report_public(&r);
+	assert_true(json_is_true(json_object_get(o, "unclean")));
 	json_decref(o);
 	strcpy(r.holder, "web-2 on hostB (pid 4712)");
 	o = report_public(&r);
