@@ -23,6 +23,15 @@ msec msec_min(msec a, msec b)
 	return a < b ? a : b;
 }
 
+/* xorshift64 */
+msec msec_roll(uint64_t *random, msec n)
+{
+	*random ^= *random << 13;
+	*random ^= *random >> 7;
+	*random ^= *random << 17;
+	return n > 0 ? (msec)(*random % (uint64_t)n) : 0;
+}
+
 const char *clock_stamp(char buf[CLOCK_STAMP_MAX])
 {
 	struct timespec ts;

@@ -21,6 +21,12 @@ msec clock_now(void);
 msec msec_add(msec a, msec b);
 msec msec_min(msec a, msec b);
 
+/*
+ * One of 0 .. n - 1 by chance, to spread what many would do at the same time; 0 if n is. *random,
+ * never 0, is the seed and goes on: the same seed gives the same numbers.
+ */
+msec msec_roll(uint64_t *random, msec n);
+
 #define CLOCK_STAMP_MAX 32
 
 /* Wall-clock now as "2026-11-22T23:50:19.123Z" (UTC) in buf; returns buf. */

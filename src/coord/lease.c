@@ -20,21 +20,12 @@ static msec margin(const struct lease *l)
 	return msec_min(fifth > MARGIN_MIN ? fifth : MARGIN_MIN, l->ttl / 2);
 }
 
-/* xorshift64; one of 0 .. n - 1. */
-static msec roll(struct lease *l, msec n)
-{
-	l->random ^= l->random << 13;
-	l->random ^= l->random >> 7;
-	l->random ^= l->random << 17;
-	return n > 0 ? (msec)(l->random % (uint64_t)n) : 0;
-}
-
 /* Jitter makes it earlier only: a third of the TTL is what must be left for two more attempts. */
 static void extend(struct lease *l, msec ttl)
 {
 	l->ttl = ttl;
 	l->end = msec_add(l->sent, ttl);
-	l->next = l->sent + ttl / 3 - roll(l, ttl / 30);
+	l->next = l->sent + ttl / 3 - msec_roll(&l->random, ttl / 30);
 	l->failures = 0;
 }
 
@@ -90,7 +81,7 @@ static msec pause_of(struct lease *l)
 
 	if (pause < PAUSE_MIN)
 		pause = PAUSE_MIN;
-	return pause - pause / 4 + roll(l, pause / 2 + 1);
+	return pause - pause / 4 + msec_roll(&l->random, pause / 2 + 1);
 }
 
 void lease_failed(struct lease *l, msec now)

@@ -16,22 +16,13 @@ void backoff_init(
 	b->random = seed | 1;
 }
 
-/* xorshift64: good enough to spread restarts, and the same for the same seed. */
-static uint64_t next_random(struct backoff *b)
-{
-	b->random ^= b->random << 13;
-	b->random ^= b->random >> 7;
-	b->random ^= b->random << 17;
-	return b->random;
-}
-
 msec backoff_jitter(struct backoff *b, msec delay)
 {
 	msec quarter = delay / 4;
 
 	if (quarter == 0)
 		return delay;
-	return delay - quarter + (msec)(next_random(b) % (uint64_t)(2 * quarter + 1));
+	return delay - quarter + msec_roll(&b->random, 2 * quarter + 1);
 }
 
 msec backoff_ended(struct backoff *b, msec now)
