@@ -224,6 +224,12 @@ subtest 'USR1 asks for a checkpoint: of every job, or of one' => sub {
     is($master->wait_exit, 0, 'exit status');
 };
 
+subtest 'the manual tells of every signal' => sub {
+    my ($table) = slurp("$FindBin::Bin/../../man/graceful.8") =~ /^\.Sh SIGNALS\n(.*?)^\.El/ms;
+
+    like($table, qr/^\.It (?:\w+, )*$_\b/m, $_) for qw(INT TERM QUIT HUP USR1 USR2 WINCH TTOU TTIN), 'RTMIN\+1';
+};
+
 subtest 'signals that mean nothing to a worker harm nobody' => sub {
     my ($box, $actor, $master) = running([]);
     my $pid = $actor->wait_start->{pid};
