@@ -3,8 +3,10 @@
  * http: to come.
  *
  * All calls block and may take long: they run on a task thread (base/task.h), so they take no loop
- * and no log. Blobs are named "<job>/<epoch>-<seq>", a name that is never committed twice: nobody
- * who follows a record sees half a blob or a changed one.
+ * and no log. Blobs are named "<job>/<epoch>-<number>". A put always makes a new one and never
+ * touches one that is there: nobody who follows a record sees half a blob or a changed one,
+ * whatever became of the commit that was to name it. And nothing is deleted that a record may come
+ * to name.
  */
 #ifndef STATE_STORE_H
 #define STATE_STORE_H
@@ -40,7 +42,8 @@ int store_prepare(struct store *s, struct err *e);
  * Copies size bytes from fd (from its start) into the blob and makes it durable. *url: what a
  * record names it by; the caller frees it. sha256: of the bytes that were written, lower-case hex.
  * A file that turns out shorter or longer than size is a failure. Leaves nothing behind when it
- * fails. A blob of the same name, from a commit that failed and is tried again, is replaced.
+ * fails. The blob's number is seq, or the next one that is free: what is there may be of an attempt
+ * of this owner, dead or alive, whose commit nobody knows the outcome of.
  */
 int store_put(struct store *s, const char *job, uint64_t epoch, uint64_t seq, int fd, uint64_t size,
     char **url, char sha256[65], struct err *e);

@@ -18,6 +18,7 @@
 
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 #define TEMP_PREFIX ".tmp-"
+#define NAMES_TRIED 1000 /* far more than an owner leaves behind */
 #define BLOB_NAME_MAX 41 /* two 64-bit numbers and the "-" between them */
 /* What a blob's place adds to the URL of the store: "/<job>/<name>". */
 #define URL_ROOM (1 + JOB_NAME_MAX + 1 + BLOB_NAME_MAX)
@@ -201,33 +202,55 @@ static int fill_temp(int dir, const char *temp, const struct stream_end *from, u
 }
 
 /*
- * A blob of this name may be there from a commit that failed and is tried again: no record names
- * it, and it is replaced.
+ * Makes the name of a blob that nobody has, by an empty file, which no record names; everybody who
+ * makes one does so exclusively. Not by a link or a rename that replaces nothing: not every file
+ * system that states are kept on can do these.
  */
-static int write_blob(int dir, const char *name, const struct stream_end *from, uint64_t size,
-    char *sha256, struct err *e)
+static int claim_name(int dir, struct number n, char name[BLOB_NAME_MAX + 1], struct err *e)
+{
+	int fd;
+
+	for (int i = 0; i < NAMES_TRIED; i++, n.seq++) {
+		snprintf(name, BLOB_NAME_MAX + 1, "%" PRIu64 "-%" PRIu64, n.epoch, n.seq);
+		fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (fd >= 0) {
+			close(fd);
+			return 0;
+		}
+		if (errno != EEXIST)
+			break;
+	}
+	return err_sys(e, "cannot make %s", name);
+}
+
+/* In the end name is the blob's. */
+static int write_blob(int dir, struct number ours, const struct stream_end *from, uint64_t size,
+    char name[BLOB_NAME_MAX + 1], char *sha256, struct err *e)
 {
 	char temp[sizeof(TEMP_PREFIX) + BLOB_NAME_MAX];
 	int rc;
 
-	snprintf(temp, sizeof(temp), TEMP_PREFIX "%s", name);
+	snprintf(temp, sizeof(temp), TEMP_PREFIX "%" PRIu64 "-%" PRIu64, ours.epoch, ours.seq);
 	rc = fill_temp(dir, temp, from, size, sha256, e);
 	if (rc == 0 && FAULT("in_upload")) {
 		errno = EIO;
 		rc = err_sys(e, "cannot write %s", temp);
 	}
-	if (rc == 0 && renameat(dir, temp, dir, name) < 0)
-		rc = err_sys(e, "cannot rename %s to %s", temp, name);
+	if (rc == 0)
+		rc = claim_name(dir, ours, name, e);
 	if (rc < 0) {
 		unlinkat(dir, temp, 0);
 		return -1;
 	}
-	if (fsync(dir) < 0) {
-		err_sys(e, "cannot sync the directory");
+	if (renameat(dir, temp, dir, name) < 0)
+		rc = err_sys(e, "cannot rename %s to %s", temp, name);
+	else if (fsync(dir) < 0)
+		rc = err_sys(e, "cannot sync the directory");
+	if (rc < 0) {
+		unlinkat(dir, temp, 0);
 		unlinkat(dir, name, 0);
-		return -1;
 	}
-	return 0;
+	return rc;
 }
 
 static int file_put(struct store *base, const char *job, uint64_t epoch, uint64_t seq, int fd,
@@ -241,7 +264,6 @@ static int file_put(struct store *base, const char *job, uint64_t epoch, uint64_
 
 	if (!conf_job_name_ok(job))
 		return err_set(e, "\"%s\" is no job name", job);
-	snprintf(name, sizeof(name), "%" PRIu64 "-%" PRIu64, epoch, seq);
 	if (file_prepare(base, e) < 0)
 		return -1;
 	if (make_job_dir(s, job, e) < 0)
@@ -250,7 +272,7 @@ static int file_put(struct store *base, const char *job, uint64_t epoch, uint64_
 	if (dir < 0)
 		return -1;
 	fs_sweep(dir, is_stale_temp, &ours, NULL);
-	rc = write_blob(dir, name, &from, size, sha256, e);
+	rc = write_blob(dir, ours, &from, size, name, sha256, e);
 	if (rc < 0)
 		err_add(e, "%s/%s", s->dir, job);
 	else if (asprintf(url, STORE_FILE_SCHEME "%s/%s/%s", s->dir, job, name) < 0) {

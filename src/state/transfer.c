@@ -110,7 +110,7 @@ static int take_bytes(const struct backup *b, int fd, struct record *r, struct e
 	return store_put(b->store, b->job, r->epoch, r->seq, fd, r->size, &r->url, r->sha256, e);
 }
 
-/* Undoes take_bytes(). The blob has this epoch and seq, which no record names before the commit. */
+/* Undoes take_bytes(). The blob is a new one, and nobody has heard of it to commit it. */
 static void give_back(const struct backup *b, struct record *r)
 {
 	if (r->url != NULL)

@@ -134,16 +134,42 @@ static void test_a_source_of_another_length_is_refused(void **state)
 	close(fd);
 }
 
-static void test_a_put_can_be_tried_again(void **state)
+/* It may have been committed: nobody knows, or nobody has asked as yet. */
+static void test_a_put_replaces_nothing(void **state)
 {
-	char *first = put("not committed", 7, 3);
+	char *first = put("of unknown outcome", 7, 3);
+	char *next = put("likewise", 7, 4);
 	char *again = put("abc", 7, 3);
 
 	(void)state;
-	assert_string_equal(first, again);
+	assert_non_null(again);
+	assert_text(at("deep/store/orders/7-3"), "of unknown outcome");
+	assert_text(at("deep/store/orders/7-4"), "likewise");
+	assert_string_not_equal(first, again);
+	assert_string_not_equal(next, again);
 	assert_int_equal(get(again, 3, SHA_ABC), 0);
+	assert_int_equal(store_delete(store, again, &err), 0);
+	assert_int_equal(count(at("deep/store/orders"), ""), 2);
 	free(first);
+	free(next);
 	free(again);
+}
+
+/* The one that was claimed goes with it, and what is there stays. */
+static void test_a_put_that_fails_replaces_nothing(void **state)
+{
+	char *first = put("of unknown outcome", 7, 3);
+
+	(void)state;
+	fail_renameat = 1;
+	assert_null(put("abc", 7, 3));
+	fail_renameat = 0;
+	fail_fsync = 3;
+	assert_null(put("abc", 7, 3));
+	fail_fsync = 0;
+	assert_int_equal(count(at("deep/store/orders"), ""), 1);
+	assert_text(at("deep/store/orders/7-3"), "of unknown outcome");
+	free(first);
 }
 
 static void test_delete(void **state)
@@ -535,7 +561,8 @@ int main(void)
 		TEST(test_all_of_a_large_one_is_copied_from_its_start),
 		TEST(test_an_empty_one),
 		TEST(test_a_source_of_another_length_is_refused),
-		TEST(test_a_put_can_be_tried_again),
+		TEST(test_a_put_replaces_nothing),
+		TEST(test_a_put_that_fails_replaces_nothing),
 		TEST(test_delete),
 		TEST(test_a_missing_blob_says_what_to_do),
 		TEST(test_a_damaged_blob_is_refused),
