@@ -11,7 +11,8 @@
  *  - granted() is called only while the lock is certainly held;
  *  - the epoch is larger than that of every owner before;
  *  - a commit of a coord that is not the owner any more changes nothing that anyone reads;
- *  - after an unknown outcome the implementation reads back and reports what is true.
+ *  - after an unknown outcome the implementation reads back, for as long as that takes, and reports
+ *    what is true.
  */
 #ifndef COORD_COORD_H
 #define COORD_COORD_H
@@ -30,7 +31,10 @@ struct coord;
 /* How a commit or release ended. */
 enum coord_result {
 	COORD_OK,
-	COORD_FAILED, /* not done, for all we know; e says why; may be tried again while owner */
+	COORD_FAILED, /* not done; e says why; may be tried again while owner. A commit that failed
+			 so will never be carried out; of a release nobody needs to know */
+	COORD_UNSURE, /* of a commit: failed, for all we know, but an attempt without an answer may
+			 be carried out yet; so what its record names must stay */
 	COORD_LOST,   /* the lock is not ours any more, and nothing changed; no lost() follows */
 };
 

@@ -60,6 +60,7 @@ void etcd_rest(struct etcd *t)
 {
 	etcd_unwatch(t);
 	ask_cancel(&t->step);
+	ev_timer_stop(t->base.loop, &t->back_due);
 	free(t->text);
 	t->text = NULL;
 }
@@ -389,6 +390,13 @@ static void on_settle_due(struct ev_loop *loop, struct ev_timer *w, int revents)
 	etcd_settle(w->data);
 }
 
+static void on_back_due(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+	(void)loop;
+	(void)revents;
+	etcd_look_back(w->data);
+}
+
 static void on_loss(struct ev_loop *loop, struct ev_timer *w, int revents)
 {
 	(void)loop;
@@ -431,8 +439,10 @@ static struct coord *open_etcd(const struct coord_setup *setup, struct err *e)
 	ev_set_priority(&t->grant_due, EV_MINPRI); /* what arrives meanwhile comes first */
 	ev_timer_init(&t->settle_due, on_settle_due, 0., 0.);
 	ev_timer_init(&t->loss, on_loss, 0., 0.);
+	ev_timer_init(&t->back_due, on_back_due, 0., 0.);
 	t->post.data = t;
 	t->loss.data = t;
+	t->back_due.data = t;
 	t->look_due.data = t;
 	t->grant_due.data = t;
 	t->settle_due.data = t;

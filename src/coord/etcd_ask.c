@@ -17,12 +17,6 @@ static void finish(struct ask *a, const struct etcd_answer *answer)
 	a->done(a->ctx, answer);
 }
 
-static bool is_passing(const struct etcd_answer *answer)
-{
-	return answer->unknown || answer->code == ETCD_UNAVAILABLE ||
-	       answer->code == ETCD_DEADLINE || answer->code == ETCD_TLS;
-}
-
 /* What the deadline has cut short says less than an attempt before it. */
 static const struct etcd_answer *note_failure(
     struct ask *a, const struct etcd_answer *answer, struct etcd_answer *told)
@@ -66,9 +60,9 @@ static void on_answer(void *ctx, const struct etcd_answer *answer)
 	msec delay = a->delay;
 
 	a->call = NULL;
-	if (is_passing(answer))
+	if (etcd_is_passing(answer))
 		answer = note_failure(a, answer, &told);
-	if (!is_passing(answer) || msec_add(clock_now(), delay + ATTEMPT_MIN) >= a->until) {
+	if (!etcd_is_passing(answer) || msec_add(clock_now(), delay + ATTEMPT_MIN) >= a->until) {
 		finish(a, answer);
 		return;
 	}

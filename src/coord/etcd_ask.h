@@ -5,6 +5,9 @@
  * again, at once and then with pauses; what etcd says on purpose, yes or no, is the answer. So only
  * requests belong here that may be carried out more than once: reads, and transactions whose
  * `compare` makes a second run harmless.
+ *
+ * A refusal says nothing of the attempts before it: who needs to know whether the request was
+ * carried out looks at `unsure`, too, and reads back.
  */
 #ifndef COORD_ETCD_ASK_H
 #define COORD_ETCD_ASK_H
@@ -28,7 +31,7 @@ struct ask {
 	struct etcd_answer failed; /* the last attempt that had its full time; code ETCD_OK: none */
 	msec sent;                 /* when the attempt began that was answered */
 	msec delay;
-	bool unsure; /* an earlier attempt may have been carried out, too */
+	bool unsure; /* an attempt before the one that was answered may have been carried out */
 	/* Attempts at an endpoint that failed, since it began. */
 	msec began;
 	size_t misses;

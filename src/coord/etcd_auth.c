@@ -128,7 +128,7 @@ static void on_answer(void *ctx, const struct http_answer *http)
 	}
 	if (answer.code == ETCD_OK) {
 		wake_calls(c, CALL_WANTS_TOKEN, ETCD_OK, &answer.e);
-	} else if (answer_is_passing(&answer) || answer.code == ETCD_GARBAGE) {
+	} else if (etcd_is_passing(&answer) || answer.code == ETCD_GARBAGE) {
 		client_endpoint_failed(c, at, &answer.e);
 		wake_calls(c, CALL_FAILED, answer.code, &answer.e);
 	} else {

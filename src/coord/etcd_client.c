@@ -121,9 +121,10 @@ void answer_read(const struct etcd_client *c, size_t at, const char *path,
 		err_add(&answer->e, "%s%s", c->endpoints[at].url, path);
 }
 
-bool answer_is_passing(const struct etcd_answer *answer)
+bool etcd_is_passing(const struct etcd_answer *answer)
 {
-	return answer->unknown || answer->code == ETCD_UNAVAILABLE || answer->code == ETCD_TLS;
+	return answer->unknown || answer->code == ETCD_UNAVAILABLE ||
+	       answer->code == ETCD_DEADLINE || answer->code == ETCD_TLS;
 }
 
 /* The client */
@@ -274,7 +275,7 @@ static void on_answer(void *ctx, const struct http_answer *http)
 	call->http = NULL;
 	answer_read(call->client, call->at, call->path, http, &answer);
 	call->maybe_done |= answer.unknown;
-	if (!answer_is_passing(&answer)) {
+	if (!etcd_is_passing(&answer)) {
 		client_heard(call->client, call->at);
 		if (!call_renews_token(call, &answer))
 			call_finish(call, &answer);

@@ -33,6 +33,9 @@ struct etcd_call;
  */
 msec etcd_token_time(const struct conf *conf);
 
+/* Whether another endpoint, or the same one later, may do better; that is never said on purpose. */
+bool etcd_is_passing(const struct etcd_answer *answer);
+
 /* What a failure means for whoever wants a lock. */
 enum coord_trouble etcd_trouble(enum etcd_code code);
 

@@ -105,8 +105,6 @@ void request_make(
 /* What an answer over HTTP means; e names the endpoint. body is a new reference. */
 void answer_read(const struct etcd_client *c, size_t at, const char *path,
     const struct http_answer *http, struct etcd_answer *answer);
-/* Whether another endpoint, or the same one later, may do better. */
-bool answer_is_passing(const struct etcd_answer *answer);
 
 /* The alarm follows the calls' `wake`. */
 void client_rearm(struct etcd_client *c);

@@ -94,6 +94,8 @@ struct etcd {
 	struct record_trace trace; /* how the next owner's records remember it */
 	bool release;
 	int clashes;
+	bool unsure;              /* it may have been carried out; until the next one is sent */
+	struct ev_timer back_due; /* the next look at what became of it */
 
 	msec aside_until; /* after an orderly release */
 
@@ -135,6 +137,8 @@ void etcd_queue_renewed(struct etcd *t);
 void etcd_announce(struct etcd *t);
 void etcd_announce_late(struct etcd *t);
 void etcd_commit(struct coord *c, const struct record *record, bool release);
+/* back_due has come. */
+void etcd_look_back(struct etcd *t);
 /* Not ours any more: what the job does after `until` is not covered. */
 void etcd_lose(struct etcd *t, msec until, const struct err *e);
 void etcd_tell_loss(struct etcd *t);

@@ -8,6 +8,8 @@
 
 /* So often a record that somebody else put there is overwritten by one commit. */
 #define CLASHES_MAX 5
+/* Between two looks at what became of a commit (seconds), when etcd refuses to tell. */
+#define BACK_PAUSE 0.5
 
 /* ---- The announcement ---- */
 
@@ -119,8 +121,11 @@ static bool is_after_ours(const struct etcd *t, const struct wire_kv *state)
 }
 
 /*
- * The transaction changed nothing. Either an attempt before it did all, and its answer was lost;
- * or the lock is ours, and somebody edited the record; or the lock is not ours any more.
+ * What etcd has says what became of the transaction. Either an attempt did all, and its answer was
+ * lost; or the lock is not ours any more; or nothing came of it. Where somebody else edited the
+ * record it never will, as it asked for the one before: so it is made again. Where not even that
+ * happened, the last attempt was refused; one before it may still be on its way through the
+ * cluster.
  */
 static void decide(struct etcd *t, const struct wire_kv *lock, const struct wire_kv *state)
 {
@@ -132,6 +137,8 @@ static void decide(struct etcd *t, const struct wire_kv *lock, const struct wire
 	} else if (lock->key == NULL || lock->create_revision != t->epoch) {
 		err_set(&e, "%s is gone: its lease ended, or somebody deleted it", t->view.own_key);
 		finish(t, COORD_LOST, &e);
+	} else if (t->unsure && state->mod_revision == t->view.state_mod) {
+		finish(t, COORD_UNSURE, NULL);
 	} else if (++t->clashes <= CLASHES_MAX) {
 		t->view.state_mod = state->mod_revision;
 		send(t);
@@ -141,44 +148,85 @@ static void decide(struct etcd *t, const struct wire_kv *lock, const struct wire
 	}
 }
 
-static void read_back(struct etcd *t, json_t *body)
+static int read_back(struct etcd *t, json_t *body, struct err *e)
 {
 	struct wire_kv lock, state;
-	struct err e;
 
-	if (wire_read_txn_kv(body, 0, &lock, &e) < 0) {
-		finish(t, COORD_FAILED, &e);
-		return;
+	if (wire_read_txn_kv(body, 0, &lock, e) < 0)
+		return -1;
+	if (wire_read_txn_kv(body, 1, &state, e) < 0) {
+		wire_kv_clear(&lock);
+		return -1;
 	}
-	if (wire_read_txn_kv(body, 1, &state, &e) < 0)
-		finish(t, COORD_FAILED, &e);
-	else
-		decide(t, &lock, &state);
+	decide(t, &lock, &state);
 	wire_kv_clear(&lock);
 	wire_kv_clear(&state);
+	return 0;
+}
+
+static void on_looked_back(void *ctx, const struct etcd_answer *answer)
+{
+	struct etcd *t = ctx;
+	struct err e;
+
+	if (answer->code == ETCD_OK && read_back(t, answer->body, &e) == 0)
+		return;
+	ev_timer_set(&t->back_due, BACK_PAUSE, 0.);
+	ev_timer_start(t->base.loop, &t->back_due);
+}
+
+void etcd_look_back(struct etcd *t)
+{
+	const char *keys[] = { t->view.own_key, t->view.state_key };
+
+	ask_start(&t->step, "/v3/kv/txn", wire_get_all(keys, 2), MSEC_NEVER, on_looked_back, t);
+}
+
+/*
+ * A refusal is an outcome only if no attempt before it may have been carried out, and a yes that
+ * cannot be understood is none either. Otherwise it is what etcd has that decides, as it is read in
+ * the order of all that was carried out before.
+ */
+static void not_committed(struct etcd *t, const struct etcd_answer *answer, const struct err *e)
+{
+	t->unsure = t->step.unsure || answer->unknown || answer->code == ETCD_OK;
+	if (!t->unsure) {
+		finish(t, COORD_FAILED, e);
+		return;
+	}
+	t->err = *e;
+	etcd_look_back(t);
+}
+
+/* -1: the answer is nonsense. Otherwise it led to an end, or to the next attempt. */
+static int read_outcome(struct etcd *t, json_t *body, struct err *e)
+{
+	uint64_t revision;
+	bool succeeded;
+
+	if (wire_read_succeeded(body, &succeeded, e) != 0 ||
+	    wire_read_revision(body, &revision, e) != 0)
+		return -1;
+	if (!succeeded)
+		return read_back(t, body, e);
+	t->view.state_mod = revision;
+	finish(t, COORD_OK, NULL);
+	return 0;
 }
 
 static void on_committed(void *ctx, const struct etcd_answer *answer)
 {
 	struct etcd *t = ctx;
 	struct err e = answer->e;
-	uint64_t revision;
-	bool succeeded;
 
-	if (answer->code != ETCD_OK || wire_read_succeeded(answer->body, &succeeded, &e) != 0 ||
-	    wire_read_revision(answer->body, &revision, &e) != 0) {
-		finish(t, COORD_FAILED, &e);
-	} else if (succeeded) {
-		t->view.state_mod = revision;
-		finish(t, COORD_OK, NULL);
-	} else {
-		read_back(t, answer->body);
-	}
+	if (answer->code != ETCD_OK || read_outcome(t, answer->body, &e) != 0)
+		not_committed(t, answer, &e);
 }
 
 /* Until its outcome is known, however long that takes: etcd tells whether the lock is ours. */
 static void send(struct etcd *t)
 {
+	t->unsure = false;
 	ask_start(&t->step, "/v3/kv/txn",
 	    wire_commit(t->view.own_key, t->epoch, t->view.state_key, t->view.state_mod, t->text,
 		t->release, t->view.owner_key),
@@ -286,7 +334,7 @@ void etcd_lose(struct etcd *t, msec until, const struct err *e)
 	t->phase = PHASE_GONE;
 	if (phase == PHASE_COMMITTING) {
 		tell_loss_next(t);
-		t->base.hooks.committed(t->base.ctx, COORD_FAILED, &why);
+		t->base.hooks.committed(t->base.ctx, COORD_UNSURE, &why);
 	} else if (releasing) {
 		tell_loss_next(t);
 		t->base.hooks.released(t->base.ctx, COORD_FAILED, &why);

@@ -20,7 +20,7 @@ static void watch_end(struct etcd_call *call, const struct etcd_answer *answer)
 	call->http = NULL;
 	if (!call->acknowledged && call_renews_token(call, answer))
 		return;
-	if (answer_is_passing(answer))
+	if (etcd_is_passing(answer))
 		client_endpoint_failed(c, call->at, &answer->e);
 	call_finish(call, answer);
 }
@@ -118,7 +118,7 @@ static void on_probed(void *ctx, const struct http_answer *http)
 
 	c->probe = NULL;
 	answer_read(c, c->current, PROBE_PATH, http, &answer);
-	if (answer_is_passing(&answer))
+	if (etcd_is_passing(&answer))
 		client_endpoint_failed(c, c->current, &answer.e);
 	else
 		client_heard(c, c->current);

@@ -154,7 +154,7 @@ static void on_announced(void *ctx)
  * still is, also when the worker has gone: one that had no lock may have had nothing to ask. */
 static void note_answer(struct worker *w, enum coord_result result)
 {
-	if (result != COORD_FAILED && w->epoch != 0)
+	if (result != COORD_FAILED && result != COORD_UNSURE && w->epoch != 0)
 		w->report.trouble_kind = COORD_FINE;
 }
 

@@ -125,7 +125,7 @@ struct worker {
 	enum save_kind save_next;
 	struct save *save;
 	struct state_id refused_id; /* of a file that can never be saved; all zero: none */
-	unsigned abandoned;         /* saves whose threads may still be at it */
+	uint64_t spent;             /* the last number of a save that failed */
 	bool swept;
 
 	struct handover took, gave; /* as far as they have come */

@@ -14,6 +14,7 @@ struct save {
 	struct worker *w;
 	struct backup backup;
 	struct record record;
+	uint64_t number; /* of the record, which its thread may be writing */
 	struct state_id id, known;
 	bool have_known;
 	bool found;
@@ -84,6 +85,8 @@ static void fail(struct worker *w, const struct err *e, bool for_good)
 		    w->record.seq, w->record.clean, e->text);
 	else
 		log_error("cannot save the state, and there is no older one: %s", e->text);
+	if (w->save != NULL)
+		w->spent = w->save->number;
 	w->report.backup_failures++;
 	finish(w, LIFE_EV_SAVE_FAILED, for_good);
 }
@@ -93,14 +96,24 @@ static bool releases(enum save_kind kind)
 	return kind == SAVE_RELEASE || kind == SAVE_MARK;
 }
 
+/*
+ * Every record of a tenure has its own number, as it is known by it (struct record_trace): also
+ * those that came to nothing, for all we know, and of a save that was abandoned.
+ */
+static uint64_t next_number(const struct worker *w)
+{
+	uint64_t last = w->have_record ? w->record.seq : 0;
+
+	return (last > w->spent ? last : w->spent) + 1;
+}
+
 /* What a record says besides the bytes. */
 static void label(struct worker *w, struct record *r)
 {
 	bool final = w->saving != SAVE_PACED;
 
 	r->epoch = w->epoch;
-	/* What was abandoned may still write under its number. */
-	r->seq = (w->have_record ? w->record.seq : 0) + 1 + w->abandoned;
+	r->seq = next_number(w);
 	r->clean = final && w->saving != SAVE_MARK && w->life.clean;
 	r->done = final && w->life.done;
 	r->after = w->began;
@@ -239,6 +252,7 @@ static void begin(struct worker *w)
 	struct err e;
 
 	label(w, &s->record);
+	s->number = s->record.seq;
 	if (w->saving == SAVE_MARK && w->have_record) {
 		commit_again(w);
 	} else if (w->saving == SAVE_MARK) {
@@ -265,8 +279,8 @@ void worker_save_abandon(struct worker *w)
 	if (w->save == NULL || !w->save->at_work)
 		return;
 	w->save->abandoned = true;
+	w->spent = w->save->number;
 	w->save = NULL;
-	w->abandoned++;
 	if (w->saving == SAVE_PACED) {
 		/* It was in the way of the one that the life waits for. */
 		w->saving = w->save_next;
@@ -334,11 +348,25 @@ static void adopt_record(struct worker *w)
 	worker_left_committed(w);
 }
 
+/* That of the new bytes; the same ones under a new label may be those of the last record. */
+static void forget_blob(struct worker *w)
+{
+	struct record *r = &w->save->record;
+	const char *good = w->have_record ? w->record.url : NULL;
+
+	if (r->url == NULL || (good != NULL && strcmp(r->url, good) == 0))
+		return;
+	worker_garbage_drop(w, r->url);
+	r->url = NULL;
+}
+
 void worker_save_committed(struct worker *w, enum coord_result result, const struct err *e)
 {
 	bool release = releases(w->saving);
 
-	if (result == COORD_FAILED) {
+	if (result == COORD_FAILED)
+		forget_blob(w);
+	if (result == COORD_FAILED || result == COORD_UNSURE) {
 		fail(w, e, false);
 		return;
 	}

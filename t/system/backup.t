@@ -255,6 +255,37 @@ subtest 'no inotify' => sub {
     stop_ok($master);
 };
 
+# No other way to do it works for root, too.
+sub forbid_records {
+    my ($job, $forbidden) = @_;
+    my $path = $box->path("local/graceful/jobs/$job/state");
+    my $done = $forbidden ? rename($path, "$path.good") && mkdir($path) : rmdir($path) && rename("$path.good", $path);
+
+    die "$path: $!" if !$done;
+    return;
+}
+
+subtest 'a commit that fails' => sub {
+    my $conf = $box->config('web-1', { luckless => { command => quiet_job('luckless'), checkpoint => '100ms' } },
+        { state => { url => 'file://' . $box->path('store'), inline_max => '0B' } });
+    my $master = $box->start($conf);
+
+    running($master, 'luckless');
+    put_state($master, luckless => 'good');
+    wait_seq(luckless => 1);
+    my @good = blobs('luckless');
+    forbid_records(luckless => 1);
+    put_state($master, luckless => 'not committed');
+    $master->wait_log(qr/luckless: cannot save the state, .*\n(?:.*\n)*.* luckless: cannot save/, 'two tries fail');
+    wait_for('nothing of them to be left in the store', sub { "@{[blobs('luckless')]}" eq "@good" });
+    forbid_records(luckless => 0);
+    cmp_ok(wait_seq(luckless => 2)->{seq}, '>', 3, 'no number was used twice');
+    is(record('luckless')->{size}, length 'not committed', 'the state is committed in the end');
+    stop_ok($master);
+    is_deeply([ map { $box->path("store/graceful/jobs/luckless/$_") } blobs('luckless') ],
+        [ record('luckless')->{url} =~ m{^file://(.*)} ], 'and alone in the store');
+};
+
 # As a worker leaves it that dies, with its master, between the upload and the commit.
 subtest 'what earlier tenures left' => sub {
     my $conf = $box->config('web-1', { heir => { command => quiet_job('heir') } },

@@ -26,6 +26,10 @@ static bool hold_revokes;      /* these are not answered */
 static bool spoil_ranges;      /* they are answered with what is no answer */
 static struct fake_conn *held; /* the one that is held */
 static char key[256];          /* of the lock, as it travels; empty: there is none */
+static const char *commits; /* what becomes of each attempt, of serve_commit(); "": all succeed */
+static const char *looks;   /* the same, of serve_look() */
+static char stored[1024];   /* as it travels; empty: there is none */
+static unsigned state_mod;
 static uint64_t granted_ids[8], revoked[8];
 static unsigned grants, revocations, revoked_n, ends;
 
@@ -141,7 +145,89 @@ static void note_key(const char *body)
 	json_decref(txn);
 }
 
-static void serve_txn(struct fake_conn *c)
+static void refuse(struct fake_conn *c)
+{
+	fake_answer(c, 429, "{\"code\":8,\"message\":\"etcdserver: too many requests\"}");
+}
+
+/* The lock key and the record, as a transaction answers that reads both. */
+static void show(struct fake_conn *c)
+{
+	char lock[512] = "", state[2048] = "", body[4096];
+
+	if (key[0] != '\0')
+		snprintf(lock, sizeof(lock), "\"kvs\":[{\"key\":\"%s\",\"create_revision\":\"5\"}]",
+		    key);
+	if (stored[0] != '\0')
+		snprintf(state, sizeof(state),
+		    "\"kvs\":[{\"key\":\"cw==\",\"value\":\"%s\",\"mod_revision\":\"%u\"}]", stored,
+		    state_mod);
+	snprintf(body, sizeof(body),
+	    "{\"header\":{\"revision\":\"%u\"},\"responses\":[{\"response_range\":{%s}},"
+	    "{\"response_range\":{%s}}]}",
+	    state_mod, lock, state);
+	fake_answer(c, 200, body);
+}
+
+/* Whether its conditions hold, and it was carried out. */
+static bool commit_is_done(const struct fake_conn *c)
+{
+	json_t *txn = json_loads(c->body, 0, NULL);
+	const char *value = NULL, *mod = NULL;
+	bool holds;
+
+	assert_int_equal(json_unpack(txn, "{s:[{},{s:s}],s:[{s:{s:s}}]}", "compare", "mod_revision",
+			     &mod, "success", "request_put", "value", &value),
+	    0);
+	holds = key[0] != '\0' && strtoul(mod, NULL, 10) == state_mod;
+	if (holds) {
+		snprintf(stored, sizeof(stored), "%s", value);
+		state_mod += 10;
+		if (strstr(c->body, "request_delete_range") != NULL)
+			key[0] = '\0';
+	}
+	json_decref(txn);
+	return holds;
+}
+
+/* As the script says: [d]one, but the answer is lost; [l]ost on its way; [r]efused; done, and
+ * [g]arbage is the answer; the lock is [t]aken away before it, and the answer lost. */
+static void serve_commit(struct fake_conn *c)
+{
+	char how = *commits != '\0' ? *commits++ : '-';
+	char body[128];
+
+	if (how == 't')
+		key[0] = '\0';
+	if (how == 'r') {
+		refuse(c);
+	} else if (how == 'l' || how == 't') {
+		fake_reset(c);
+	} else if (!commit_is_done(c)) {
+		show(c);
+	} else if (how == 'd') {
+		fake_reset(c);
+	} else {
+		snprintf(body, sizeof(body),
+		    "{\"header\":{\"revision\":\"%u\"},\"succeeded\":true}", state_mod);
+		fake_answer(c, 200, how == 'g' ? "{}" : body);
+	}
+}
+
+/* Back at what became of a commit: [r]efused, [g]arbage, or told. */
+static void serve_look(struct fake_conn *c)
+{
+	char how = *looks != '\0' ? *looks++ : '-';
+
+	if (how == 'r')
+		refuse(c);
+	else if (how == 'g')
+		fake_answer(c, 200, "{\"header\":{}}");
+	else
+		show(c);
+}
+
+static void serve_end_or_join(struct fake_conn *c)
 {
 	bool is_end = strstr(c->body, "request_delete_range") != NULL;
 
@@ -152,6 +238,16 @@ static void serve_txn(struct fake_conn *c)
 		held = c;
 	else
 		done(c);
+}
+
+static void serve_txn(struct fake_conn *c)
+{
+	if (strstr(c->body, "\"compare\"") == NULL)
+		serve_look(c);
+	else if (strstr(c->body, "\"MOD\"") != NULL && !hold_ends)
+		serve_commit(c);
+	else
+		serve_end_or_join(c);
 }
 
 static void serve_range(struct fake_conn *c)
@@ -214,6 +310,9 @@ static int set_up(void **state)
 	hold_ends = hold_revokes = spoil_ranges = false;
 	held = NULL;
 	key[0] = '\0';
+	commits = looks = "";
+	stored[0] = '\0';
+	state_mod = 0;
 	coord = coord_open(loop, &etcd.conf, &job, -1, &hooks, NULL, &e);
 	assert_non_null(coord);
 	return 0;
@@ -234,13 +333,29 @@ static void own(void)
 	assert_true(coord_is_announced(coord));
 }
 
-static void commit_and_release(void)
+static void begin_commit(uint64_t seq, bool release)
 {
 	struct record r;
 
-	make_record(&r, epoch, 1, "here");
-	coord_commit(coord, &r, true);
+	make_record(&r, epoch, seq, "here");
+	coord_commit(coord, &r, release);
 	record_clear(&r);
+}
+
+static void commit_and_release(void)
+{
+	begin_commit(1, true);
+}
+
+/* With this script; how it ended. */
+static enum coord_result commit(uint64_t seq, bool release, const char *script)
+{
+	commits = script;
+	begin_commit(seq, release);
+	run_until(loop, &committed, committed + 1);
+	assert_int_equal(*commits, '\0');
+	assert_int_equal(*looks, '\0');
+	return result;
 }
 
 /* The time of a stop was used up, so the worker goes while its release is under way. */
@@ -307,6 +422,70 @@ static void test_who_is_first_twice_is_granted_once(void **state)
 	run_until(loop, &released, 1);
 }
 
+/* An overloaded etcd: the first attempt times out, and the next one is turned away. */
+static void test_a_refusal_does_not_hide_that_it_was_done_before(void **state)
+{
+	(void)state;
+	own();
+	assert_int_equal(commit(1, false, "dr"), COORD_OK);
+	assert_int_equal(commit(2, false, "g"), COORD_OK);
+	assert_int_equal(commit(3, false, "ldr"), COORD_OK);
+	assert_int_equal(commit(4, true, "dr"), COORD_OK);
+	assert_int_equal(lost + failed, 0);
+}
+
+static void test_what_became_of_it_is_asked_until_it_is_told(void **state)
+{
+	(void)state;
+	own();
+	looks = "rgr";
+	assert_int_equal(commit(1, true, "dr"), COORD_OK);
+}
+
+static void test_a_refusal_alone_is_a_failure(void **state)
+{
+	(void)state;
+	own();
+	assert_int_equal(commit(1, true, "r"), COORD_FAILED);
+	assert_int_equal(commit(1, true, ""), COORD_OK);
+}
+
+static void test_what_was_not_done_may_be_done_yet(void **state)
+{
+	(void)state;
+	own();
+	assert_int_equal(commit(1, false, "lr"), COORD_UNSURE);
+	assert_int_equal(commit(2, false, "lr"), COORD_UNSURE);
+	/* The first one has come late, and is no reason to give the third one up. */
+	state_mod = 77;
+	snprintf(stored, sizeof(stored), "e30=");
+	assert_int_equal(commit(3, true, ""), COORD_OK);
+}
+
+/* Somebody else's record cannot be overwritten by what was lost on its way. */
+static void test_what_can_not_be_done_any_more_is_made_again(void **state)
+{
+	(void)state;
+	own();
+	begin_commit(1, false);
+	commits = "lr";
+	looks = "r";
+	while (*commits != '\0')
+		ev_run(loop, EVRUN_ONCE);
+	state_mod = 77;
+	snprintf(stored, sizeof(stored), "e30=");
+	run_until(loop, &committed, 1);
+	assert_int_equal(result, COORD_OK);
+	assert_int_equal(state_mod, 87);
+}
+
+static void test_a_lock_that_is_gone_is_lost(void **state)
+{
+	(void)state;
+	own();
+	assert_int_equal(commit(1, true, "tr"), COORD_LOST);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -314,6 +493,12 @@ int main(void)
 		TEST(test_farewell_while_a_release_is_under_way),
 		TEST(test_two_attempts_that_failed_give_both_leases_back),
 		TEST(test_who_is_first_twice_is_granted_once),
+		TEST(test_a_refusal_does_not_hide_that_it_was_done_before),
+		TEST(test_what_became_of_it_is_asked_until_it_is_told),
+		TEST(test_a_refusal_alone_is_a_failure),
+		TEST(test_what_was_not_done_may_be_done_yet),
+		TEST(test_what_can_not_be_done_any_more_is_made_again),
+		TEST(test_a_lock_that_is_gone_is_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
