@@ -94,6 +94,14 @@ int trust_dir(const char *path, struct err *e)
 	return rc < 0 ? -1 : 0;
 }
 
+void trust_advise(struct err *e)
+{
+	if (geteuid() == 0 || (e->code != EACCES && e->code != EPERM))
+		return;
+	err_add(
+	    e, "name a directory that uid %u may write, or run it as root", (unsigned)geteuid());
+}
+
 int trust_dir_of(const char *path, struct err *e)
 {
 	const char *slash = strrchr(path, '/');

@@ -131,8 +131,10 @@ static void check_dir(struct check *c, const char *key, const char *path)
 {
 	struct err e;
 
-	if (path != NULL && probe_dir(path, &e) != 0)
-		complain(c, "%s: %s", key, e.text);
+	if (path == NULL || probe_dir(path, &e) == 0)
+		return;
+	trust_advise(&e);
+	complain(c, "%s: %s", key, e.text);
 }
 
 /* Without a store a state has to fit into the record; what is there already tells that it does

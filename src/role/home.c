@@ -39,6 +39,12 @@ static void leave(struct claim *c)
 	close(c->lock);
 }
 
+static int refuse(const char *key, struct err *e)
+{
+	trust_advise(e);
+	return err_add(e, "\"%s\"", key);
+}
+
 static int claim(struct claim *c, const char *dir, const char *key, struct err *e)
 {
 	char path[PATH_MAX];
@@ -54,7 +60,7 @@ static int claim(struct claim *c, const char *dir, const char *key, struct err *
 		    "one a \"%s\" of its own",
 		    (int)other, path, key);
 	if (c->lock < 0)
-		return err_add(e, "check \"%s\"", key);
+		return refuse(key, e);
 	if (write_pid(c, e) == 0)
 		return 0;
 	leave(c);
@@ -65,7 +71,7 @@ static int claim(struct claim *c, const char *dir, const char *key, struct err *
 static int make_dir(const char *path, mode_t mode, const char *key, struct err *e)
 {
 	if (trust_dir(path, e) != 0 || fs_mkdirs(path, mode, e) != 0 || trust_dir(path, e) != 0)
-		return err_add(e, "\"%s\"", key);
+		return refuse(key, e);
 	return 0;
 }
 

@@ -356,6 +356,20 @@ subtest 'directories that somebody else could play with' => sub {
     like(refused('r7', { work_dir => "$dir/link" }), qr{\Q$dir\E/theirs belongs to uid $uid}, 'by a link');
 };
 
+subtest 'directories that a user may not write' => sub {
+    plan skip_all => 'not root' if !$is_root;
+    my ($uid) = ids('nobody');
+    my $dir = $box->path('closed');
+    my $advice = qr{name a directory that uid $uid may write, or run it as root: };
+
+    mkdir($dir);
+    like(refused('r8', { run_dir => "$dir/run" }, \&as_nobody),
+        qr{"run_dir": ${advice}cannot create directory \Q$dir\E/run: Permission denied}, 'it says what to do');
+    my ($rc, undef, $err) = $box->run('setpriv', '--reuid', $uid, '--clear-groups', $box->graceful, 'check', '-c', $box->path('r8.json'));
+    is($rc, 78, 'check refuses it, too');
+    like($err, qr{run_dir: ${advice}cannot write in \Q$dir\E: Permission denied}, 'in the same words');
+};
+
 subtest 'secrets' => sub {
     my $password = spew($box->path('password'), "xyzzy\n");
     my $etcd = { type => 'etcd', endpoints => ['http://127.0.0.1:1'], user => 'me', password_file => $password };
