@@ -33,8 +33,9 @@ enum coord_result {
 	COORD_OK,
 	COORD_FAILED, /* not done; e says why; may be tried again while owner. A commit that failed
 			 so will never be carried out; of a release nobody needs to know */
-	COORD_UNSURE, /* of a commit: failed, for all we know, but an attempt without an answer may
-			 be carried out yet; so what its record names must stay */
+	COORD_UNSURE, /* of a commit: an attempt without an answer may be carried out yet, or it
+			 was, and a power cut may undo it; so what this record and the one before
+			 name must stay */
 	COORD_LOST,   /* the lock is not ours any more, and nothing changed; no lost() follows */
 };
 

@@ -233,25 +233,23 @@ static ino_t inode_of(const char *path)
 	return stat(path, &st) == 0 ? st.st_ino : 0;
 }
 
-int local_dir_set_record(const struct local_dir *d, const struct record *r, struct err *e)
+enum local_write local_dir_set_record(
+    const struct local_dir *d, const struct record *r, struct err *e)
 {
 	char *text = record_encode(r, e);
 	ino_t before = inode_of(d->state);
 	int rc;
 
 	if (text == NULL)
-		return -1;
+		return LOCAL_OLD;
 	rc = fs_replace(d->state, text, strlen(text), 0600, true, e);
 	free(text);
-	if (rc == 0 || inode_of(d->state) == before)
-		return rc;
-	/*
-	 * Only the last sync failed. The new record is what everybody reads, and only a power cut
-	 * could bring the old one back: "failed" would be untrue, and would make the caller remove
-	 * the blob that this record names.
-	 */
-	fs_sync_dir_of(d->state, NULL);
-	return 0;
+	if (rc == 0)
+		return LOCAL_LASTING;
+	if (inode_of(d->state) == before)
+		return LOCAL_OLD;
+	/* Only the last sync failed, which may pass. */
+	return fs_sync_dir_of(d->state, e) == 0 ? LOCAL_LASTING : LOCAL_SHAKY;
 }
 
 int local_dir_set_holder(const struct local_dir *d, const struct local_note *note, struct err *e)

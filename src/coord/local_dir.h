@@ -54,8 +54,14 @@ int local_dir_set_epoch(const struct local_dir *d, uint64_t epoch, struct err *e
  * e->code set: it cannot be read now. -1 with e->code 0: what is there is no record.
  */
 int local_dir_record(const struct local_dir *d, struct record *r, struct err *e);
-/* Replaces the record. 0: it is what everybody reads from now on. -1: the old one still is. */
-int local_dir_set_record(const struct local_dir *d, const struct record *r, struct err *e);
+enum local_write {
+	LOCAL_OLD,   /* nothing changed */
+	LOCAL_SHAKY, /* it is what everybody reads, but after a power cut that may be the old one */
+	LOCAL_LASTING /* it is what everybody reads from now on */
+};
+/* Replaces the record. Anything but LOCAL_LASTING fills e. */
+enum local_write local_dir_set_record(
+    const struct local_dir *d, const struct record *r, struct err *e);
 
 struct local_note {
 	const char *instance;

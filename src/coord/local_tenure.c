@@ -396,13 +396,20 @@ static enum coord_result check_fence(struct tenure *t)
 	return COORD_LOST;
 }
 
-enum coord_result tenure_commit(struct tenure *t)
+enum coord_result tenure_commit(struct tenure *t, bool release)
 {
 	enum coord_result result = check_fence(t);
 
 	if (result != COORD_OK)
 		return result;
-	return local_dir_set_record(&t->dir, &t->record, &t->err) == 0 ? COORD_OK : COORD_FAILED;
+	switch (local_dir_set_record(&t->dir, &t->record, &t->err)) {
+	case LOCAL_OLD: return COORD_FAILED;
+	/* The next owner starts from it, and makes sure of it before it removes what the record
+	 * before names: it draws its place in the same directory. */
+	case LOCAL_SHAKY: return release ? COORD_OK : COORD_UNSURE;
+	case LOCAL_LASTING: return COORD_OK;
+	}
+	return COORD_FAILED;
 }
 
 /* The note about the holder goes first, while it is certain to be ours and not the next owner's. */

@@ -65,8 +65,8 @@ enum tenure_step tenure_adopt(struct tenure *t);
  * and e says so; -1: it cannot be told now. */
 int tenure_holds_lock_file(const struct tenure *t, struct err *e);
 
-/* Writes t->record, if we still are the owner. Leaves the place as it is. */
-enum coord_result tenure_commit(struct tenure *t);
+/* Writes t->record, if we still are the owner. release: tenure_leave() is next, after COORD_OK. */
+enum coord_result tenure_commit(struct tenure *t, bool release);
 /* The owner's way out. */
 enum coord_result tenure_leave(struct tenure *t);
 

@@ -1221,8 +1221,9 @@ static void lock_file_out_of_sight_is_not_lost(void **state)
 	leave(&a);
 }
 
-/* The rename is done and the sync of the directory is not: what everybody reads is committed. */
-static void commit_that_everybody_reads_is_not_called_failed(void **state)
+/* The rename is done and the sync of the directory is not: a power cut may bring back the record
+ * before, so what that one names must stay. Behind a release it does. */
+static void commit_that_may_not_last_is_unsure(void **state)
 {
 	struct actor a = enter_as_nobody();
 
@@ -1231,9 +1232,11 @@ static void commit_that_everybody_reads_is_not_called_failed(void **state)
 	own(&a, 1);
 	commit(&a, 1, false, COORD_OK);
 	assert_int_equal(chmod(job_dir, 0300), 0);
-	commit(&a, 2, true, COORD_OK);
-	assert_int_equal(chmod(job_dir, 0700), 0);
+	commit(&a, 2, false, COORD_UNSURE);
 	assert_int_equal(committed_seq(), 2);
+	commit(&a, 3, true, COORD_OK);
+	assert_int_equal(chmod(job_dir, 0700), 0);
+	assert_int_equal(committed_seq(), 3);
 	assert_false(place_is_taken(1));
 	leave(&a);
 }
@@ -1867,7 +1870,7 @@ int main(void)
 		IN_DIR(closed_directory_says_what_to_do),
 		IN_DIR(commit_that_cannot_be_written_may_be_tried_again),
 		IN_DIR(lock_file_out_of_sight_is_not_lost),
-		IN_DIR(commit_that_everybody_reads_is_not_called_failed),
+		IN_DIR(commit_that_may_not_last_is_unsure),
 		IN_DIR(without_threads_nothing_is_stuck),
 		IN_DIR(an_anchor_is_needed),
 		IN_DIR(closed_waiter_gives_its_place_to_the_anchor),
