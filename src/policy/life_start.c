@@ -101,24 +101,20 @@ static unsigned standby_tick(struct life *l, msec arg, msec now)
 /*
  * A store that hangs must not keep a stop from its end: nothing is held that the answer could
  * change. What the restore still writes is in a directory of this worker alone. Not so when a job
- * ran: what that left is committed, and the two would meet in the file; nor while a job is being
- * started, as there may be one any moment.
+ * ran: the end of that is committed, and the restore reads the same record; nor while a job is
+ * being started, as there may be one any moment.
  */
 static unsigned restoring_leave(struct life *l, msec arg, msec now)
 {
 	(void)arg;
 	(void)now;
-	if (!(l->awaited & LIFE_RESTORE) || l->ran)
-		return 0;
-	return l->lost ? life_leave_lost(l) : life_release_alone(l);
+	return l->awaited & LIFE_RESTORE && !l->ran ? life_release_alone(l) : 0;
 }
 
 static unsigned restoring_restored(struct life *l, msec arg, msec now)
 {
 	(void)arg;
 	l->placed = true;
-	if (l->lost)
-		return life_leave_lost(l);
 	return l->stopping ? life_hand_over(l, now) : LIFE_SPAWN;
 }
 
@@ -130,10 +126,12 @@ static unsigned restoring_failed(struct life *l, msec arg, msec now)
 	return l->stopping ? life_hand_over(l, now) : life_after_failure(l, now);
 }
 
-/* There may be a job any moment. */
+/* Who waits for a store does not queue for the lock again. While a job is being started there may
+ * be one any moment. */
 static unsigned restoring_lost(struct life *l, msec left, msec now)
 {
-	(void)now;
+	if (l->awaited & LIFE_RESTORE)
+		return life_any_lost_now(l, left, now);
 	life_note_lost(l, left);
 	return 0;
 }

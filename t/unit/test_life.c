@@ -117,6 +117,9 @@ static void play(struct script *s, const struct row *rows, size_t n)
 #define TO_SAVING TO_CLEARING, AT(6, CLEARED, 0, SAVE, SAVING)
 #define TO_BACKOFF TO_SAVING, AT(6, SAVED, 0, NOTHING, BACKOFF)
 #define TO_UNSAVED TO_SAVING, AT(6, SAVE_FAILED, 0, NOTHING, BACKOFF)
+/* What the job left is no state. */
+#define TO_RESTORING_AGAIN \
+	TO_SAVING, AT(6, SAVE_FAILED, 1, NOTHING, BACKOFF), AT(8, TICK, 0, RESTORE, RESTORING)
 #define TO_DUMPING TO_RUNNING, AT(5, STOP, 0, SIGNAL_STOP, DUMPING)
 #define TO_COMMITTING \
 	TO_DUMPING, AT(6, EXITED, 1, CLEAR, DUMPING), AT(6, CLEARED, 0, COMMIT_RELEASE, RELEASING)
@@ -245,8 +248,9 @@ static const struct reaction reactions[] = {
 	ON(restoring, STOP, 0, RELEASE, RELEASING, 60100),
 	ON(restoring, HURRY, 0, RELEASE, RELEASING, 10100),
 	ON(restoring, KILL, 0, RELEASE, RELEASING, 5100),
+	ON(restoring, LOST, 500, EXIT, GONE, NEVER),
+	ON(restoring, LOST, 0, EXIT, GONE, NEVER),
 	/* There may be a job any moment: first the answer. */
-	ON(restoring, LOST, 500, NOTHING, RESTORING, NEVER),
 	ON(spawning, STOP, 0, NOTHING, RESTORING, NEVER),
 	ON(spawning, HURRY, 0, NOTHING, RESTORING, NEVER),
 	ON(spawning, KILL, 0, NOTHING, RESTORING, NEVER),
@@ -373,9 +377,6 @@ static void a_restore_that_ends_after_a_stop_starts_nothing(void **state)
 	open_script(&s, &usual);
 	PLAY(&s, TO_RELEASING, AT(4, RESTORED, 0, NOTHING, RELEASING),
 	    AT(5, RELEASED, 0, EXIT, GONE));
-	assert_gone(&s, LIFE_DUMP_NONE);
-	open_script(&s, &usual);
-	PLAY(&s, TO_RESTORING, AT(3, LOST, 500, NOTHING, RESTORING), AT(4, STOP, 0, EXIT, GONE));
 	assert_gone(&s, LIFE_DUMP_NONE);
 }
 
@@ -1175,12 +1176,13 @@ static void a_lock_lost_while_restoring_starts_nothing(void **state)
 
 	(void)state;
 	open_script(&s, &usual);
-	PLAY(&s, TO_RESTORING, AT(3, LOST, 9000, NOTHING, RESTORING),
-	    AT(4, RESTORED, 0, EXIT, GONE));
-	open_script(&s, &usual);
-	PLAY(&s, TO_RESTORING, AT(3, LOST, 9000, NOTHING, RESTORING),
-	    AT(4, RESTORE_FAILED, 0, EXIT, GONE));
+	PLAY(&s, TO_RESTORING, AT(3, LOST, 9000, EXIT, GONE), AT(4, RESTORED, 0, NOTHING, GONE));
 	assert_gone(&s, LIFE_DUMP_NONE);
+	assert_true(s.life.left);
+	open_script(&s, &usual);
+	PLAY(&s, TO_RESTORING_AGAIN, AT(9, LOST, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+	assert_false(s.life.left);
 }
 
 /* The watchdog */

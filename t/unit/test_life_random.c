@@ -211,6 +211,17 @@ static void do_kill(struct world *w)
 	plan_cleared(w);
 }
 
+static void do_restore(struct world *w)
+{
+	demand(w, w->lock && !w->lost && !job_lives(w), "restored only for a new start");
+	/* The store hangs. After a run that left no state a stop waits for it. */
+	if (!w->unsaved && dice_chance(&w->dice, 5))
+		w->asked |= LIFE_RESTORE;
+	else
+		answer(
+		    w, LIFE_RESTORE, fails(w, 15) ? LIFE_EV_RESTORE_FAILED : LIFE_EV_RESTORED, 0);
+}
+
 static void do_save(struct world *w, unsigned action)
 {
 	demand(
@@ -265,11 +276,8 @@ static void carry_out(struct world *w, unsigned acts)
 {
 	if (acts & LIFE_ACQUIRE)
 		do_acquire(w);
-	if (acts & LIFE_RESTORE) {
-		demand(w, w->lock && !w->lost && !job_lives(w), "restored only for a new start");
-		answer(
-		    w, LIFE_RESTORE, fails(w, 15) ? LIFE_EV_RESTORE_FAILED : LIFE_EV_RESTORED, 0);
-	}
+	if (acts & LIFE_RESTORE)
+		do_restore(w);
 	if (acts & LIFE_SPAWN)
 		do_spawn(w);
 	if (acts & (LIFE_SIGNAL_STOP | LIFE_SIGNAL_TERM | LIFE_SIGNAL_ABORT))
@@ -426,6 +434,7 @@ static void check(struct world *w)
 	demand(w, !job_lives(w) || !w->told_main || w->now <= w->dead_by,
 	    "the job is killed before the lock can be another's");
 	demand(w, !w->lost || !l->owner, "who lost the lock does not claim it");
+	demand(w, !w->lost || !(w->asked & LIFE_RESTORE), "nor waits for a store that may hang");
 }
 
 static void tell(struct world *w, enum life_event ev, msec arg)
