@@ -33,7 +33,7 @@
 	X(DUMPING, "dumping")     /* told to stop; until no process of the job is left */       \
 	X(RELEASING, "releasing") /* the last commit, and the release */                        \
 	X(DOUBTING, "releasing")  /* the same, of a lock that counts as lost but may be ours */ \
-	X(GONE, "stopped")        /* nothing is held: the worker exits */
+	X(GONE, "stopped")        /* nothing is held, see above: the worker exits */
 
 enum life_state {
 #define X(name, shown) LIFE_##name,

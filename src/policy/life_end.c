@@ -1,7 +1,5 @@
 #include "policy/life_impl.h"
 
-#define RETRY_MAX 5000
-
 /* RELEASING */
 
 static unsigned releasing_saved(struct life *l, msec arg, msec now)
@@ -18,7 +16,7 @@ static unsigned releasing_save_failed(struct life *l, msec for_good, msec now)
 	l->dump = LIFE_DUMP_UNCLEAN;
 	l->abandon_at = MSEC_NEVER;
 	if (l->step == LIFE_STEP_COMMIT && !for_good && !l->abandoned && now < l->give_up_at) {
-		life_retry_later(l, RETRY_MAX, now);
+		life_retry_later(l, LIFE_RETRY_MAX, now);
 		l->retry_at = msec_min(l->retry_at, l->give_up_at);
 		return 0;
 	}
@@ -45,7 +43,7 @@ static unsigned releasing_release_failed(struct life *l, msec arg, msec now)
 	l->left = true;
 	if (l->killed)
 		return life_leave(l);
-	life_retry_later(l, RETRY_MAX, now);
+	life_retry_later(l, LIFE_RETRY_MAX, now);
 	return 0;
 }
 
@@ -108,7 +106,7 @@ static unsigned doubting_failed(struct life *l, msec for_good, msec now)
 	l->abandon_at = MSEC_NEVER;
 	if (for_good || l->abandoned)
 		return life_leave_lost(l);
-	life_retry_later(l, RETRY_MAX, now);
+	life_retry_later(l, LIFE_RETRY_MAX, now);
 	return 0;
 }
 

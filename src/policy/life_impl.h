@@ -13,6 +13,7 @@
 
 #define LIFE_SAVES (LIFE_SAVE | LIFE_COMMIT_RELEASE | LIFE_MARK_RELEASE)
 #define LIFE_EVENTS_N (LIFE_EV_TICK + 1)
+#define LIFE_RETRY_MAX 5000 /* between two tries of what the coordinator refuses */
 
 /* Returns what is to be done. That a stop is wanted, and how, is noted before it is called. */
 typedef unsigned life_transition(struct life *l, msec arg, msec now);

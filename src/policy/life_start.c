@@ -1,6 +1,5 @@
 #include "policy/life_impl.h"
 
-#define RETRY_MAX 5000
 #define RETRY_MISTAKE_MIN 2000 /* an attempt may cost the server a lot: a password does */
 #define RETRY_MISTAKE_MAX 30000
 
@@ -57,7 +56,7 @@ static unsigned standby_refused(struct life *l, msec is_mistake, msec now)
 	}
 	if (is_mistake && l->retry_delay < RETRY_MISTAKE_MIN / 2)
 		l->retry_delay = RETRY_MISTAKE_MIN / 2;
-	life_retry_later(l, is_mistake ? RETRY_MISTAKE_MAX : RETRY_MAX, now);
+	life_retry_later(l, is_mistake ? RETRY_MISTAKE_MAX : LIFE_RETRY_MAX, now);
 	/* All jobs meet it at once, and should not come back at once. */
 	if (is_mistake)
 		l->retry_at = msec_add(now, backoff_jitter(l->backoff, l->retry_delay));

@@ -53,10 +53,11 @@ struct second_look {
 };
 
 /*
- * A state up to this size is restored, and saved after the job's end, right in the loop: to hand it
- * to a thread and back costs two switches of a busy machine, more than all the rest. It takes about
- * a millisecond. If the disk hangs the loop hangs with it and renews no lease, but that is no harm
- * to anybody: no process of the job lives then, a commit is fenced, and a job is not started when
+ * A state up to this size that travels in the record is restored, and saved after the job's end,
+ * right in the loop: to hand it to a thread and back costs two switches of a busy machine, more
+ * than all the rest. It takes about a millisecond. If the disk of work_dir hangs, the loop hangs
+ * with it, renews no lease and hears of no stop, until the master ends this process for its silence
+ * and rescues. No process of the job lives then, a commit is fenced, and a job is not started when
  * the lease may have ended (worker_job_spawn()). While the job runs the loop never touches the
  * bytes of a state; and a store is never waited for here.
  */
