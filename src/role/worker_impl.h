@@ -131,9 +131,8 @@ struct worker {
 
 	struct handover took, gave; /* as far as they have come */
 	struct report report;
-	bool report_due; /* the pipe was full */
-	msec moving_at;  /* the next look at how far a large state has come */
-	msec alive_at;   /* the next report, though there be nothing new */
+	msec moving_at; /* the next look at how far a large state has come */
+	msec alive_at;  /* the next report, though there be nothing new */
 	int64_t state_since;
 	enum life_state shown;
 	bool gave_up; /* after max_failures, and said so */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "role/worker_impl.h"
 #include "state/stream.h"
 
@@ -12,6 +13,8 @@
 #define MOVING_MIN (1u << 20)
 /* For this process to kill a job that has no lock any more, before the master does. */
 #define KILL_GRACE_MS 100
+/* Between two tries of a report that has to go out now. */
+#define NO_MEMORY_MS 100
 
 /* They are of any language, and may be etcd's. They have to fit into a report. */
 static void keep_words(char *text, size_t room, const char *words)
@@ -124,24 +127,31 @@ static void fill_report(struct worker *w)
 	fill_end(l, &r->end);
 }
 
-/* True when it is in the pipe, or nobody is left to read it. */
-static bool send_report(struct worker *w)
+enum sending {
+	SENT, /* it is in the pipe, or nobody is left to read it */
+	NO_ROOM,
+	NO_MEMORY, /* of which no descriptor tells when there is some */
+};
+
+static enum sending send_report(struct worker *w)
 {
 	char line[REPORT_MAX];
 	struct err e;
 	int len;
 
 	fill_report(w);
-	len = report_encode(&w->report, line, &e);
+	len = FAULT("no_report") ? -1 : report_encode(&w->report, line, &e);
 	if (len < 0)
-		return false;
-	return write(w->setup->report, line, (size_t)len) == len || errno != EAGAIN;
+		return NO_MEMORY;
+	if (write(w->setup->report, line, (size_t)len) < 0 && errno == EAGAIN)
+		return NO_ROOM;
+	return SENT;
 }
 
+/* Without memory the next one, which is due by alive_at, says the same. */
 void worker_report(struct worker *w)
 {
-	w->report_due = !send_report(w);
-	if (w->report_due)
+	if (send_report(w) == NO_ROOM)
 		ev_io_start(w->loop, &w->reports);
 	else
 		ev_io_stop(w->loop, &w->reports);
@@ -150,10 +160,10 @@ void worker_report(struct worker *w)
 void worker_report_now(struct worker *w)
 {
 	struct pollfd p = { .fd = w->setup->report, .events = POLLOUT };
+	enum sending got;
 
-	while (!send_report(w))
-		poll(&p, 1, 1000);
-	w->report_due = false;
+	while ((got = send_report(w)) != SENT)
+		poll(&p, got == NO_ROOM ? 1 : 0, got == NO_ROOM ? 1000 : NO_MEMORY_MS);
 	ev_io_stop(w->loop, &w->reports);
 }
 

@@ -44,6 +44,19 @@ subtest 'an owner' => sub {
     is_deeply([ $actor->survivors ], [], 'nothing of the job is left');
 };
 
+# It has no memory for a report, and does not use up the processor because of that.
+subtest 'one that cannot report' => sub {
+    plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
+    my ($box, $actor, $conf) = open_box();
+    my $master = $box->start($conf->('web-1'), sub { $ENV{GRACEFUL_FAULT} = 'worker.no_report=fail::*' });
+
+    $master->wait_log(qr/took the lock/);
+    $master->signal('QUIT');
+    $master->wait_exit;
+    cmp_ok(scalar(() = $master->log_text =~ /^fault: no_report/mg), '<', 1000, 'it tries now and then');
+    is($actor->count(qr/^start/), 0, 'no job is started that the master has not heard of');
+};
+
 # It blocks the queue for those behind it.
 subtest 'one that queues' => sub {
     my ($box, $actor, $conf) = open_box();
