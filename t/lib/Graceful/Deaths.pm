@@ -72,7 +72,6 @@ my @table = (
     ['master.after_fork=kill', 'start', 'none 0', 137],
     ['master.before_tell=kill', 'stop', 'clean 1', 137],
     ['master.after_tell=kill', 'stop', 'clean 1', 137],
-    ['master.before_orphans_signal=kill', 'kill worker', 'crash 1', 137, undef, 'family'],
     ['master.before_exit=kill', 'stop', 'clean 1', 137],
     ['master.before_reload=kill', 'change, nobody waits', 'clean 1', 137],
     ['master.after_reload=kill', 'change, nobody waits', 'clean 1', 137],
