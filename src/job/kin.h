@@ -56,9 +56,9 @@ bool kin_is_withheld(pid_t pid);
 bool kin_all_withheld(void);
 
 /*
- * What a process does about a signal that would end it otherwise. KIN_MINDS, too, when that cannot
- * be found out. A job that was just started has not come to installing its handlers yet; and one
- * that only blocks the signal may do so for good, or for the moment of a fork.
+ * What a process does about a signal that would otherwise end it, or be lost. KIN_MINDS, too, when
+ * that cannot be found out. A job that was just started has not come to installing its handlers
+ * yet; and one that only blocks the signal may do so for good, or for the moment of a fork.
  */
 enum kin_mind {
 	KIN_ENDS,   /* nothing */

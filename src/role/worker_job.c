@@ -234,8 +234,11 @@ static bool is_young(const struct worker *w)
 	return !w->report.ready && clock_now() < w->spawned_at + SETTLE_MS;
 }
 
-/* Blocked means nothing before a second look: a fork of some languages does that for a moment. */
-static bool would_end(const struct worker *w, int signo, struct second_look *look)
+/*
+ * The signal would end the job or, as WINCH, be lost. Blocked means nothing before a second look: a
+ * fork of some languages does that for a moment.
+ */
+static bool is_unheard(const struct worker *w, int signo, struct second_look *look)
 {
 	enum kin_mind mind = kin_mind(w->job_pid, signo);
 	bool was_blocked = look->blocked;
@@ -261,7 +264,7 @@ void worker_job_stop(struct worker *w)
 	w->stop_look.at = MSEC_NEVER;
 	if (w->job_pid == 0)
 		return;
-	if (is_young(w) && would_end(w, signo, &w->stop_look)) {
+	if (is_young(w) && is_unheard(w, signo, &w->stop_look)) {
 		look_again(w, &w->stop_look);
 		return;
 	}
@@ -279,17 +282,18 @@ static void signal_checkpoint(struct worker *w)
 {
 	struct second_look *look = &w->checkpoint_look;
 	int signo = w->job->checkpoint_signal;
-	bool ends = would_end(w, signo, look);
+	bool unheard = is_unheard(w, signo, look);
 
-	if (ends && (look->blocked || is_young(w))) {
+	if (unheard && (look->blocked || is_young(w))) {
 		look_again(w, look);
 		return;
 	}
 	look->blocked = false; /* the next one begins anew */
-	if (!ends)
+	if (!unheard)
 		worker_job_signal(w, signo);
 	else
-		log_warn("no checkpoint: the job does not catch %s, which would end it",
+		log_warn("no checkpoint: the job does not catch %s, so it was not sent; let the "
+			 "job catch it, or set checkpoint_signal to \"none\"",
 		    sig_name(signo));
 }
 

@@ -224,9 +224,24 @@ subtest 'a checkpoint_signal that is blocked for the moment' => sub {
     wait_for("$_ to block it no more", sub { -e $box->path("$_.free") }) for qw(late never);
     spew($box->path('go'), '');
     is(wait_seq(late => 1)->{size}, 1, 'is sent when it is handled');
-    $master->wait_log(qr/ never: no checkpoint: the job does not catch SIGUSR2, which would end it/);
+    $master->wait_log(qr/ never: no checkpoint: the job does not catch SIGUSR2, so it was not sent; let the job catch it/);
     stop_ok($master);
     is($master->status->{jobs}{never}{restarts}, 0, 'and ends nobody');
+};
+
+# WINCH would end nobody; it would just be lost.
+subtest 'a checkpoint signal that the job does not catch' => sub {
+    my $conf = $box->config('web-1', {
+        map { lc() => { command => quiet_job(lc()), checkpoint => 'infinity', checkpoint_signal => $_ } } qw(WINCH PWR)
+    });
+    my $master = $box->start($conf);
+
+    running($master, $_) for qw(winch pwr);
+    $master->signal('USR1');
+    $master->wait_log(qr/ $_: no checkpoint: the job does not catch SIG\U$_\E, so it was not sent;/) for qw(winch pwr);
+    unlike($master->log_text, qr/would end it/, 'nothing is said of an end that some signals are not');
+    is($master->job($_)->{restarts}, 0, "$_ runs on") for qw(winch pwr);
+    stop_ok($master);
 };
 
 # Every user may have just so many watches: with many jobs on a machine there are too few of them.
