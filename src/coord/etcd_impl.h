@@ -72,6 +72,7 @@ struct etcd {
 	struct keeper keeper;
 	enum etcd_phase phase;
 	bool adopting;
+	msec adopt_by;        /* no more patience with refusals then */
 	bool wavering;        /* the last renewal has failed, or the lease cannot be had yet */
 	bool leave_wanted;    /* coord_release() came while something had to be waited for */
 	uint64_t epoch;       /* while owner; the one that is adopted */

@@ -285,15 +285,28 @@ void etcd_queue_renewed(struct etcd *t)
 
 /* ---- Looking ---- */
 
+/*
+ * To leave a queue costs a place in it. To give an adoption up costs the dump of a job that may be
+ * at it: users may be mended and crowds pass, and the lease, for which no user is asked, keeps the
+ * lock until then.
+ */
+static void view_refused(struct etcd *t, enum coord_trouble trouble, const struct err *e)
+{
+	if (t->adopting && t->keeper.held && clock_now() < t->adopt_by)
+		look_later(t);
+	else
+		etcd_fail(t, trouble, e);
+}
+
 static void on_view(void *ctx, const struct etcd_answer *answer)
 {
 	struct etcd *t = ctx;
 	struct err e = answer->e;
 
 	if (answer->code != ETCD_OK)
-		etcd_fail(t, etcd_trouble(answer->code), &e);
+		view_refused(t, etcd_trouble(answer->code), &e);
 	else if (view_read(&t->view, answer->body, &e) != 0)
-		etcd_fail(t, COORD_STRANGE, &e);
+		view_refused(t, COORD_STRANGE, &e);
 	else
 		advance(t);
 }
@@ -322,12 +335,15 @@ static void on_own_key(void *ctx, const struct etcd_answer *answer)
 
 /*
  * Anew, if one is under way: what it waits for may be an endpoint that hangs. A waiter keeps its
- * place for as long as its lease may live; a rescue has no time to lose.
+ * place for as long as its lease may live, and a rescue its lock; one whose lease has ended has no
+ * time to lose.
  */
 void etcd_look(struct etcd *t)
 {
-	msec until = t->adopting ? msec_add(clock_now(), ETCD_PATIENCE) : MSEC_NEVER;
+	msec until = t->adopting ? t->adopt_by : MSEC_NEVER;
 
+	if (t->adopting && !t->keeper.held)
+		until = msec_min(until, msec_add(clock_now(), ETCD_PATIENCE));
 	ev_timer_stop(t->base.loop, &t->look_due);
 	ask_cancel(&t->look);
 	if (t->phase == PHASE_QUEUED)

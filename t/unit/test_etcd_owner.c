@@ -5,6 +5,9 @@
 #include "fake_etcd_test.h"
 
 #include <jansson.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <resolv.h>
 
 #include "coord/coord.h"
 #include "coord/etcd_impl.h"
@@ -24,6 +27,7 @@ static enum coord_result result;
 static bool hold_ends;         /* commits and releases are held until the lease is given back */
 static bool hold_revokes;      /* these are not answered */
 static bool spoil_ranges;      /* they are answered with what is no answer */
+static unsigned refuse_ranges; /* so many are refused */
 static struct fake_conn *held; /* the one that is held */
 static char key[256];          /* of the lock, as it travels; empty: there is none */
 static const char *commits; /* what becomes of each attempt, of serve_commit(); "": all succeed */
@@ -254,6 +258,11 @@ static void serve_range(struct fake_conn *c)
 {
 	char body[512];
 
+	if (refuse_ranges > 0) {
+		refuse_ranges--;
+		refuse(c);
+		return;
+	}
 	snprintf(body, sizeof(body),
 	    "{\"header\":{\"revision\":\"7\"},\"kvs\":[{\"key\":\"%s\",\"create_revision\":\"5\","
 	    "\"mod_revision\":\"5\"}]}",
@@ -308,6 +317,8 @@ static int set_up(void **state)
 	granted = failed = committed = released = lost = grants = revocations = revoked_n = ends =
 	    0;
 	hold_ends = hold_revokes = spoil_ranges = false;
+	refuse_ranges = 0;
+	job.stop_timeout = 60000;
 	held = NULL;
 	key[0] = '\0';
 	commits = looks = "";
@@ -486,6 +497,39 @@ static void test_a_lock_that_is_gone_is_lost(void **state)
 	assert_int_equal(commit(1, true, "tr"), COORD_LOST);
 }
 
+/* Of a dead worker, which holds the lock. */
+static void adopt(void)
+{
+	static const char own_key[] = "/scripted/jobs/orders/lock/4d";
+
+	assert_true(
+	    b64_ntop((const unsigned char *)own_key, strlen(own_key), key, sizeof(key)) > 0);
+	coord_adopt(coord, 0x4d, 5);
+}
+
+static void test_an_adoption_outlasts_refusals(void **state)
+{
+	(void)state;
+	refuse_ranges = 2;
+	adopt();
+	run_until(loop, &granted, 1);
+	assert_int_equal(refuse_ranges + failed, 0);
+	assert_int_equal(epoch, 5);
+	assert_int_equal(commit(7, true, ""), COORD_OK);
+}
+
+/* The job has had its time by then. */
+static void test_an_adoption_that_is_refused_ends(void **state)
+{
+	(void)state;
+	job.stop_timeout = 1200;
+	etcd.conf.ttl = 1000;
+	refuse_ranges = UINT_MAX;
+	adopt();
+	run_until(loop, &failed, 1);
+	assert_int_equal(granted + lost, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -499,6 +543,8 @@ int main(void)
 		TEST(test_what_was_not_done_may_be_done_yet),
 		TEST(test_what_can_not_be_done_any_more_is_made_again),
 		TEST(test_a_lock_that_is_gone_is_lost),
+		TEST(test_an_adoption_outlasts_refusals),
+		TEST(test_an_adoption_that_is_refused_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
