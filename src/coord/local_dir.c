@@ -226,27 +226,38 @@ int local_dir_record(const struct local_dir *d, struct record *r, struct err *e)
 	return -1;
 }
 
-static ino_t inode_of(const char *path)
+/* 0: there is none. -1: it cannot be told. */
+static int inode_of(const char *path, ino_t *inode)
 {
 	struct stat st;
 
-	return stat(path, &st) == 0 ? st.st_ino : 0;
+	*inode = 0;
+	if (stat(path, &st) == 0)
+		*inode = st.st_ino;
+	else if (errno != ENOENT)
+		return -1;
+	return 0;
 }
 
 enum local_write local_dir_set_record(
     const struct local_dir *d, const struct record *r, struct err *e)
 {
 	char *text = record_encode(r, e);
-	ino_t before = inode_of(d->state);
+	ino_t before, after;
 	int rc;
 
 	if (text == NULL)
 		return LOCAL_OLD;
+	if (inode_of(d->state, &before) < 0) {
+		err_sys(e, "cannot look at %s", d->state);
+		free(text);
+		return LOCAL_OLD;
+	}
 	rc = fs_replace(d->state, text, strlen(text), 0600, true, e);
 	free(text);
 	if (rc == 0)
 		return LOCAL_LASTING;
-	if (inode_of(d->state) == before)
+	if (inode_of(d->state, &after) == 0 && after == before)
 		return LOCAL_OLD;
 	/* Only the last sync failed, which may pass. */
 	return fs_sync_dir_of(d->state, e) == 0 ? LOCAL_LASTING : LOCAL_SHAKY;

@@ -197,7 +197,8 @@ subtest 'the status file at each state' => sub {
 
     $two = $box->start($box->config('web-2', \%jobs));
     $job = $two->wait_state(gated => 'standby');
-    is_deeply([ sort keys %{$job} ], [ sort qw(state worker_pid restarts since) ], 'standby');
+    is_deeply([ sort keys %{$job} ], [ sort qw(state worker_pid restarts since holder) ], 'standby');
+    like($job->{holder}, qr/^web-1 on /, 'whom it waits for');
 
     $one->signal('INT');
     $job = $one->wait_state(gated => 'dumping');
