@@ -323,13 +323,21 @@ static int switch_to_next(struct follow *f)
 	return 1;
 }
 
+/* After an error, or before there was a file. */
+static int find_again(struct follow *f, const struct place *p)
+{
+	int rc = p->known ? resume(f, p) : start_anew(f);
+
+	return rc < 0 ? give_up(f, p) : rc;
+}
+
 /* At the end of the file being read. 1: there may be more to read; 0: not now; -1: error. */
 static int advance(struct follow *f)
 {
 	struct place before = f->before;
 
 	if (f->fd < 0)
-		return before.known ? resume(f, &before) : start_anew(f);
+		return find_again(f, &before);
 	/* The successor was opened before we got here again: ours has been read to its very end. */
 	if (f->next >= 0)
 		return switch_to_next(f);

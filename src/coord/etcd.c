@@ -180,11 +180,6 @@ static const struct keeper_hooks keeper_hooks = {
 
 /* ---- In ---- */
 
-static msec longer(msec a, msec b)
-{
-	return a > b ? a : b;
-}
-
 static void begin(struct etcd *t)
 {
 	assert(t->phase == PHASE_IDLE);
@@ -208,8 +203,8 @@ static void acquire(struct coord *c)
 
 /*
  * Tried for as long as the lease may live: what the dead worker's job dumps hangs on it. The lease
- * is kept even where everything else is refused; so that it stands in nobody's way for ever that
- * ends when the job has had its time to dump, or the lease could have ended by itself.
+ * is kept even where everything else is refused, but not for longer than it would have lived by
+ * itself: the master does not count on a rescue that has not got the lock.
  */
 static void adopt(struct coord *c, uint64_t lease, uint64_t epoch)
 {
@@ -218,7 +213,7 @@ static void adopt(struct coord *c, uint64_t lease, uint64_t epoch)
 	begin(t);
 	t->adopting = true;
 	t->epoch = epoch;
-	t->adopt_by = msec_add(clock_now(), longer(c->job->stop_timeout, c->conf->ttl));
+	t->adopt_by = msec_add(clock_now(), c->conf->ttl);
 	keeper_adopt(&t->keeper, lease, c->conf->ttl, c->conf->ttl);
 }
 

@@ -164,6 +164,10 @@ static int read_back(struct etcd *t, json_t *body, struct err *e)
 	return 0;
 }
 
+/*
+ * Refused as well: a paced commit is answered, so that the failure is told and the next one tried.
+ * With a release there is nothing else to do; who waits for that has a deadline.
+ */
 static void on_looked_back(void *ctx, const struct etcd_answer *answer)
 {
 	struct etcd *t = ctx;
@@ -171,6 +175,10 @@ static void on_looked_back(void *ctx, const struct etcd_answer *answer)
 
 	if (answer->code == ETCD_OK && read_back(t, answer->body, &e) == 0)
 		return;
+	if (!t->release && !etcd_is_passing(answer)) {
+		finish(t, COORD_UNSURE, NULL);
+		return;
+	}
 	ev_timer_set(&t->back_due, BACK_PAUSE, 0.);
 	ev_timer_start(t->base.loop, &t->back_due);
 }

@@ -351,7 +351,7 @@ static void answer_committed(struct local *l)
 
 	record_clear(&l->tenure.record);
 	l->phase = result == COORD_OK && l->release ? PHASE_GONE : PHASE_OWNER;
-	if (l->phase == PHASE_GONE)
+	if (l->phase == PHASE_GONE || result == COORD_LOST)
 		stop_guard(l);
 	if (l->leave_wanted) {
 		l->leave_wanted = false;

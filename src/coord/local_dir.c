@@ -257,7 +257,9 @@ enum local_write local_dir_set_record(
 	free(text);
 	if (rc == 0)
 		return LOCAL_LASTING;
-	if (inode_of(d->state, &after) == 0 && after == before)
+	if (inode_of(d->state, &after) < 0)
+		return LOCAL_UNSEEN;
+	if (after == before)
 		return LOCAL_OLD;
 	/* Only the last sync failed, which may pass. */
 	return fs_sync_dir_of(d->state, e) == 0 ? LOCAL_LASTING : LOCAL_SHAKY;

@@ -404,6 +404,7 @@ enum coord_result tenure_commit(struct tenure *t, bool release)
 		return result;
 	switch (local_dir_set_record(&t->dir, &t->record, &t->err)) {
 	case LOCAL_OLD: return COORD_FAILED;
+	case LOCAL_UNSEEN: return COORD_UNSURE;
 	/* The next owner starts from it, and makes sure of it before it removes what the record
 	 * before names: it draws its place in the same directory. */
 	case LOCAL_SHAKY: return release ? COORD_OK : COORD_UNSURE;

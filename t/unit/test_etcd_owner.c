@@ -318,7 +318,6 @@ static int set_up(void **state)
 	    0;
 	hold_ends = hold_revokes = spoil_ranges = false;
 	refuse_ranges = 0;
-	job.stop_timeout = 60000;
 	held = NULL;
 	key[0] = '\0';
 	commits = looks = "";
@@ -453,6 +452,17 @@ static void test_what_became_of_it_is_asked_until_it_is_told(void **state)
 	assert_int_equal(commit(1, true, "dr"), COORD_OK);
 }
 
+/* A backup that could not be made is told, and the next one is tried. */
+static void test_a_backup_does_not_wait_for_a_look_that_is_refused(void **state)
+{
+	(void)state;
+	own();
+	looks = "r";
+	assert_int_equal(commit(1, false, "lr"), COORD_UNSURE);
+	looks = "";
+	assert_int_equal(commit(2, false, ""), COORD_OK);
+}
+
 static void test_a_refusal_alone_is_a_failure(void **state)
 {
 	(void)state;
@@ -478,7 +488,7 @@ static void test_what_can_not_be_done_any_more_is_made_again(void **state)
 {
 	(void)state;
 	own();
-	begin_commit(1, false);
+	begin_commit(1, true);
 	commits = "lr";
 	looks = "r";
 	while (*commits != '\0')
@@ -518,11 +528,9 @@ static void test_an_adoption_outlasts_refusals(void **state)
 	assert_int_equal(commit(7, true, ""), COORD_OK);
 }
 
-/* The job has had its time by then. */
 static void test_an_adoption_that_is_refused_ends(void **state)
 {
 	(void)state;
-	job.stop_timeout = 1200;
 	etcd.conf.ttl = 1000;
 	refuse_ranges = UINT_MAX;
 	adopt();
@@ -539,6 +547,7 @@ int main(void)
 		TEST(test_who_is_first_twice_is_granted_once),
 		TEST(test_a_refusal_does_not_hide_that_it_was_done_before),
 		TEST(test_what_became_of_it_is_asked_until_it_is_told),
+		TEST(test_a_backup_does_not_wait_for_a_look_that_is_refused),
 		TEST(test_a_refusal_alone_is_a_failure),
 		TEST(test_what_was_not_done_may_be_done_yet),
 		TEST(test_what_can_not_be_done_any_more_is_made_again),
