@@ -76,7 +76,8 @@ enum life_event {
 /* What is to be done, a sum; in this order. */
 enum life_action {
 	LIFE_ACQUIRE = 1 << 0,        /* answered by GRANTED or REFUSED, of a rescue also FREED */
-	LIFE_RESTORE = 1 << 1,        /* RESTORED or RESTORE_FAILED */
+	LIFE_RESTORE = 1 << 1,        /* RESTORED or RESTORE_FAILED; a stop or a loss does not wait
+					 for that: MARK_RELEASE, RELEASE or EXIT may come first */
 	LIFE_SPAWN = 1 << 2,          /* SPAWNED or SPAWN_FAILED */
 	LIFE_SIGNAL_STOP = 1 << 3,    /* stop_signal to the job's main process */
 	LIFE_SIGNAL_TERM = 1 << 4,    /* SIGTERM to the job's main process: hurry */

@@ -99,22 +99,23 @@ static unsigned standby_tick(struct life *l, msec arg, msec now)
 
 /*
  * A store that hangs must not keep a stop from its end: nothing is held that the answer could
- * change. What the restore still writes is in a directory of this worker alone. Not so when a job
- * ran: the end of that is committed, and the restore reads the same record; nor while a job is
- * being started, as there may be one any moment.
+ * change. What a job that ran before left is no state, or it would not be replaced: there is only
+ * the last record to mark. Not so while a job is being started, as there may be one any moment.
  */
 static unsigned restoring_leave(struct life *l, msec arg, msec now)
 {
 	(void)arg;
-	(void)now;
-	return l->awaited & LIFE_RESTORE && !l->ran ? life_release_alone(l) : 0;
+	if (!(l->awaited & LIFE_RESTORE))
+		return 0;
+	return l->ran ? life_mark_and_release(l, now) : life_release_alone(l);
 }
 
 static unsigned restoring_restored(struct life *l, msec arg, msec now)
 {
 	(void)arg;
+	(void)now;
 	l->placed = true;
-	return l->stopping ? life_hand_over(l, now) : LIFE_SPAWN;
+	return LIFE_SPAWN;
 }
 
 static unsigned restoring_failed(struct life *l, msec arg, msec now)

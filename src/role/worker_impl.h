@@ -63,6 +63,11 @@ struct second_look {
  */
 #define WORKER_QUICK_MAX (64u << 10)
 
+/*
+ * A thread (base/task.h) may look at what stays as it is from the grant on: conf, job, dir, store,
+ * epoch. All else changes under it - a stop does not wait for a restore - and what it has to know
+ * of that it is given as a copy.
+ */
 struct worker {
 	const struct worker_setup *setup;
 	const struct conf *conf;
@@ -183,7 +188,7 @@ uid_t worker_job_uid(const struct worker *w);
 gid_t worker_job_gid(const struct worker *w);
 int worker_state_open(struct worker *w, struct err *e);
 void worker_state_granted(struct worker *w, const struct record *record);
-/* Whether there is a state file that is not in the last record; which one. Any thread. */
+/* Whether there is a state file that is not in the last record; which one. */
 bool worker_state_unsaved(const struct worker *w, struct state_id *id);
 /* The same; what is no proper file counts, too, so that the backup says why. */
 bool worker_state_changed(const struct worker *w);
@@ -235,6 +240,12 @@ void worker_stamps_report(struct worker *w);
 /* worker_left.c: a state that was not committed */
 /* At the end, before the last report: notes what could not be committed any more. */
 void worker_left_keep(const struct worker *w);
+/* What of the worker that depends on: to be taken in the loop. */
+struct left_search {
+	uint64_t predecessor;  /* whose state the job may go on from; 0: nobody's */
+	struct state_id saved; /* the file that is in the last record; all zero: none */
+};
+struct left_search worker_left_search(const struct worker *w);
 /* Before a restore, on its thread: what is in the place of the state. */
 enum worker_left {
 	LEFT_NONE,    /* nothing that counts */
@@ -242,7 +253,7 @@ enum worker_left {
 	LEFT_MOVED,   /* it may be older than the record: it was moved aside, to be kept */
 	LEFT_FAILED,
 };
-enum worker_left worker_left_find(const struct worker *w, uint64_t predecessor,
+enum worker_left worker_left_find(const struct worker *w, const struct left_search *s,
     char moved[REJECTED_MAX], bool *clean, struct err *e);
 void worker_left_committed(struct worker *w);
 

@@ -36,6 +36,16 @@ static int write_note(const struct worker *w, const struct left *left, struct er
 	return left_write(path, left, boot, e);
 }
 
+/*
+ * Whether the file in the state's place may be what the last run left. Not once that was found to
+ * be no state: a restore that nobody waits for any more may be putting the last committed one
+ * there.
+ */
+static bool is_of_last_run(const struct life *l)
+{
+	return l->ran && (l->placed || l->rescue);
+}
+
 void worker_left_keep(const struct worker *w)
 {
 	/* A rescue may have lost it before it was granted. */
@@ -43,8 +53,8 @@ void worker_left_keep(const struct worker *w)
 		.clean = w->life.clean };
 	struct err e;
 
-	if (!w->life.ran || w->life.dump == LIFE_DUMP_CLEAN || !worker_state_unsaved(w, &left.id) ||
-	    state_id_equal(&left.id, &w->refused_id))
+	if (!is_of_last_run(&w->life) || w->life.dump == LIFE_DUMP_CLEAN ||
+	    !worker_state_unsaved(w, &left.id) || state_id_equal(&left.id, &w->refused_id))
 		return;
 	set_realm(w, &left);
 	if (write_note(w, &left, &e) == 0)
@@ -69,6 +79,16 @@ static bool is_outdated(const struct worker *w, uint64_t predecessor)
 	return r->epoch > predecessor || strcmp(r->instance, w->conf->instance) != 0;
 }
 
+struct left_search worker_left_search(const struct worker *w)
+{
+	uint64_t predecessor = coord_predecessor(w->coord);
+	struct left_search s = { .predecessor = is_outdated(w, predecessor) ? 0 : predecessor };
+
+	if (w->have_saved_id)
+		s.saved = w->saved_id;
+	return s;
+}
+
 /* Whether the owner that left it, or took it over, is the last one before us. */
 static bool is_newest(const struct worker *w, const struct left *left, uint64_t predecessor)
 {
@@ -76,8 +96,17 @@ static bool is_newest(const struct worker *w, const struct left *left, uint64_t 
 
 	set_realm(w, &here);
 	return strcmp(left->realm, here.realm) == 0 && predecessor != 0 &&
-	       (left->epoch == predecessor || left->taken == predecessor) &&
-	       !is_outdated(w, predecessor);
+	       (left->epoch == predecessor || left->taken == predecessor);
+}
+
+/* Whether the file that the note speaks of is there, and in no record. */
+static bool is_there(const struct worker *w, const struct left *left, const struct state_id *saved)
+{
+	struct state_id id;
+	struct err e;
+
+	return transfer_peek(w->dir, worker_job_uid(w), &id, &e) > 0 &&
+	       state_id_equal(&id, &left->id) && !state_id_equal(&id, saved);
 }
 
 /*
@@ -92,21 +121,19 @@ static bool take(const struct worker *w, struct left *left, uint64_t predecessor
 	return write_note(w, left, e) == 0;
 }
 
-enum worker_left worker_left_find(const struct worker *w, uint64_t predecessor,
+enum worker_left worker_left_find(const struct worker *w, const struct left_search *s,
     char moved[REJECTED_MAX], bool *clean, struct err *e)
 {
 	enum worker_left found = LEFT_NONE;
 	char boot[LEFTOVER_BOOT_MAX];
 	char path[NOTE_MAX];
-	struct state_id id;
 	struct left left;
 
 	note_path(w, path);
 	leftover_boot(boot);
-	if (left_read(path, boot, &left) && worker_state_unsaved(w, &id) &&
-	    state_id_equal(&id, &left.id)) {
+	if (left_read(path, boot, &left) && is_there(w, &left, &s->saved)) {
 		*clean = left.clean;
-		if (is_newest(w, &left, predecessor) && take(w, &left, predecessor, e))
+		if (is_newest(w, &left, s->predecessor) && take(w, &left, s->predecessor, e))
 			return LEFT_GOES_ON;
 		if (transfer_reject(w->dir, moved, e) != 0)
 			return LEFT_FAILED;

@@ -6,9 +6,12 @@
 #include "base/task.h"
 #include "role/worker_impl.h"
 
+/* What the loop may change while the thread is at work - a stop marks the record, frees the one
+ * before and leaves - is here as it was at the beginning. */
 struct restore {
 	struct worker *w;
-	uint64_t predecessor;
+	struct record record; /* to be restored; empty: the job starts from nothing */
+	struct left_search search;
 	enum worker_left left;
 	char moved[REJECTED_MAX];
 	bool clean; /* what was left */
@@ -17,9 +20,12 @@ struct restore {
 	int rc;
 };
 
-static const struct record *state_to_restore(const struct worker *w)
+static void restore_free(struct restore *r)
 {
-	return w->have_record && !w->record.empty ? &w->record : NULL;
+	if (r == NULL)
+		return;
+	record_clear(&r->record);
+	free(r);
 }
 
 static void restore_work(void *arg)
@@ -30,23 +36,25 @@ static void restore_work(void *arg)
 	FAULT("in_restore");
 	r->rc = transfer_prepare(w->dir, worker_job_uid(w), worker_job_gid(w), &r->e);
 	if (r->rc == 0)
-		r->left = worker_left_find(w, r->predecessor, r->moved, &r->clean, &r->e);
+		r->left = worker_left_find(w, &r->search, r->moved, &r->clean, &r->e);
 	if (r->left == LEFT_FAILED)
 		r->rc = -1;
 	if (r->rc == 0 && r->left != LEFT_GOES_ON)
 		r->rc = transfer_restore(w->dir, worker_job_uid(w), worker_job_gid(w), w->store,
-		    state_to_restore(w), &r->id, &r->e);
+		    &r->record, &r->id, &r->e);
 }
 
 static void note_restored(struct worker *w, const struct restore *r)
 {
-	w->have_saved_id = state_to_restore(w) != NULL;
+	const struct record *from = &r->record;
+
+	w->have_saved_id = !from->empty;
 	w->saved_id = r->id;
-	w->run_clean = w->have_record && w->record.clean;
+	w->run_clean = from->clean;
 	if (w->have_saved_id)
 		log_info("restored the state epoch=%" PRIu64 " seq=%" PRIu64 " size=%" PRIu64
 			 " clean=%d",
-		    w->record.epoch, w->record.seq, w->record.size, w->record.clean);
+		    from->epoch, from->seq, from->size, from->clean);
 }
 
 /* Newer than the record, and not in it: it is committed as soon as the job runs. */
@@ -57,7 +65,7 @@ static void note_left(struct worker *w, const struct restore *r)
 	w->run_clean = r->clean;
 	log_info("nobody owned the job since its state could not be committed here under epoch "
 		 "%" PRIu64 ": it goes on from the state that it left",
-	    r->predecessor);
+	    r->search.predecessor);
 }
 
 static void tell_moved(const struct worker *w, const struct restore *r)
@@ -74,14 +82,8 @@ static void tell_failure(struct worker *w, struct err *e, const char *what)
 	worker_note_failure(w, e->text);
 }
 
-static void restore_done(void *arg)
+static void answer(struct worker *w, struct restore *r)
 {
-	struct restore *r = arg;
-	struct worker *w = r->w;
-
-	FAULT("after_restore");
-	if (r->left == LEFT_MOVED)
-		tell_moved(w, r);
 	if (r->rc != 0)
 		tell_failure(w, &r->e, "cannot restore the state");
 	else if (r->left == LEFT_GOES_ON)
@@ -91,8 +93,27 @@ static void restore_done(void *arg)
 	worker_stamp(w, STAMP_RESTORED);
 	w->restore_done = true;
 	w->restore_ev = r->rc == 0 ? LIFE_EV_RESTORED : LIFE_EV_RESTORE_FAILED;
-	free(r);
 	worker_restore_announced(w);
+}
+
+/*
+ * After a stop nobody waits for it. What it put into the directory is the next restore's to
+ * replace. Should it come back from the store when that one has begun, as this process has yet to
+ * exit, its copy has been swept away, and it puts nothing in the other's place.
+ */
+static void restore_done(void *arg)
+{
+	struct restore *r = arg;
+	struct worker *w = r->w;
+
+	FAULT("after_restore");
+	if (r->left == LEFT_MOVED)
+		tell_moved(w, r);
+	if (w->life.state == LIFE_RESTORING)
+		answer(w, r);
+	else
+		log_warn("the restore of the state has ended after all, too late");
+	restore_free(r);
 }
 
 /* A lock that is lost is not announced any more, and the life waits for its answer all the same. */
@@ -111,11 +132,28 @@ static bool has_lost_record(const struct worker *w)
 	return w->setup->known_seq > (w->have_record ? w->record.seq : 0);
 }
 
-static bool is_restored_quickly(const struct worker *w)
+static bool is_restored_quickly(const struct record *r)
 {
-	const struct record *r = state_to_restore(w);
+	return r->empty || (r->data != NULL && r->size <= WORKER_QUICK_MAX);
+}
 
-	return r == NULL || (r->data != NULL && r->size <= WORKER_QUICK_MAX);
+static struct restore *restore_new(struct worker *w, struct err *e)
+{
+	struct restore *r = calloc(1, sizeof(*r));
+
+	if (r == NULL) {
+		err_set(e, "out of memory");
+		return NULL;
+	}
+	r->w = w;
+	r->search = worker_left_search(w);
+	if (!w->have_record) {
+		r->record.empty = true;
+	} else if (record_copy(&r->record, &w->record, e) != 0) {
+		restore_free(r);
+		return NULL;
+	}
+	return r;
 }
 
 void worker_restore_begin(struct worker *w)
@@ -132,20 +170,15 @@ void worker_restore_begin(struct worker *w)
 		worker_tell(w, LIFE_EV_RESTORE_FAILED, 0);
 		return;
 	}
-	r = calloc(1, sizeof(*r));
-	err_set(&e, "out of memory");
-	if (r != NULL) {
-		r->w = w;
-		r->predecessor = coord_predecessor(w->coord);
-		if (is_restored_quickly(w)) {
-			restore_work(r);
-			restore_done(r);
-			return;
-		}
-		if (task_start(w->loop, restore_work, restore_done, r, &e) != NULL)
-			return;
-		free(r);
+	r = restore_new(w, &e);
+	if (r != NULL && is_restored_quickly(&r->record)) {
+		restore_work(r);
+		restore_done(r);
+		return;
 	}
+	if (r != NULL && task_start(w->loop, restore_work, restore_done, r, &e) != NULL)
+		return;
+	restore_free(r);
 	tell_failure(w, &e, "cannot restore the state");
 	worker_tell(w, LIFE_EV_RESTORE_FAILED, 0);
 }

@@ -107,6 +107,53 @@ subtest 'once the lock is released nothing is asked of it' => sub {
     is($next->wait_exit, 0, 'exit status');
 };
 
+# A master whose job had a good state, and left none when it died: the restore before its restart hangs.
+sub start_hung_restore {
+    my ($box, $actor, $confs, $point, @more) = @_;
+
+    is(leave_a_state($box, $confs->{'web-2'}), 0, 'the tenure before');
+    my $master = start_faulty($box, $confs->{'web-1'}, join(',', "worker.$point=block::2", @more));
+    my $start = $actor->wait_start(2);
+    unlink($box->path('work-web-1/jobs/orders/state')) or die "state: $!\n";
+    kill('KILL', $start->{pid});
+    $master->wait_log(qr/^fault: $point/m);
+    return $master;
+}
+
+# The last good state is what counts, here and elsewhere.
+sub last_good_ok {
+    my ($actor, $n, $master) = @_;
+    my $start = $actor->wait_start($n);
+
+    is("$start->{restored} $start->{count}", 'crash 1', 'the next owner starts from the last good state');
+    $master->wait_ready('orders');
+    unlike($master->log_text, qr/could not be committed/, 'and from nothing else');
+    $master->signal('INT');
+    return is($master->wait_exit, 0, 'exit status');
+}
+
+subtest 'a restore that hangs after a failure of the job is given up with the stop' => sub {
+    my ($box, $actor, $confs) = open_box({ stop_timeout => 'infinity', checkpoint => '1h' });
+    my $master = start_hung_restore($box, $actor, $confs, 'in_restore');
+
+    $master->signal('INT');
+    is($master->wait_exit, 3, 'exit status');
+    like($master->log_text, qr/committed the state and released the lock epoch=2 seq=\d+ size=2 clean=0/,
+        'the lock is released with the last good state, which is marked');
+    last_good_ok($actor, 3, $box->start($confs->{'web-2'}));
+};
+
+subtest 'and may come back while its worker leaves' => sub {
+    my ($box, $actor, $confs) = open_box({ stop_timeout => 'infinity', checkpoint => '1h' });
+    my $master = start_hung_restore($box, $actor, $confs, 'in_copy', 'worker.after_release_before_ack=block');
+
+    $master->signal('INT');
+    $master->wait_log(qr/^fault: after_release_before_ack/m);
+    spew($box->path('go'), '');
+    is($master->wait_exit, 3, 'exit status');
+    last_good_ok($actor, 3, $box->start($confs->{'web-1'}));
+};
+
 subtest 'a worker that hangs after its last report does not keep the others' => sub {
     my ($box, $actor, $confs) = open_box({ stop_timeout => 'infinity', checkpoint => '1h' });
     my $master = start_faulty($box, $confs->{'web-1'}, 'worker.after_ack=block');

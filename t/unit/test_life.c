@@ -205,6 +205,7 @@ static void a_job_that_ends_badly_when_stopped_is_unclean(void **state)
 WAY(standby, TO_STANDBY);
 WAY(refused, TO_STANDBY, AT(2, REFUSED, 0, NOTHING, STANDBY));
 WAY(restoring, TO_RESTORING);
+WAY(again, TO_RESTORING_AGAIN);
 WAY(spawning, TO_SPAWNING);
 WAY(running, TO_RUNNING);
 WAY(clearing, TO_CLEARING);
@@ -250,6 +251,11 @@ static const struct reaction reactions[] = {
 	ON(restoring, KILL, 0, RELEASE, RELEASING, 5100),
 	ON(restoring, LOST, 500, EXIT, GONE, NEVER),
 	ON(restoring, LOST, 0, EXIT, GONE, NEVER),
+	ON(again, STOP, 0, MARK_RELEASE, RELEASING, 60100),
+	ON(again, HURRY, 0, MARK_RELEASE, RELEASING, 10100),
+	ON(again, KILL, 0, MARK_RELEASE, RELEASING, 1100),
+	ON(again, LOST, 500, EXIT, GONE, NEVER),
+	ON(again, LOST, 0, EXIT, GONE, NEVER),
 	/* There may be a job any moment: first the answer. */
 	ON(spawning, STOP, 0, NOTHING, RESTORING, NEVER),
 	ON(spawning, HURRY, 0, NOTHING, RESTORING, NEVER),
@@ -795,9 +801,31 @@ static void what_is_no_state_is_replaced_by_the_last_committed_one(void **state)
 	open_script(&s, &usual);
 	PLAY(&s, TO_RUNNING, AT(5, EXITED, 1, CLEAR, CLEARING), AT(6, CLEARED, 0, SAVE, SAVING),
 	    AT(6, SAVE_FAILED, 1, NOTHING, BACKOFF), AT(8, TICK, 0, RESTORE, RESTORING),
-	    AT(9, STOP, 0, NOTHING, RESTORING), AT(10, RESTORED, 0, COMMIT_RELEASE, RELEASING),
-	    AT(11, SAVED, 0, EXIT, GONE));
+	    AT(9, STOP, 0, MARK_RELEASE, RELEASING), AT(10, SAVED, 0, EXIT, GONE));
 	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+	assert_false(s.life.left);
+}
+
+/* Whatever becomes of the restore, and of the mark. */
+static void a_stop_does_not_wait_for_the_restore_after_a_failure(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_RESTORING_AGAIN, AT(9, STOP, 0, MARK_RELEASE, RELEASING),
+	    AT(10, RESTORED, 0, NOTHING, RELEASING), AT(11, SAVED, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+	open_script(&s, &usual);
+	PLAY(&s, TO_RESTORING_AGAIN, AT(9, KILL, 0, MARK_RELEASE, RELEASING),
+	    AT(10, RESTORE_FAILED, 0, NOTHING, RELEASING),
+	    AT(11, SAVE_FAILED, 0, RELEASE, RELEASING), AT(12, RELEASED, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+	open_script(&s, &endless);
+	PLAY(&s, TO_RESTORING_AGAIN, AT(9, STOP, 0, MARK_RELEASE, RELEASING),
+	    AT(10, HURRY, 0, NOTHING, RELEASING), AT(10010, TICK, 0, EXIT, GONE));
+	assert_gone(&s, LIFE_DUMP_UNCLEAN);
+	assert_true(s.life.left);
 }
 
 static void a_slow_save_does_not_delay_the_restart_further(void **state)
@@ -1470,6 +1498,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(what_could_not_be_saved_is_saved_with_the_next_attempt),
 	cmocka_unit_test(a_stop_tries_again_what_could_not_be_saved),
 	cmocka_unit_test(what_is_no_state_is_replaced_by_the_last_committed_one),
+	cmocka_unit_test(a_stop_does_not_wait_for_the_restore_after_a_failure),
 	cmocka_unit_test(a_slow_save_does_not_delay_the_restart_further),
 	cmocka_unit_test(the_last_commit_is_tried_until_the_time_is_used_up),
 	cmocka_unit_test(a_commit_that_works_at_last_is_clean),

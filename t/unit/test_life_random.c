@@ -214,8 +214,8 @@ static void do_kill(struct world *w)
 static void do_restore(struct world *w)
 {
 	demand(w, w->lock && !w->lost && !job_lives(w), "restored only for a new start");
-	/* The store hangs. After a run that left no state a stop waits for it. */
-	if (!w->unsaved && dice_chance(&w->dice, 5))
+	/* The store hangs. */
+	if (dice_chance(&w->dice, 5))
 		w->asked |= LIFE_RESTORE;
 	else
 		answer(
@@ -227,7 +227,7 @@ static void do_save(struct world *w, unsigned action)
 	demand(
 	    w, w->life.state == LIFE_DOUBTING || (w->lock && !w->lost), "a commit needs the lock");
 	demand(w, !job_lives(w), "a commit at the end waits for the job's last process");
-	demand(w, !(w->asked & ~(unsigned)LIFE_ACQUIRE), "one question at a time");
+	demand(w, !(w->asked & ~(unsigned)(LIFE_ACQUIRE | LIFE_RESTORE)), "one question at a time");
 	w->hung = dice_chance(&w->dice, 8);
 	w->stuck = w->hung && dice_chance(&w->dice, 25);
 	if (w->hung)
