@@ -57,7 +57,7 @@ int local_dir_record(const struct local_dir *d, struct record *r, struct err *e)
 enum local_write {
 	LOCAL_OLD,    /* nothing changed */
 	LOCAL_UNSEEN, /* whether anything has changed cannot be seen */
-	LOCAL_SHAKY,  /* it is what everybody reads, but after a power cut that may be the old one */
+	LOCAL_SHAKY, /* it is what everybody reads, but after a power cut that may be the old one */
 	LOCAL_LASTING /* it is what everybody reads from now on */
 };
 /* Replaces the record. Anything but LOCAL_LASTING fills e. */

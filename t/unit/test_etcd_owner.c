@@ -199,17 +199,16 @@ static bool commit_is_done(const struct fake_conn *c)
 static void serve_commit(struct fake_conn *c)
 {
 	char how = *commits != '\0' ? *commits++ : '-';
+	bool arrives = how != 'l' && how != 't';
 	char body[128];
 
 	if (how == 't')
 		key[0] = '\0';
 	if (how == 'r') {
 		refuse(c);
-	} else if (how == 'l' || how == 't') {
-		fake_reset(c);
-	} else if (!commit_is_done(c)) {
+	} else if (arrives && !commit_is_done(c)) {
 		show(c);
-	} else if (how == 'd') {
+	} else if (!arrives || how == 'd') {
 		fake_reset(c);
 	} else {
 		snprintf(body, sizeof(body),
