@@ -20,12 +20,12 @@
  */
 int trust_dir(const char *path, struct err *e);
 
+/* The same of the directory that a file is in, or will be. */
+int trust_dir_of(const char *path, struct err *e);
+
 /* What to do about a failure at a directory of ours, in front of it: when it was a user other than
  * root who may not. */
 void trust_advise(struct err *e);
-
-/* The same as trust_dir() of the directory that a file is in, or will be. */
-int trust_dir_of(const char *path, struct err *e);
 
 /* An open or examined file with a secret in it: of root or ourselves, and closed to all others. */
 int trust_secret(const char *path, const struct stat *st, struct err *e);

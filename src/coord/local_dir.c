@@ -242,17 +242,17 @@ static int inode_of(const char *path, ino_t *inode)
 enum local_write local_dir_set_record(
     const struct local_dir *d, const struct record *r, struct err *e)
 {
-	char *text = record_encode(r, e);
 	ino_t before, after;
+	char *text;
 	int rc;
 
-	if (text == NULL)
-		return LOCAL_OLD;
 	if (inode_of(d->state, &before) < 0) {
 		err_sys(e, "cannot look at %s", d->state);
-		free(text);
 		return LOCAL_OLD;
 	}
+	text = record_encode(r, e);
+	if (text == NULL)
+		return LOCAL_OLD;
 	rc = fs_replace(d->state, text, strlen(text), 0600, true, e);
 	free(text);
 	if (rc == 0)

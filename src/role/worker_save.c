@@ -323,6 +323,14 @@ void worker_save_begin(struct worker *w, enum save_kind kind)
 	begin(w);
 }
 
+/* The same bytes may be saved again under a new label. */
+static bool names_good_blob(const struct worker *w, const struct record *r)
+{
+	const char *good = w->have_record ? w->record.url : NULL;
+
+	return good != NULL && r->url != NULL && strcmp(r->url, good) == 0;
+}
+
 /* The new record counts. The blob of the one before goes - if the lock was just released, with the
  * next owner's sweep: the store may hang, and nothing may keep this process from its end. */
 static void adopt_record(struct worker *w)
@@ -330,7 +338,7 @@ static void adopt_record(struct worker *w)
 	struct record *r = &w->save->record;
 	char *old = w->have_record ? w->record.url : NULL;
 
-	if (releases(w->saving) || (old != NULL && r->url != NULL && strcmp(old, r->url) == 0))
+	if (releases(w->saving) || names_good_blob(w, r))
 		free(old);
 	else
 		worker_garbage_drop(w, old);
@@ -348,13 +356,12 @@ static void adopt_record(struct worker *w)
 	worker_left_committed(w);
 }
 
-/* That of the new bytes; the same ones under a new label may be those of the last record. */
+/* That of the new bytes. */
 static void forget_blob(struct worker *w)
 {
 	struct record *r = &w->save->record;
-	const char *good = w->have_record ? w->record.url : NULL;
 
-	if (r->url == NULL || (good != NULL && strcmp(r->url, good) == 0))
+	if (r->url == NULL || names_good_blob(w, r))
 		return;
 	worker_garbage_drop(w, r->url);
 	r->url = NULL;

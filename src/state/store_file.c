@@ -152,6 +152,12 @@ struct number {
 	uint64_t epoch, seq;
 };
 
+/* The name of the blob with it. */
+static void show_number(struct number n, char name[BLOB_NAME_MAX + 1])
+{
+	snprintf(name, BLOB_NAME_MAX + 1, "%" PRIu64 "-%" PRIu64, n.epoch, n.seq);
+}
+
 /* Of the file's name, which is a blob's or that of its temporary file; epoch 0: it is neither. */
 static struct number number_of(const char *name, bool *is_temp)
 {
@@ -211,7 +217,7 @@ static int claim_name(int dir, struct number n, char name[BLOB_NAME_MAX + 1], st
 	int fd;
 
 	for (int i = 0; i < NAMES_TRIED; i++, n.seq++) {
-		snprintf(name, BLOB_NAME_MAX + 1, "%" PRIu64 "-%" PRIu64, n.epoch, n.seq);
+		show_number(n, name);
 		fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 		if (fd >= 0) {
 			close(fd);
@@ -230,7 +236,8 @@ static int write_blob(int dir, struct number ours, const struct stream_end *from
 	char temp[sizeof(TEMP_PREFIX) + BLOB_NAME_MAX];
 	int rc;
 
-	snprintf(temp, sizeof(temp), TEMP_PREFIX "%" PRIu64 "-%" PRIu64, ours.epoch, ours.seq);
+	show_number(ours, name);
+	snprintf(temp, sizeof(temp), TEMP_PREFIX "%s", name);
 	rc = fill_temp(dir, temp, from, size, sha256, e);
 	if (rc == 0 && FAULT("in_upload")) {
 		errno = EIO;
