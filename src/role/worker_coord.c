@@ -98,7 +98,6 @@ static void on_lost(void *ctx, msec until, const struct err *e)
 	}
 	worker_tell(w, LIFE_EV_LOST, left);
 	FAULT("after_loss");
-	worker_restore_announced(w);
 }
 
 static void on_kept(void *ctx)

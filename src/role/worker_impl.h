@@ -197,7 +197,7 @@ const char *worker_state_restored(const struct worker *w);
 
 /* worker_restore.c */
 void worker_restore_begin(struct worker *w);
-/* The owner is announced, or there will be none: see coord.h. */
+/* The owner is announced: see coord.h. */
 void worker_restore_announced(struct worker *w);
 
 /* worker_watch.c */

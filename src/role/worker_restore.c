@@ -116,10 +116,9 @@ static void restore_done(void *arg)
 	restore_free(r);
 }
 
-/* A lock that is lost is not announced any more, and the life waits for its answer all the same. */
 void worker_restore_announced(struct worker *w)
 {
-	if (!w->restore_done || !(coord_is_announced(w->coord) || w->life.lost))
+	if (!w->restore_done || !coord_is_announced(w->coord))
 		return;
 	w->restore_done = false;
 	worker_tell(w, w->restore_ev, 0);
