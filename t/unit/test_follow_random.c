@@ -4,10 +4,8 @@
  * killed. Each line comes once, in order, and there is no gap. SEED repeats one run, SEEDS is how
  * many there are.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "cwd_test.h"
 #include "follow.h"
 
 #define RUNS 200
@@ -27,8 +26,6 @@
 #define STEPS 64
 #define LAG 6 /* rotations that the reader may be behind: less than FOLLOW_GENERATIONS */
 #define LINES_MAX 4096
-
-static char dir[PATH_MAX], home[PATH_MAX];
 
 /* One system call of the writer. */
 enum step {
@@ -310,35 +307,6 @@ int __wrap_fstat(int fd, struct stat *st)
 	return __real_fstat(fd, st);
 }
 
-static int enter_directory(void **unused)
-{
-	const char *tmp = getenv("TMPDIR");
-
-	(void)unused;
-	if (getcwd(home, sizeof(home)) == NULL)
-		return -1;
-	snprintf(dir, sizeof(dir), "%s/graceful-follow-XXXXXX", tmp == NULL ? "/tmp" : tmp);
-	return mkdtemp(dir) == NULL ? -1 : chdir(dir);
-}
-
-static void empty_directory(void)
-{
-	DIR *d = opendir(".");
-	struct dirent *entry;
-
-	assert_non_null(d);
-	while ((entry = readdir(d)) != NULL)
-		(void)unlink(entry->d_name);
-	closedir(d);
-}
-
-static int leave_directory(void **unused)
-{
-	(void)unused;
-	empty_directory();
-	return chdir(home) < 0 ? -1 : rmdir(dir);
-}
-
 static void no_gap(void)
 {
 	if (follow_gaps(r.follow) > 0)
@@ -426,7 +394,7 @@ static void run_once(void)
 	close(w.fd);
 	follow_close(r.follow);
 	r.follow = NULL;
-	empty_directory();
+	cwd_clear();
 }
 
 static unsigned number(const char *name, unsigned otherwise)
@@ -449,7 +417,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
-		    rotations_between_any_two_calls, enter_directory, leave_directory),
+		    rotations_between_any_two_calls, cwd_enter, cwd_leave),
 	};
 
 	return cmocka_run_group_tests_name("follow", tests, NULL, NULL);

@@ -2,10 +2,8 @@
  * The parts of tally, etc/examples/tally.c: lines from a file, following it through rotations, and
  * the state as text. What happens over restarts and kills is in t/system/tally.t.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,11 +15,10 @@
 
 #include <cmocka.h>
 
+#include "cwd_test.h"
 #include "follow.h"
 #include "lines.h"
 #include "tally_state.h"
-
-static char dir[PATH_MAX], home[PATH_MAX];
 
 /* A file may be truncated between any two reads. Called once, after so many more and the next. */
 static void (*after_read)(void);
@@ -41,36 +38,6 @@ ssize_t __wrap_pread(int fd, void *buf, size_t len, off_t offset)
 	reads_before = 0;
 	then();
 	return n;
-}
-
-static int enter_directory(void **unused)
-{
-	const char *tmp = getenv("TMPDIR");
-
-	(void)unused;
-	if (getcwd(home, sizeof(home)) == NULL)
-		return -1;
-	snprintf(dir, sizeof(dir), "%s/graceful-tally-XXXXXX", tmp == NULL ? "/tmp" : tmp);
-	return mkdtemp(dir) == NULL ? -1 : chdir(dir);
-}
-
-static void remove_files(void)
-{
-	DIR *d = opendir(".");
-	struct dirent *entry;
-
-	assert_non_null(d);
-	while ((entry = readdir(d)) != NULL)
-		if (unlink(entry->d_name) < 0)
-			(void)rmdir(entry->d_name);
-	closedir(d);
-}
-
-static int leave_directory(void **unused)
-{
-	(void)unused;
-	remove_files();
-	return chdir(home) < 0 ? -1 : rmdir(dir);
 }
 
 static void append(const char *name, const char *text)
@@ -504,7 +471,7 @@ static void expect_what_outgrew_at_last(struct follow *f)
 		then();
 	follow_expect_at_last(f, "c 3");
 	expect_what_outgrew(f);
-	remove_files();
+	cwd_clear();
 }
 
 static void follows_a_copy_made_after_any_read(bool restart)
@@ -617,7 +584,7 @@ static void follows_a_copy_being_made(void **unused)
 		follow_expect_end(f);
 		assert_int_equal(follow_gaps(f), 0);
 		follow_close(f);
-		remove_files();
+		cwd_clear();
 	}
 }
 
@@ -921,7 +888,7 @@ static void refuses_a_key_with_a_nul(void **unused)
 	expect_refused(text, strlen(GOOD));
 }
 
-#define IN_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, enter_directory, leave_directory)
+#define IN_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, cwd_enter, cwd_leave)
 
 int main(void)
 {
