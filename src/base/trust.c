@@ -36,9 +36,9 @@ static int check_owner(const char *path, const struct stat *st, struct err *e)
 	if (is_trusted(st->st_uid))
 		return 0;
 	return err_set(e,
-	    "%s belongs to uid %ju, who could replace what is in it: it has to belong to root%s, "
-	    "or choose another place",
-	    path, (uintmax_t)st->st_uid, geteuid() == 0 ? "" : " or to you");
+	    "%s belongs to uid %ju, who could replace what is in it: it has to belong to %s; "
+	    "choose another place, or run this as that user if graceful runs as it",
+	    path, (uintmax_t)st->st_uid, geteuid() == 0 ? "root" : "root or to you");
 }
 
 /* One step of the way. last: the place itself. */
@@ -113,28 +113,52 @@ int trust_dir_of(const char *path, struct err *e)
 	return trust_dir(dir, e);
 }
 
-int trust_secret(const char *path, const struct stat *st, struct err *e)
+/*
+ * Who reads the advice may be the user that graceful runs as, or an operator who is not; to him to
+ * chown the file would be to take it away from the master.
+ */
+static int refuse_owner(const char *path, const struct stat *st, struct err *e)
+{
+	return err_set(e,
+	    "%s belongs to uid %ju, and this runs as uid %ju: if graceful runs as uid %ju, run "
+	    "this "
+	    "as that user, too; if it runs as uid %ju, chown it to that",
+	    path, (uintmax_t)st->st_uid, (uintmax_t)geteuid(), (uintmax_t)st->st_uid,
+	    (uintmax_t)geteuid());
+}
+
+static int check_secret(const char *path, const struct stat *st, struct err *e)
 {
 	if (!is_trusted(st->st_uid))
-		return err_set(e, "%s belongs to uid %ju: chown it to root%s", path,
-		    (uintmax_t)st->st_uid, geteuid() == 0 ? "" : " or to you");
+		return refuse_owner(path, st, e);
 	if ((st->st_mode & (S_IRWXG | S_IRWXO)) != 0)
 		return err_set(e, "%s is open to others than its owner (mode %04o): chmod 600",
 		    path, (unsigned)st->st_mode & 07777);
 	return 0;
 }
 
-int trust_read_secret(const char *path, size_t max, char **data, size_t *len, struct err *e)
+int trust_open_secret(const char *path, struct err *e)
 {
 	struct stat st;
 	int fd = fs_open_regular(path, &st, e);
+
+	if (fd < 0 && e->code == EACCES && stat(path, &st) == 0 && st.st_uid != geteuid())
+		return refuse_owner(path, &st, e);
+	if (fd >= 0 && check_secret(path, &st, e) != 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+int trust_read_secret(const char *path, size_t max, char **data, size_t *len, struct err *e)
+{
+	int fd = trust_open_secret(path, e);
 	int rc;
 
 	if (fd < 0)
 		return -1;
-	rc = trust_secret(path, &st, e);
-	if (rc == 0)
-		rc = fs_read_fd(fd, path, max, data, len, e);
+	rc = fs_read_fd(fd, path, max, data, len, e);
 	close(fd);
 	return rc;
 }

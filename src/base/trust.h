@@ -27,8 +27,9 @@ int trust_dir_of(const char *path, struct err *e);
  * root who may not. */
 void trust_advise(struct err *e);
 
-/* An open or examined file with a secret in it: of root or ourselves, and closed to all others. */
-int trust_secret(const char *path, const struct stat *st, struct err *e);
+/* Opens a file with a secret in it: of root or ourselves, and closed to all others. The descriptor,
+ * or -1. */
+int trust_open_secret(const char *path, struct err *e);
 
 /* As fs_read(), of a file with a secret in it. */
 int trust_read_secret(const char *path, size_t max, char **data, size_t *len, struct err *e);

@@ -47,6 +47,17 @@ void cli_report(const struct conf_errors *errors)
 		fprintf(stderr, "%s\n", errors->lines[i]);
 }
 
+struct conf *cli_load(const char *conf_file, const char *const *only)
+{
+	struct conf_errors errors;
+	struct conf *conf = conf_load_part(conf_file, only, &errors);
+
+	if (conf == NULL)
+		cli_report(&errors);
+	conf_errors_free(&errors);
+	return conf;
+}
+
 static void print_overview(FILE *out)
 {
 	fputs("Usage: graceful COMMAND [OPTION]... [OPERAND]...\n\n"

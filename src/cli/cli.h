@@ -87,6 +87,9 @@ int cli_misuse(const struct cli_command *cmd, const char *fmt, ...)
 /* Prints what conf_load() had to say, one line each, to stderr. */
 void cli_report(const struct conf_errors *errors);
 
+/* conf_load_part(), with what is wrong printed when that is NULL. */
+struct conf *cli_load(const char *conf_file, const char *const *only);
+
 int cmd_run(const struct cli_command *cmd, const struct cli_args *args);
 int cmd_check(const struct cli_command *cmd, const struct cli_args *args);
 /* check --connect */

@@ -259,13 +259,10 @@ static int show(struct cluster *c, const struct conf *conf)
 int cmd_cluster(const struct cli_args *args)
 {
 	struct cluster c = { .now = clock_wall() };
-	struct conf_errors errors;
-	struct conf *conf = conf_load(args->conf_file, &errors);
+	static const char *const only[] = { "namespace", "coordinator", NULL };
+	struct conf *conf = cli_load(args->conf_file, only);
 	int status;
 
-	if (conf == NULL)
-		cli_report(&errors);
-	conf_errors_free(&errors);
 	if (conf == NULL)
 		return cli_fail(EXIT_BAD_CONF, "%s cannot be used", args->conf_file);
 	if (args->json)

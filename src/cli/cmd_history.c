@@ -268,24 +268,19 @@ static bool parse_last(const char *text, size_t *n)
 
 int cmd_history(const struct cli_command *cmd, const struct cli_args *args)
 {
+	static const char *const only[] = { "work_dir", NULL };
 	struct last l = { .job = args->operands[0] };
-	struct conf_errors errors;
 	struct conf *conf;
-	int status = EXIT_BAD_CONF;
+	int status;
 
 	if (!parse_last(args->last, &l.room))
 		return cli_misuse(cmd, "\"%s\" is no number from 1 to %d", args->last, LAST_MAX);
-	conf = conf_load(args->conf_file, &errors);
-	if (conf == NULL) {
-		cli_report(&errors);
-		cli_fail(status, "%s cannot be used", args->conf_file);
-	} else {
-		l.lines = calloc(l.room, sizeof(*l.lines));
-		status =
-		    l.lines != NULL ? show(conf, &l, args) : cli_fail(EXIT_CANNOT, "out of memory");
-	}
+	conf = cli_load(args->conf_file, only);
+	if (conf == NULL)
+		return cli_fail(EXIT_BAD_CONF, "%s cannot be used", args->conf_file);
+	l.lines = calloc(l.room, sizeof(*l.lines));
+	status = l.lines != NULL ? show(conf, &l, args) : cli_fail(EXIT_CANNOT, "out of memory");
 	free(l.lines);
-	conf_errors_free(&errors);
 	conf_free(conf);
 	return status;
 }

@@ -19,7 +19,7 @@ enum probe { PROBE_FOUND, PROBE_NONE, PROBE_AGAIN, PROBE_FAILED };
 
 int find_run_dir(const struct cli_args *args, char **run_dir)
 {
-	struct conf_errors errors;
+	static const char *const only[] = { "run_dir", NULL };
 	struct conf *conf;
 
 	*run_dir = NULL;
@@ -27,10 +27,7 @@ int find_run_dir(const struct cli_args *args, char **run_dir)
 		*run_dir = strdup(args->run_dir);
 		return *run_dir != NULL ? EXIT_OK : cli_fail(EXIT_CANNOT, "out of memory");
 	}
-	conf = conf_load(args->conf_file, &errors);
-	if (conf == NULL)
-		cli_report(&errors);
-	conf_errors_free(&errors);
+	conf = cli_load(args->conf_file, only);
 	if (conf == NULL)
 		return cli_fail(EXIT_BAD_CONF,
 		    "cannot tell the run directory from %s; "

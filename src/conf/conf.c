@@ -156,6 +156,34 @@ static void read_root(struct reader *rd, const struct node *root, struct conf *c
 		check_all(rd, root, conf);
 }
 
+/* Of the jobs their names. */
+static void read_names(struct reader *rd, const struct node *jobs, struct conf *conf)
+{
+	if (jobs == NULL || !json_is_object(jobs->value))
+		return;
+	conf->jobs = arena_alloc(rd->arena, jobs->n_children + 1, sizeof(struct job_conf *));
+	for (size_t i = 0; i < jobs->n_children && !rd->arena->failed; i++) {
+		struct job_conf *job = arena_alloc(rd->arena, 1, sizeof(*job));
+
+		if (job == NULL || !conf_job_name_ok(jobs->children[i]->key))
+			continue;
+		strcpy(job->name, jobs->children[i]->key);
+		conf->jobs[conf->n_jobs++] = job;
+	}
+}
+
+static void read_part(struct reader *rd, const struct node *root, struct conf *conf)
+{
+	if (!read_object(rd, root, &schema_top))
+		return;
+	read_fields(rd, root, NULL, &schema_top, conf);
+	if (report_wants(rd->report, "coordinator"))
+		read_section(rd, root, "coordinator", &schema_coordinator, conf);
+	if (report_wants(rd->report, "coordinator") && !rd->arena->failed)
+		check_coordinator(rd, root, conf);
+	read_names(rd, node_get(root, "jobs"), conf);
+}
+
 static struct conf_box *build(const struct tree *t, const char *name, struct report *report)
 {
 	struct arena arena = { 0 };
@@ -165,7 +193,7 @@ static struct conf_box *build(const struct tree *t, const char *name, struct rep
 	if (box == NULL)
 		return NULL;
 	box->conf.file = arena_strdup(&arena, name);
-	read_root(&rd, t->root, &box->conf);
+	(report->only == NULL ? read_root : read_part)(&rd, t->root, &box->conf);
 	box->arena = arena;
 	return box;
 }
@@ -193,9 +221,10 @@ static void read_once(struct reading *r, char *text, size_t len)
 	tree_free(&tree);
 }
 
-struct conf *conf_parse(const char *text, size_t len, const char *name, struct conf_errors *errors)
+struct conf *conf_parse_part(const char *text, size_t len, const char *name,
+    const char *const *only, struct conf_errors *errors)
 {
-	struct reading r = { .report = { .file = name } };
+	struct reading r = { .report = { .file = name, .only = only } };
 	char *copy = arena_malloc(len + 1);
 	struct conf_box *box;
 
@@ -211,6 +240,11 @@ struct conf *conf_parse(const char *text, size_t len, const char *name, struct c
 		return &box->conf;
 	conf_free(box == NULL ? NULL : &box->conf);
 	return NULL;
+}
+
+struct conf *conf_parse(const char *text, size_t len, const char *name, struct conf_errors *errors)
+{
+	return conf_parse_part(text, len, name, NULL, errors);
 }
 
 /* It names commands and users: who can write it can run anything. */
@@ -237,7 +271,7 @@ static int read_file(const char *path, char **text, size_t *len, struct err *e)
 	return rc;
 }
 
-struct conf *conf_load(const char *path, struct conf_errors *errors)
+struct conf *conf_load_part(const char *path, const char *const *only, struct conf_errors *errors)
 {
 	struct report report = { .file = path };
 	struct conf *conf;
@@ -250,9 +284,14 @@ struct conf *conf_load(const char *path, struct conf_errors *errors)
 		report_finish(&report, false, errors);
 		return NULL;
 	}
-	conf = conf_parse(text, len, path, errors);
+	conf = conf_parse_part(text, len, path, only, errors);
 	free(text);
 	return conf;
+}
+
+struct conf *conf_load(const char *path, struct conf_errors *errors)
+{
+	return conf_load_part(path, NULL, errors);
 }
 
 void conf_free(struct conf *conf)

@@ -126,8 +126,18 @@ struct conf_errors {
  * (n > 0): legal, but hardly meant.
  */
 struct conf *conf_load(const char *path, struct conf_errors *errors);
-/* The same on text in memory, for tests and the fuzzer. name stands for the file in messages. */
+/*
+ * The same for who wants to know no more than what these keys of the top say, NULL-terminated, as
+ * for finding a master: it may run as another user than this, and the file may have been changed
+ * since. Mistakes elsewhere are passed over, and no account is looked up. Of the result these keys
+ * can be relied on, file, and those names of jobs that are good ones; the rest may be NULL or 0.
+ * For strings, and "coordinator".
+ */
+struct conf *conf_load_part(const char *path, const char *const *only, struct conf_errors *errors);
+/* Both on text in memory, for tests and the fuzzer. name stands for the file in messages. */
 struct conf *conf_parse(const char *text, size_t len, const char *name, struct conf_errors *errors);
+struct conf *conf_parse_part(const char *text, size_t len, const char *name,
+    const char *const *only, struct conf_errors *errors);
 void conf_free(struct conf *conf);
 void conf_errors_free(struct conf_errors *errors);
 

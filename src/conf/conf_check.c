@@ -228,7 +228,7 @@ static void check_foreign(
 		report_error(rd->report, n, "goes with \"type\": \"%s\" only", type);
 }
 
-static void check_coordinator(struct reader *rd, const struct node *root, const struct conf *conf)
+void check_coordinator(struct reader *rd, const struct node *root, const struct conf *conf)
 {
 	static const char *const of_etcd[] = { "endpoints", "ca_file", "cert_file", "key_file",
 		"user", "password_file" };

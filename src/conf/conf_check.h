@@ -15,6 +15,9 @@ void check_fit_defaults(const struct node *n, const struct node *defaults, struc
 /* All of the file at root, whose values are in conf; fields that were refused are passed over. */
 void check_all(struct reader *rd, const struct node *root, const struct conf *conf);
 
+/* The coordinator section of it alone. */
+void check_coordinator(struct reader *rd, const struct node *root, const struct conf *conf);
+
 /* The coordinator section n of type "etcd", conf_etcd.c. */
 void check_etcd(struct reader *rd, const struct node *n, const struct conf *conf);
 

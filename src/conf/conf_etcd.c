@@ -2,40 +2,37 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/fs.h"
 #include "base/trust.h"
 #include "conf/conf_check.h"
 
-/* False, and reported at n, when path is no regular file that can be found. */
-static bool stat_file(struct reader *rd, const struct node *n, const char *path, struct stat *st)
+/* Reports what path cannot be: what the master could not read later, in the middle of something. */
+static void check_file(struct reader *rd, const struct node *n, const char *path,
+    int (*open_file)(const char *path, struct err *e))
 {
-	if (stat(path, st) < 0)
-		report_error(rd->report, n, "%.200s: %s", path, strerror(errno));
-	else if (!S_ISREG(st->st_mode))
-		report_error(rd->report, n, "%.200s is not a regular file", path);
-	else
-		return true;
-	return false;
-}
-
-static void check_file(
-    struct reader *rd, const struct node *etcd, const char *key, const char *path)
-{
-	struct stat st;
-
-	if (path != NULL)
-		stat_file(rd, node_get(etcd, key), path, &st);
-}
-
-static void check_secret(
-    struct reader *rd, const struct node *etcd, const char *key, const char *path)
-{
-	const struct node *n = node_get(etcd, key);
 	struct stat st;
 	struct err e;
+	int fd = -1;
 
-	if (path != NULL && stat_file(rd, n, path, &st) && trust_secret(path, &st, &e) != 0)
+	if (path == NULL)
+		return;
+	if (stat(path, &st) < 0)
+		report_error(rd->report, n, "%.200s: %s", path, strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		report_error(rd->report, n, "%.200s is not a regular file", path);
+	else if ((fd = open_file(path, &e)) < 0)
 		report_error(rd->report, n, "%s", e.text);
+	if (fd >= 0)
+		close(fd);
+}
+
+static int open_plain(const char *path, struct err *e)
+{
+	struct stat st;
+
+	return fs_open_regular(path, &st, e);
 }
 
 static bool has_https(const struct conf *conf)
@@ -62,9 +59,9 @@ static void check_tls(struct reader *rd, const struct node *etcd, const struct c
 	static const char *const keys[] = { "ca_file", "cert_file", "key_file" };
 
 	check_pair(rd, etcd, "cert_file", "key_file");
-	check_file(rd, etcd, "ca_file", conf->ca_file);
-	check_file(rd, etcd, "cert_file", conf->cert_file);
-	check_secret(rd, etcd, "key_file", conf->key_file);
+	check_file(rd, node_get(etcd, "ca_file"), conf->ca_file, open_plain);
+	check_file(rd, node_get(etcd, "cert_file"), conf->cert_file, open_plain);
+	check_file(rd, node_get(etcd, "key_file"), conf->key_file, trust_open_secret);
 	/* Whoever sets one of them believes that the connection is encrypted. */
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		const struct node *n = node_get(etcd, keys[i]);
@@ -77,7 +74,7 @@ static void check_tls(struct reader *rd, const struct node *etcd, const struct c
 static void check_password(struct reader *rd, const struct node *etcd, const struct conf *conf)
 {
 	check_pair(rd, etcd, "user", "password_file");
-	check_secret(rd, etcd, "password_file", conf->password_file);
+	check_file(rd, node_get(etcd, "password_file"), conf->password_file, trust_open_secret);
 }
 
 void check_etcd(struct reader *rd, const struct node *n, const struct conf *conf)

@@ -50,10 +50,21 @@ static void add_entry(struct report *r, unsigned line, const char *text)
 	r->entries[r->n++] = (struct report_entry){ .line = line, .text = copy };
 }
 
+bool report_wants(const struct report *r, const char *key)
+{
+	const char *const *only = r->only;
+
+	while (only != NULL && *only != NULL && strcmp(*only, key) != 0)
+		only++;
+	return only == NULL || *only != NULL;
+}
+
 static bool is_muted(const struct report *r, const struct node *at)
 {
-	for (; r->muted != NULL && at != NULL; at = at->parent) {
+	for (; at->parent != NULL; at = at->parent) {
 		if (at == r->muted)
+			return true;
+		if (at->parent->parent == NULL && at->key != NULL && !report_wants(r, at->key))
 			return true;
 	}
 	return false;

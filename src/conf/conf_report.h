@@ -26,7 +26,12 @@ struct report {
 	/* Mistakes in this part of the file are known already and not reported again; may be NULL.
 	 */
 	const struct node *muted;
+	/* Of the top's keys only these matter, NULL-terminated; NULL: all do. */
+	const char *const *only;
 };
+
+/* Whether it matters what this key of the top says. */
+bool report_wants(const struct report *r, const char *key);
 
 /* A mistake at a key or value of the file. */
 void report_error(struct report *r, const struct node *at, const char *fmt, ...)

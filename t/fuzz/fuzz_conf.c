@@ -53,6 +53,24 @@ static void check_conf(const struct conf *conf)
 		check_job(conf, conf->jobs[i]);
 }
 
+/* Whatever else may be wrong. */
+static void check_part(const uint8_t *data, size_t size)
+{
+	static const char *const only[] = { "run_dir", "work_dir", NULL };
+	struct conf_errors errors;
+	struct conf *conf = conf_parse_part((const char *)data, size, "f", only, &errors);
+
+	assert(conf != NULL || errors.n > 0);
+	check_lines(&errors);
+	if (conf != NULL) {
+		assert(conf->run_dir[0] == '/' && conf->work_dir[0] == '/');
+		for (size_t i = 0; i < conf->n_jobs; i++)
+			assert(conf_job(conf, conf->jobs[i]->name) == conf->jobs[i]);
+	}
+	conf_free(conf);
+	conf_errors_free(&errors);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct conf_errors errors;
@@ -64,5 +82,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_conf(conf);
 	conf_free(conf);
 	conf_errors_free(&errors);
+	check_part(data, size);
 	return 0;
 }

@@ -61,6 +61,9 @@ sub ask {
 
 sub ids { my ($user) = @_; return (getpwnam($user))[2, 3] }
 
+# A command as that user runs it.
+sub as { my ($user, @command) = @_; return ('setpriv', '--reuid', (ids($user))[0], '--clear-groups', @command) }
+
 sub stop {
     my ($master, $want) = @_;
 
@@ -294,10 +297,9 @@ subtest 'a stranger cannot keep a master from its directories, nor pass for one'
 
     $master->wait_state(claim => 'running');
     is((stat $_)[2] & 07777, /lock$/ ? 0600 : 0644, "the mode of $_") for @locks;
-    my @as_nobody = ('setpriv', '--reuid', (ids('nobody'))[0], '--clear-groups');
-    is(($box->run(@as_nobody, @status))[0], 0, 'everybody may ask for the status');
+    is(($box->run(as(nobody => @status)))[0], 0, 'everybody may ask for the status');
     rename("$master->{run_dir}/graceful.pid", "$master->{run_dir}/away") or die "rename: $!";
-    like(join(' ', ($box->run(@as_nobody, @status))[0, 2]), qr/^1 .*may not ask who locks .*graceful\.lock: be root or the user/,
+    like(join(' ', ($box->run(as(nobody => @status)))[0, 2]), qr/^1 .*may not ask who locks .*graceful\.lock: be root or the user/,
         'but not whose the lock is, when the PID file is gone');
     is(($box->run(@status))[0], 0, 'which the master\'s user may');
     rename("$master->{run_dir}/away", "$master->{run_dir}/graceful.pid") or die "rename: $!";
@@ -365,7 +367,7 @@ subtest 'directories that a user may not write' => sub {
     mkdir($dir);
     like(refused('r8', { run_dir => "$dir/run" }, \&as_nobody),
         qr{"run_dir": ${advice}cannot create directory \Q$dir\E/run: Permission denied}, 'it says what to do');
-    my ($rc, undef, $err) = $box->run('setpriv', '--reuid', $uid, '--clear-groups', $box->graceful, 'check', '-c', $box->path('r8.json'));
+    my ($rc, undef, $err) = $box->run(as(nobody => $box->graceful, 'check', '-c', $box->path('r8.json')));
     is($rc, 78, 'check refuses it, too');
     like($err, qr{run_dir: ${advice}cannot write in \Q$dir\E: Permission denied}, 'in the same words');
 };
@@ -387,7 +389,13 @@ subtest 'secrets' => sub {
     return if !$is_root;
     chown((ids('nobody'))[0], -1, $password);
     ($rc, $out, $err) = $box->run($box->graceful, 'check', '-c', $conf);
-    like("$rc $err", qr/^78 .*belongs to uid \d+: chown it to root/, 'of somebody else');
+    my ($uid) = ids('nobody');
+    like("$rc $err", qr/^78 .*belongs to uid $uid, and this runs as uid 0: if graceful runs as uid $uid, run this as that user, too;/,
+        'of somebody else');
+    chown(0, -1, $password);
+    ($rc, $out, $err) = $box->run(as(nobody => $box->graceful, 'check', '-c', $conf));
+    like("$rc $err", qr/^78 .*belongs to uid 0, and this runs as uid $uid: .* if it runs as uid $uid, chown it to that$/m,
+        'of root, whom one trusts, but which cannot be read');
 };
 
 # As nobody, without any right of root.
@@ -426,7 +434,58 @@ subtest 'wholly unprivileged' => sub {
     stop($master);
     my $again = $box->start($conf);
     is($again->wait_exit, 1, 'root does not go on with directories of somebody else');
-    like($again->log_text, qr/belongs to uid \d+, who could replace what is in it: it has to belong to root, or/, 'and says why');
+    like($again->log_text, qr/belongs to uid \d+, who could replace what is in it: it has to belong to root; choose another place, or run this as/, 'and says why');
+};
+
+# Not even the files that its own user may not read need to be looked at to find a master.
+subtest 'the commands of three users, of an unprivileged master' => sub {
+    plan skip_all => 'not root' if !$is_root;
+    my $home = of_nobody('hands');
+    my $password = spew("$home/password", "xyzzy\n");
+    my %where = (run_dir => "$home/run", work_dir => "$home/work", state => { url => "file://$home/store" });
+    my $etcd = { type => 'etcd', endpoints => ['http://127.0.0.1:1'], user => 'me', password_file => $password };
+    my $conf = $box->config('hands', { idle => { command => ['/bin/sleep', '1000'] } }, { %where, coordinator => $etcd });
+
+    chown(ids('nobody'), $password);
+    chmod(0600, $password);
+    spew($box->path('hands.log'), '');
+    chown(ids('nobody'), $box->path('hands.log'));
+    my $master = $box->start($conf, \&as_nobody);
+    wait_for('a worker', sub { $master->job('idle')->{worker_pid} });
+    for my $user (qw(root nobody daemon)) {
+        my ($rc, $out, $err) = $box->run(as($user => $box->graceful, 'status', '-c', $conf));
+        is("$rc$err", '0', "status, as $user");
+        ($rc, $out, $err) = $box->run(as($user => $box->graceful, 'history', '-c', $conf));
+        like("$rc $err", qr/^0 .*no hand-over of any job is known/, "history, as $user");
+    }
+    my ($rc, $out, $err) = $box->run(as(daemon => $box->graceful, 'stop', '-c', $conf));
+    like("$rc $err", qr/^1 .*not allowed to signal the master .*be root or the user that it runs as/, 'a stranger may not stop it');
+    ($rc, $out, $err) = $box->run($box->graceful, 'checkpoint', '-c', $conf);
+    is("$rc$err", '0', 'root may have it checkpoint');
+    ($rc, $out, $err) = $box->run($box->graceful, 'stop', '-c', $conf);
+    is("$rc$err", '0', 'and stop');
+    is($master->wait_exit, 0, 'in order');
+};
+
+subtest 'the commands of three users, of a master of root' => sub {
+    plan skip_all => 'not root' if !$is_root;
+    my $conf = $box->config('estate', { good => { command => oracle('estate'), user => 'daemon' } });
+    my $master = $box->start($conf);
+
+    $master->wait_state(good => 'running');
+    wait_for('the hand-over to be noted', sub { -s "$master->{work_dir}/history" });
+    for my $user (qw(root daemon nobody)) {
+        for my $command (qw(status history)) {
+            my ($rc, $out, $err) = $box->run(as($user => $box->graceful, $command, '-c', $conf));
+            like("$rc $out$err", qr/^0 .*good/s, "$command, as $user");
+        }
+        my ($rc, $out, $err) = $box->run(as($user => $box->graceful, 'status', '--cluster', '-c', $conf));
+        like("$rc $out$err", $user eq 'root' ? qr/^0 .*good/s : qr/^1 .*Permission denied/, "status --cluster, as $user");
+    }
+    spew($conf, slurp($conf) =~ s/"daemon"/"no-such-user"/r);
+    my ($rc, $out, $err) = $box->run($box->graceful, 'stop', '-c', $conf);
+    is("$rc$err", '0', 'a stop needs no file without mistakes');
+    is($master->wait_exit, 0, 'in order');
 };
 
 subtest 'the memory of a worker with a password in it' => sub {

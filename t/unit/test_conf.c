@@ -29,7 +29,8 @@
 	"{ 'state': { 'url': 'file:///s' }, 'jobs': { 'a': { 'command': ['/a'],\n" line " } } }"
 
 /* ' stands for " in the texts here. The file is named "f". */
-static struct conf *parse(const char *text, struct conf_errors *errors)
+static struct conf *parse_part(
+    const char *text, const char *const *only, struct conf_errors *errors)
 {
 	char *json = strdup(text);
 	struct conf *conf;
@@ -39,9 +40,14 @@ static struct conf *parse(const char *text, struct conf_errors *errors)
 		if (*p == '\'')
 			*p = '"';
 	}
-	conf = conf_parse(json, strlen(json), "f", errors);
+	conf = conf_parse_part(json, strlen(json), "f", only, errors);
 	free(json);
 	return conf;
+}
+
+static struct conf *parse(const char *text, struct conf_errors *errors)
+{
+	return parse_part(text, NULL, errors);
 }
 
 static struct conf *parse_good(const char *text)
@@ -1155,6 +1161,60 @@ static char *with_dir(const char *text)
 	return out;
 }
 
+/* As commands read it that look for a master. NULL: it is taken; run_dir is then "/r". */
+static void assert_part(const char *text, const char *const *only, const char *line)
+{
+	struct conf_errors errors;
+	struct conf *conf = parse_part(text, only, &errors);
+
+	assert_int_equal(conf != NULL, line == NULL);
+	if (line != NULL)
+		assert_string_equal(errors.lines[0], line);
+	else
+		assert_string_equal(conf->run_dir, "/r");
+	assert_int_equal(errors.n, line != NULL);
+	conf_errors_free(&errors);
+	conf_free(conf);
+}
+
+static void a_part_is_read_by_itself(void **state)
+{
+	static const char *const run_dir[] = { "run_dir", NULL };
+	static const char *const coordinator[] = { "coordinator", NULL };
+	const char *text = "{ 'run_dir': '/r', 'instance': 1, 'instance': 2, 'rundir': 3,\n"
+			   "'work_dir': '/r', 'defaults': { 'user': 'no-such-user' },\n"
+			   "'coordinator': { 'type': 'etcd' }, 'jobs': [] }";
+
+	(void)state;
+	assert_part(text, run_dir, NULL);
+	assert_part("{ 'run_dir': '/r' }", run_dir, NULL);
+	assert_part(text, coordinator,
+	    "f:3: coordinator: \"endpoints\" is missing; name at least one etcd server");
+	assert_part("{ 'run_dir': 'r', 'work_dir': 'w' }", run_dir,
+	    "f:1: run_dir: must be an absolute path without \"..\", not \"r\"");
+	assert_part("{ 'run_dir': '/r', 'run_dir': '/s' }", run_dir,
+	    "f:1: run_dir: is given twice, the first time on line 1; remove one");
+	assert_part("[ { 'a': 1 } ]", run_dir,
+	    "f:1: must be an object: { \"key\": value, ... }, not an array");
+}
+
+/* Of the jobs their names, as far as they are names. */
+static void a_part_has_the_names_of_jobs(void **state)
+{
+	static const char *const only[] = { "work_dir", NULL };
+	const char *text = "{ 'jobs': { 'b': 1, '-': {}, 'a': { 'user': 'no-such-user' } } }";
+	struct conf_errors errors;
+	struct conf *conf = parse_part(text, only, &errors);
+
+	(void)state;
+	assert_non_null(conf);
+	assert_int_equal(conf->n_jobs, 2);
+	assert_non_null(conf_job(conf, "a"));
+	assert_non_null(conf_job(conf, "b"));
+	conf_errors_free(&errors);
+	conf_free(conf);
+}
+
 static void secrets_of_etcd_are_checked(void **state)
 {
 #define ETCD(more) \
@@ -1270,7 +1330,7 @@ static void *failing_malloc(size_t size)
 }
 
 /* Fails every single allocation in turn: never a crash, a leak or half a configuration. */
-static void fail_every_allocation(const char *text, bool good)
+static void fail_every_allocation(const char *text, const char *const *only, bool good)
 {
 	struct conf_errors errors;
 	struct conf *conf = NULL;
@@ -1280,7 +1340,7 @@ static void fail_every_allocation(const char *text, bool good)
 	arena_malloc = failing_malloc;
 	do {
 		failing = ++n;
-		conf = parse(text, &errors);
+		conf = parse_part(text, only, &errors);
 		failed = failing == 0;
 		failing = 0;
 		if (failed) {
@@ -1299,11 +1359,15 @@ static void fail_every_allocation(const char *text, bool good)
 
 static void failed_allocations_are_survived(void **state)
 {
+	static const char *const coordinator[] = { "coordinator", NULL };
+
 	(void)state;
 	fail_every_allocation(
-	    JOB(ALL_JOB_KEYS ", 'us\\u0065r': '0', 'group': '0'"), geteuid() == 0);
+	    JOB(ALL_JOB_KEYS ", 'us\\u0065r': '0', 'group': '0'"), NULL, geteuid() == 0);
 	fail_every_allocation(
-	    TOP("'coordinator': { 'endpoints': ['http://h:1'] }, 'x': 1, 'x': 2"), false);
+	    TOP("'coordinator': { 'endpoints': ['http://h:1'] }, 'x': 1, 'x': 2"), NULL, false);
+	fail_every_allocation(TOP("'coordinator': { 'type': 'etcd', 'endpoints': ['http://h:1'] }"),
+	    coordinator, true);
 }
 
 static int make_dir(void **state)
@@ -1361,6 +1425,8 @@ int main(void)
 		cmocka_unit_test(oneself_needs_no_switch),
 		cmocka_unit_test(accounts_are_resolved),
 		cmocka_unit_test(supplementary_groups_are_kept),
+		cmocka_unit_test(a_part_is_read_by_itself),
+		cmocka_unit_test(a_part_has_the_names_of_jobs),
 		cmocka_unit_test(secrets_of_etcd_are_checked),
 		cmocka_unit_test(unusable_files_are_refused),
 		cmocka_unit_test(unreadable_file_is_refused),
