@@ -13,6 +13,7 @@
 
 #define FILE_NAME "history"
 #define OLD_NAME "history.old"
+#define MODE 0644
 
 json_t *history_encode(const struct history_line *line)
 {
@@ -68,17 +69,22 @@ bool history_decode(const char *text, size_t len, struct history_line *line)
 static int open_log(const char *path, off_t *size, struct err *e)
 {
 	int fd = open(path,
-	    O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
+	    O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, MODE);
 	struct stat st;
 
 	if (fd < 0)
 		return err_sys(e, "cannot open %s", path);
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-		*size = st.st_size;
-		return fd;
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return err_set(e, "cannot use %s: it is not a regular file", path);
 	}
-	close(fd);
-	return err_set(e, "cannot use %s: it is not a regular file", path);
+	/* It is for all to read, whatever the umask, unless somebody closes it later. */
+	if (st.st_size == 0 && fs_own(fd, (uid_t)-1, (gid_t)-1, MODE, e) != 0) {
+		close(fd);
+		return err_add(e, "cannot open %s to all", path);
+	}
+	*size = st.st_size;
+	return fd;
 }
 
 /* A full disk may take a part of the line: then none of it stays, or the next one would be spoilt,

@@ -42,7 +42,7 @@ is($out, '', 'with nothing in it');
 like($err, qr/no hand-over of any job is known/, 'as it says');
 is(scalar history(1, '--json'), "[]\n", 'also in JSON');
 
-my $one = $box->start($conf[0]);
+my $one = $box->start($conf[0], sub { umask(077) });
 $one->wait_state(keeper => 'running');
 wait_for('the state to be committed', sub { $one->job('keeper')->{seq} });
 my $two = $box->start($conf[1]);
@@ -55,9 +55,11 @@ wait_for('the second to note it', sub { lines(2) });
 subtest 'both ends of a hand-over' => sub {
     my ($first, $gave) = lines(1);
     my ($took) = lines(2);
+    my $file = $box->path('work-web-1') . '/history';
 
     is(scalar(lines(1)), 2, 'the first noted two');
     is("$first->{way} $gave->{way} $took->{way}", 'took gave took', 'each end');
+    is((stat $file)[2] & 07777, 0644, 'for all to read, whatever the umask');
     is($first->{peer}, undef, 'at first the job came from nobody');
     is(in_order($first->{stamps}, qw(granted restored started)), 'in order', 'its start');
     is(in_order($gave->{stamps}, qw(told signalled dumped uploaded released)), 'in order', 'its end');
