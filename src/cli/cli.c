@@ -68,27 +68,48 @@ static void print_overview(FILE *out)
 	for (const struct cli_command *c = cli_commands; c->name != NULL; c++)
 		fprintf(out, "  %-11s %s\n", c->name, c->brief);
 	fputs("  help        show the help of a command\n\n"
-	      "graceful COMMAND --help tells more, graceful --version the version.\n",
+	      "graceful COMMAND --help tells more, graceful --version the version.\n"
+	      "Of every command: exit status 64, the command line is wrong; 78, the "
+	      "configuration is.\n",
 	    out);
+}
+
+#define FORM_MAX 32 /* bytes of an option with its argument */
+#define FORM_MIN 14 /* its column's width, unless one is longer */
+
+/* "--config FILE"; returns its length. */
+static int show_form(const struct cli_option_def *o, char form[FORM_MAX])
+{
+	return snprintf(form, FORM_MAX, "--%s%s%s", o->name, o->arg != NULL ? " " : "",
+	    o->arg != NULL ? o->arg : "");
+}
+
+static void print_options(const struct cli_command *cmd)
+{
+	char form[FORM_MAX];
+	int width = FORM_MIN;
+
+	for (const struct cli_option_def *o = cli_options; o->name != NULL; o++) {
+		if ((cmd->options & o->option) != 0 && show_form(o, form) > width)
+			width = show_form(o, form);
+	}
+	for (const struct cli_option_def *o = cli_options; o->name != NULL; o++) {
+		if ((cmd->options & o->option) == 0)
+			continue;
+		show_form(o, form);
+		if (o->letter != 0)
+			printf("  -%c, %-*s %s\n", o->letter, width, form, o->brief);
+		else
+			printf("      %-*s %s\n", width, form, o->brief);
+	}
+	printf("  -h, %-*s %s\n", width, "--help", "show this help");
 }
 
 static void print_help(const struct cli_command *cmd)
 {
 	printf("Usage: graceful %s [OPTION]...%s%s\n\n%s\nOptions:\n", cmd->name,
 	    *cmd->operands != '\0' ? " " : "", cmd->operands, cmd->text);
-	for (const struct cli_option_def *o = cli_options; o->name != NULL; o++) {
-		char form[32];
-
-		if ((cmd->options & o->option) == 0)
-			continue;
-		snprintf(form, sizeof(form), "--%s%s%s", o->name, o->arg != NULL ? " " : "",
-		    o->arg != NULL ? o->arg : "");
-		if (o->letter != 0)
-			printf("  -%c, %-14s %s\n", o->letter, form, o->brief);
-		else
-			printf("      %-14s %s\n", form, o->brief);
-	}
-	printf("  -h, %-14s %s\n", "--help", "show this help");
+	print_options(cmd);
 }
 
 static const struct cli_command *find_command(const char *name)
@@ -221,11 +242,16 @@ static int run_command(const struct cli_command *cmd, int argc, char **argv)
 	return status == EXIT_OK ? cmd->run(cmd, &args) : status;
 }
 
+static bool asks_for_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+}
+
 static int help(char **names)
 {
 	const struct cli_command *cmd;
 
-	if (names[0] == NULL) {
+	if (names[0] == NULL || asks_for_help(names[0])) {
 		print_overview(stdout);
 		return EXIT_OK;
 	}
@@ -244,8 +270,7 @@ static int dispatch(int argc, char **argv)
 		print_overview(stderr);
 		return EXIT_BAD_USE;
 	}
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-	    strcmp(argv[1], "help") == 0)
+	if (asks_for_help(argv[1]))
 		return help(argv + 2);
 	if (strcmp(argv[1], "--version") == 0) {
 		puts("graceful " PACKAGE_VERSION);

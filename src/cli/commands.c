@@ -47,7 +47,8 @@ static const char status_text[] =
     "last backup, restarts, and what the job says of itself.\n"
     "\n"
     "With --watch it is drawn again at every change and every SECONDS (1 unless\n"
-    "given), until Ctrl-C.\n"
+    "given), until Ctrl-C. With --json it is the status file: indented and in\n"
+    "ASCII on a terminal, otherwise as it is.\n"
     "\n"
     "With --cluster the coordinator is asked instead, and no master needs to run:\n"
     "every job of the namespace, who owns it, where and for how long, its last\n"
@@ -228,8 +229,7 @@ const struct cli_option_def cli_options[] = {
 	    "configuration to use (default " CONF_DEFAULT_FILE ")" },
 	{ OPT_RUN_DIR, 0, "run-dir", "DIR", offsetof(struct cli_args, run_dir),
 	    "the master's run_dir, instead of asking the configuration" },
-	{ OPT_JSON, 0, "json", NULL, offsetof(struct cli_args, json),
-	    "print JSON; a status file indented and in ASCII on a terminal, else as it is" },
+	{ OPT_JSON, 0, "json", NULL, offsetof(struct cli_args, json), "print JSON" },
 	{ OPT_LAST, 'n', "last", "N", offsetof(struct cli_args, last),
 	    "show the last N (default 20)" },
 	{ OPT_WATCH, 0, "watch", NULL, offsetof(struct cli_args, watch),

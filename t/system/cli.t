@@ -208,7 +208,7 @@ subtest 'usage' => sub {
     my ($rc, $out, $err) = run();
     is $rc, 64, 'no command';
     like $err, qr/^Usage: graceful COMMAND/, 'shows the overview';
-    for my $help (['--help'], ['help'], ['-h']) {
+    for my $help (['--help'], ['help'], [ 'help', 'help' ], [ 'help', '--help' ], ['-h']) {
         ($rc, $out, $err) = run(@$help);
         is $rc, 0, "@$help";
         like $out, qr/Commands:\n  run .*\n  check .*\n  status /, 'lists the commands';
@@ -223,6 +223,8 @@ subtest 'usage' => sub {
         my ($rc1, $out1) = run($cmd, '--help');
         my @options = $out1 =~ /^ .*?-(-[a-z-]+)/mg;
         like($page, qr/^\.It .*Fl \Q$_\E\b/m, "graceful(8) tells of $cmd -$_") for grep { $_ ne '-help' } @options;
+        my %columns = map { length() => 1 } $out1 =~ /^(  (?:-\w,|   ) --\S+(?: [A-Z]+)? +)\S/mg;
+        is scalar(keys %columns), 1, 'explains all options in one column';
         my ($rc2, $out2) = run('help', $cmd);
         is $rc1, 0, "$cmd --help";
         like $out1, qr/^Usage: graceful $cmd .*Exit status: .*--help/s, 'tells enough';
