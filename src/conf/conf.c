@@ -78,7 +78,7 @@ static void read_account(
 		if (group == NULL)
 			group = node_get(defaults, "group");
 	}
-	read_user(rd, user, group, job);
+	read_user(rd, n, user, group, job);
 }
 
 /* Reads "defaults" into a job that nobody runs, to find what is wrong in it. */

@@ -40,8 +40,8 @@ void read_env(struct reader *rd, const struct node *n, char ***field);
 void read_env_names(struct reader *rd, const struct node *n, char ***field);
 void read_limits(struct reader *rd, const struct node *n, struct job_conf *job);
 
-/* The account a job runs under, conf_user.c. Both nodes may be NULL. */
-void read_user(
-    struct reader *rd, const struct node *user, const struct node *group, struct job_conf *job);
+/* The account that the job at this node runs under, conf_user.c. user and group may be NULL. */
+void read_user(struct reader *rd, const struct node *at, const struct node *user,
+    const struct node *group, struct job_conf *job);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * Who a job runs as. The accounts are looked up when the file is read, so that nothing between fork
- * and exec can wait for a directory server.
+ * and exec can wait for a directory server. A reload waits for it, and the master with it.
  */
 #include <bsd/stdlib.h>
 #include <errno.h>
@@ -33,15 +33,23 @@ static bool parse_id(const char *text, unsigned *id)
 	return why == NULL;
 }
 
-/* A look-up that failed is not the same as a name that does not exist. */
+/*
+ * After a look-up without a result, errno being 0 before. A name that does not exist is not the
+ * same as a directory server that is away: else a reload meanwhile would restart jobs as changed.
+ */
+static bool look_up_failed(void)
+{
+	return errno != 0 && errno != ENOENT && errno != ESRCH;
+}
+
 static void report_missing(
     struct reader *rd, const struct node *n, const char *what, const char *name)
 {
-	if (errno == 0 || errno == ENOENT || errno == ESRCH)
-		report_error(rd->report, n, "there is no %s \"%.80s\" on this machine", what, name);
-	else
+	if (look_up_failed())
 		report_error(rd->report, n, "%s \"%.80s\" cannot be looked up: %s", what, name,
 		    strerror(errno));
+	else
+		report_error(rd->report, n, "there is no %s \"%.80s\" on this machine", what, name);
 }
 
 static void fill_account(struct reader *rd, struct account *a, const struct passwd *pw)
@@ -64,14 +72,26 @@ static void fill_nameless(struct reader *rd, struct account *a, uid_t uid)
 	a->home = arena_strdup(rd->arena, "/");
 }
 
-static void own_account(struct reader *rd, struct account *a)
+/* A failure is one of the whole file: for all jobs together it is told once. */
+static bool own_account(struct reader *rd, const struct node *at, struct account *a)
 {
-	const struct passwd *pw = getpwuid(geteuid());
+	const struct passwd *pw;
 
+	errno = 0;
+	pw = getpwuid(geteuid());
+	if (pw == NULL && look_up_failed()) {
+		while (at->parent != NULL)
+			at = at->parent;
+		report_error(rd->report, at,
+		    "the account of uid %u, which this runs as, cannot be looked up: %s",
+		    (unsigned)geteuid(), strerror(errno));
+		return false;
+	}
 	if (pw != NULL)
 		fill_account(rd, a, pw);
 	else
 		fill_nameless(rd, a, geteuid());
+	return true;
 }
 
 static bool find_account(struct reader *rd, const struct node *n, struct account *a)
@@ -88,11 +108,13 @@ static bool find_account(struct reader *rd, const struct node *n, struct account
 	pw = is_id ? getpwuid(id) : getpwnam(text);
 	if (pw != NULL)
 		fill_account(rd, a, pw);
-	else if (is_id)
+	else if (is_id && !look_up_failed())
 		fill_nameless(rd, a, id);
-	else
+	else {
 		report_missing(rd, n, "user", text);
-	return pw != NULL || is_id;
+		return false;
+	}
+	return true;
 }
 
 static bool find_group(struct reader *rd, const struct node *n, gid_t *gid)
@@ -149,16 +171,12 @@ static bool may_switch(
 	return false;
 }
 
-void read_user(
-    struct reader *rd, const struct node *user, const struct node *group, struct job_conf *job)
+void read_user(struct reader *rd, const struct node *at, const struct node *user,
+    const struct node *group, struct job_conf *job)
 {
 	struct account a = { 0 };
-	bool found = true;
+	bool found = user == NULL ? own_account(rd, at, &a) : find_account(rd, user, &a);
 
-	if (user == NULL)
-		own_account(rd, &a);
-	else
-		found = find_account(rd, user, &a);
 	if (group != NULL)
 		found = find_group(rd, group, &a.gid) && found;
 	else if (found && user != NULL && !a.has_gid) {

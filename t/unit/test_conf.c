@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
@@ -1112,6 +1113,55 @@ static void supplementary_groups_are_kept(void **state)
 	conf_free(conf);
 }
 
+/* The errno of every look-up while a directory server is away; 0: there is none. */
+static int outage;
+
+struct passwd *__real_getpwuid(uid_t uid);
+struct passwd *__real_getpwnam(const char *name);
+struct passwd *__wrap_getpwuid(uid_t uid);
+struct passwd *__wrap_getpwnam(const char *name);
+
+struct passwd *__wrap_getpwuid(uid_t uid)
+{
+	if (outage == 0)
+		return __real_getpwuid(uid);
+	errno = outage;
+	return NULL;
+}
+
+struct passwd *__wrap_getpwnam(const char *name)
+{
+	if (outage == 0)
+		return __real_getpwnam(name);
+	errno = outage;
+	return NULL;
+}
+
+/* As of a server that is away. Without it a name is unknown, and a number is one without account.
+ */
+static void failed_look_ups_are_told_from_unknown_names(void **state)
+{
+	char line[128];
+
+	(void)state;
+	snprintf(line, sizeof(line),
+	    "f:1: the account of uid %u, which this runs as, cannot be looked up: %s",
+	    (unsigned)geteuid(), strerror(ECONNREFUSED));
+	outage = ECONNREFUSED;
+	assert_refused("{ 'state': { 'url': 'file:///s' }, 'jobs': {"
+		       "'a': { 'command': ['/a'] }, 'b': { 'command': ['/b'] } } }",
+	    line);
+	assert_refused(JOB("'user': '1234', 'group': '7'"),
+	    "f:2: jobs.a.user: user \"1234\" cannot be looked up: Connection refused");
+	assert_refused(JOB("'user': 'ann'"),
+	    "f:2: jobs.a.user: user \"ann\" cannot be looked up: Connection refused");
+	outage = ENOENT;
+	assert_refused(
+	    JOB("'user': 'ann'"), "f:2: jobs.a.user: there is no user \"ann\" on this machine");
+	conf_free(parse_good(TOP("'log': {}")));
+	outage = 0;
+}
+
 static char dir[256];
 
 static const char *in_dir(const char *name)
@@ -1425,6 +1475,7 @@ int main(void)
 		cmocka_unit_test(oneself_needs_no_switch),
 		cmocka_unit_test(accounts_are_resolved),
 		cmocka_unit_test(supplementary_groups_are_kept),
+		cmocka_unit_test(failed_look_ups_are_told_from_unknown_names),
 		cmocka_unit_test(a_part_is_read_by_itself),
 		cmocka_unit_test(a_part_has_the_names_of_jobs),
 		cmocka_unit_test(secrets_of_etcd_are_checked),
