@@ -15,6 +15,7 @@
 #include "cli/table.h"
 #include "conf/conf.h"
 #include "conf/units.h"
+#include "role/worker.h"
 #include "state/place.h"
 #include "state/transfer.h"
 
@@ -223,7 +224,7 @@ static void check_kill_timeout(struct check *c)
 {
 	for (size_t i = 0; i < c->conf->n_jobs; i++) {
 		const struct job_conf *job = c->conf->jobs[i];
-		msec budget = conf_stop_budget(c->conf, job);
+		msec budget = msec_add(job->stop_timeout, worker_stop_tail(job));
 
 		if (budget < c->limit)
 			continue;

@@ -31,15 +31,6 @@ bool conf_job_name_ok(const char *name)
 	       strchr("._-", name[0]) == NULL;
 }
 
-/* hurry_timeout is within stop_timeout, and once more the least that the commit gets. A release
- * that fails is tried again until the lease has run out. */
-msec conf_stop_budget(const struct conf *conf, const struct job_conf *job)
-{
-	msec budget = msec_add(job->stop_timeout, job->hurry_timeout);
-
-	return conf->coord == CONF_COORD_ETCD ? msec_add(budget, conf->ttl) : budget;
-}
-
 /* The instance is the host's name unless the file gives one. */
 static void default_instance(struct reader *rd, const struct node *root, struct conf *conf)
 {

@@ -144,10 +144,6 @@ void conf_errors_free(struct conf_errors *errors);
 /* NULL if there is no such job. */
 const struct job_conf *conf_job(const struct conf *conf, const char *name);
 
-/* How long a stop may take until nothing of the job is held, each step using up its time: dump,
- * commit, release. */
-msec conf_stop_budget(const struct conf *conf, const struct job_conf *job);
-
 /* [A-Za-z0-9][A-Za-z0-9._-]{0,62} */
 bool conf_job_name_ok(const char *name);
 

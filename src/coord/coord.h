@@ -136,9 +136,10 @@ void coord_commit(struct coord *c, const struct record *record, bool release);
 void coord_release(struct coord *c);
 /*
  * For a worker that is about to exit, when no process of the job is left: gives back what is still
- * held beside the lock, or of a lock that was lost, and waits for that, but not for long. It runs
- * the loop.
+ * held beside the lock, or of a lock that was lost, and waits for that, but for no longer than
+ * COORD_FAREWELL_MAX. It runs the loop.
  */
+#define COORD_FAREWELL_MAX 3000
 void coord_farewell(struct coord *c);
 /* Frees it; no hook is called any more. Does not release: a place or lock still held stays until
  * the anchor is closed. */

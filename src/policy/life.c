@@ -95,9 +95,12 @@ unsigned life_event(struct life *l, enum life_event ev, msec arg, msec now)
 	l->awaited &= ~answers[ev];
 	actions = t(l, arg, now);
 	l->awaited |= actions & ANSWERED;
-	if (actions & LIFE_RELEASE)
-		life_limit_release(l, now);
 	return actions;
+}
+
+msec life_stop_tail(const struct life_conf *conf)
+{
+	return msec_add(conf->hurry_timeout, LIFE_TRY_MIN + 3 * LIFE_ANSWER_MIN);
 }
 
 msec life_deadline(const struct life *l)

@@ -11,6 +11,14 @@
  *    lost because nobody could say whether it is ours: the coordinator refuses if it is not;
  *  - GONE is reached once, with nothing held but a lock that could not be given back (`left`): that
  *    is left to its end.
+ *
+ * Every stop ends, whatever hangs. The job is killed after stop_timeout, or what it asked for. What
+ * it left is committed, again and again, until then, and for hurry_timeout at least; a try that is
+ * under way when that is over has LIFE_TRY_MIN. Of what the coordinator is asked last - the commit,
+ * if it has it by then; the mark; the release - each is waited for LIFE_ANSWER_MIN at least after
+ * all before it has ended, for longer while the time of the stop lasts, and never for more than
+ * LIFE_ANSWER_MAX. A hurry takes hurry_timeout for stop_timeout; a kill none, and it waits no
+ * longer than LIFE_TRY_MIN but for the release.
  */
 #ifndef POLICY_LIFE_H
 #define POLICY_LIFE_H
@@ -99,6 +107,10 @@ enum life_step { LIFE_STEP_COMMIT, LIFE_STEP_MARK, LIFE_STEP_RELEASE };
 /* How the tenure ended, for the report and the exit status of the master. */
 enum life_dump { LIFE_DUMP_NONE, LIFE_DUMP_CLEAN, LIFE_DUMP_UNCLEAN };
 
+#define LIFE_TRY_MIN 1000
+#define LIFE_ANSWER_MIN 5000 /* a coordinator that lives takes less */
+#define LIFE_ANSWER_MAX 60000
+
 struct life_conf {
 	msec stop_timeout, hurry_timeout, watchdog;
 	bool finish_releases; /* on_exit "release" or "done" */
@@ -162,6 +174,9 @@ bool life_is_settled(const struct life *l);
 
 /* What happened -> what to do. Events that make no sense in a state (late answers) are ignored. */
 unsigned life_event(struct life *l, enum life_event ev, msec arg, msec now);
+
+/* How long a stop may take, by the rule above, behind stop_timeout or what the job asked for. */
+msec life_stop_tail(const struct life_conf *conf);
 
 /* When TICK is due. */
 msec life_deadline(const struct life *l);

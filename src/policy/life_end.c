@@ -22,9 +22,8 @@ static unsigned releasing_save_failed(struct life *l, msec for_good, msec now)
 	}
 	if (l->step == LIFE_STEP_COMMIT)
 		return life_mark_and_release(l, now);
-	l->step = LIFE_STEP_RELEASE;
 	l->done = false; /* no record says so: somebody will run it again */
-	return LIFE_RELEASE;
+	return life_release_alone(l, now);
 }
 
 static unsigned releasing_released(struct life *l, msec arg, msec now)
@@ -74,8 +73,7 @@ static unsigned releasing_lost(struct life *l, msec left, msec now)
 static unsigned releasing_hurry(struct life *l, msec arg, msec now)
 {
 	(void)arg;
-	if (l->step == LIFE_STEP_RELEASE)
-		life_limit_release(l, now);
+	(void)now;
 	if (l->retry_at != MSEC_NEVER)
 		l->retry_at = msec_min(l->retry_at, l->give_up_at);
 	return 0;
@@ -84,8 +82,6 @@ static unsigned releasing_hurry(struct life *l, msec arg, msec now)
 static unsigned releasing_kill(struct life *l, msec arg, msec now)
 {
 	(void)arg;
-	if (l->step == LIFE_STEP_RELEASE)
-		life_limit_release(l, now);
 	if (l->retry_at != MSEC_NEVER)
 		l->retry_at = now;
 	return 0;

@@ -146,11 +146,10 @@ static unsigned clearing_lost(struct life *l, msec left, msec now)
 static unsigned saving_saved(struct life *l, msec arg, msec now)
 {
 	(void)arg;
-	(void)now;
 	l->ran = false;
 	if (l->stopping) {
 		l->dump = l->clean ? LIFE_DUMP_CLEAN : LIFE_DUMP_UNCLEAN;
-		return life_release_alone(l);
+		return life_release_alone(l, now);
 	}
 	l->abandon_at = MSEC_NEVER;
 	l->state = LIFE_BACKOFF;
@@ -225,6 +224,16 @@ static unsigned dumping_exited(struct life *l, msec with_zero, msec now)
 	return LIFE_CLEAR;
 }
 
+/* It may be that the lock was lost before, which gave the job more time than a stop does. */
+static unsigned dumping_stop(struct life *l, msec arg, msec now)
+{
+	(void)arg;
+	(void)now;
+	if (l->kill_at != MSEC_NEVER)
+		l->kill_at = msec_min(l->kill_at, l->give_up_at);
+	return 0;
+}
+
 static unsigned dumping_hurry(struct life *l, msec arg, msec now)
 {
 	(void)arg;
@@ -285,6 +294,7 @@ life_transition *const life_backoff[LIFE_EVENTS_N] = {
 life_transition *const life_dumping[LIFE_EVENTS_N] = {
 	[LIFE_EV_EXITED] = dumping_exited,
 	[LIFE_EV_CLEARED] = dumping_cleared,
+	[LIFE_EV_STOP] = dumping_stop,
 	[LIFE_EV_HURRY] = dumping_hurry,
 	[LIFE_EV_KILL] = clearing_kill,
 	[LIFE_EV_LOST] = clearing_lost,

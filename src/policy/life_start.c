@@ -32,7 +32,7 @@ static unsigned standby_granted(struct life *l, msec is_done, msec now)
 		return life_rescue_waits(l, now);
 	if (is_done) {
 		l->done = true;
-		return life_release_alone(l);
+		return life_release_alone(l, now);
 	}
 	l->state = LIFE_RESTORING;
 	return LIFE_RESTORE;
@@ -78,12 +78,11 @@ static unsigned standby_freed(struct life *l, msec nothing_lost, msec now)
 static unsigned standby_leave(struct life *l, msec arg, msec now)
 {
 	(void)arg;
-	(void)now;
 	/* A rescue holds the lock already and goes on: it is what a stop would ask for. */
 	if (l->rescue)
 		return 0;
 	/* Between two attempts nothing is queued for; a release would fail as they do. */
-	return l->retry_at != MSEC_NEVER ? life_leave(l) : life_release_alone(l);
+	return l->retry_at != MSEC_NEVER ? life_leave(l) : life_release_alone(l, now);
 }
 
 static unsigned standby_tick(struct life *l, msec arg, msec now)
@@ -107,7 +106,7 @@ static unsigned restoring_leave(struct life *l, msec arg, msec now)
 	(void)arg;
 	if (!(l->awaited & LIFE_RESTORE))
 		return 0;
-	return l->ran ? life_mark_and_release(l, now) : life_release_alone(l);
+	return l->ran ? life_mark_and_release(l, now) : life_release_alone(l, now);
 }
 
 static unsigned restoring_restored(struct life *l, msec arg, msec now)

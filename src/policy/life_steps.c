@@ -1,10 +1,6 @@
 #include "policy/life_impl.h"
 
 #define RETRY_MIN 200
-#define TRY_MIN 1000 /* what a save gets at least, before it counts as one that hangs */
-/* Likewise a release: more than a coordinator that lives takes to answer, and less than the master
- * waits for a worker that was told to quit. */
-#define ANSWER_MIN 5000
 
 void life_disarm(struct life *l)
 {
@@ -32,23 +28,44 @@ unsigned life_leave(struct life *l)
 	return LIFE_EXIT;
 }
 
-unsigned life_release_alone(struct life *l)
-{
-	l->state = LIFE_RELEASING;
-	l->step = LIFE_STEP_RELEASE;
-	life_disarm(l);
-	return LIFE_RELEASE;
-}
-
 static msec later(msec a, msec b)
 {
 	return a > b ? a : b;
 }
 
+/* The end of the wait for what the coordinator is asked in this step. */
+static msec answer_by(const struct life *l, msec now)
+{
+	bool brief = l->killed && l->step != LIFE_STEP_RELEASE;
+	msec until = l->stopping ? l->give_up_at : msec_add(now, l->conf->stop_timeout);
+
+	until = msec_min(until, msec_add(now, LIFE_ANSWER_MAX));
+	return later(until, msec_add(now, brief ? LIFE_TRY_MIN : LIFE_ANSWER_MIN));
+}
+
+static void begin_last_step(struct life *l, enum life_step step, msec now)
+{
+	life_disarm(l);
+	l->state = LIFE_RELEASING;
+	l->step = step;
+	l->leave_at = answer_by(l, now);
+}
+
+/*
+ * One that is refused is tried again, and one without an answer is waited for, but not for ever:
+ * the coordinator may refuse whatever we ask, and keep the lease alive all the same; or it hangs,
+ * as its disk does. Left alone, the lock ends.
+ */
+unsigned life_release_alone(struct life *l, msec now)
+{
+	begin_last_step(l, LIFE_STEP_RELEASE, now);
+	return LIFE_RELEASE;
+}
+
 unsigned life_try_commit(struct life *l, msec now)
 {
 	l->abandoned = false;
-	l->abandon_at = later(l->give_up_at, msec_add(now, TRY_MIN));
+	l->abandon_at = later(l->give_up_at, msec_add(now, LIFE_TRY_MIN));
 	return LIFE_COMMIT_RELEASE;
 }
 
@@ -69,39 +86,10 @@ unsigned life_commit_and_release(struct life *l, msec now)
 	return life_try_commit(l, now);
 }
 
-/* Until when the coordinator is waited for, behind the time of a stop. */
-static msec end_of_last_wait(const struct life *l, msec now)
-{
-	msec wait = l->killed ? TRY_MIN : later(l->conf->hurry_timeout, TRY_MIN);
-
-	return msec_min(l->leave_at, later(l->give_up_at, msec_add(now, wait)));
-}
-
-/*
- * A release that is refused is tried again, and one without an answer is waited for, but not for
- * ever: the coordinator may refuse whatever we ask, and keep the lease alive all the same; or it
- * hangs, as its disk does. Left alone, the lock ends.
- */
-void life_limit_release(struct life *l, msec now)
-{
-	msec until = msec_add(now, later(l->conf->stop_timeout, TRY_MIN));
-
-	if (l->stopping)
-		until = end_of_last_wait(l, now);
-	if (l->awaited & LIFE_RELEASE) /* it has yet to say what is the matter */
-		until = later(until, msec_add(now, ANSWER_MIN));
-	l->leave_at = msec_min(l->leave_at, until);
-}
-
 /* The state cannot be saved: the last good one is called what it is. */
 unsigned life_mark_and_release(struct life *l, msec now)
 {
-	msec leave_at = end_of_last_wait(l, now);
-
-	life_disarm(l);
-	l->state = LIFE_RELEASING;
-	l->step = LIFE_STEP_MARK;
-	l->leave_at = leave_at;
+	begin_last_step(l, LIFE_STEP_MARK, now);
 	return LIFE_MARK_RELEASE;
 }
 
@@ -110,14 +98,14 @@ static unsigned save_and_restart(struct life *l, msec now)
 {
 	l->state = LIFE_SAVING;
 	l->abandoned = false;
-	l->abandon_at = msec_add(now, later(l->conf->stop_timeout, TRY_MIN));
+	l->abandon_at = msec_add(now, later(l->conf->stop_timeout, LIFE_TRY_MIN));
 	return LIFE_SAVE;
 }
 
 /* No process of the job lives: out, with what the last one left, if that is not committed yet. */
 unsigned life_hand_over(struct life *l, msec now)
 {
-	return l->ran ? life_commit_and_release(l, now) : life_release_alone(l);
+	return l->ran ? life_commit_and_release(l, now) : life_release_alone(l, now);
 }
 
 /* The job, or the attempt to start it, ended: when to try again, or whether to let another machine.
@@ -151,14 +139,14 @@ unsigned life_after_end(struct life *l, msec now)
 	return save_and_restart(l, now);
 }
 
-/* A save under way must not outlive the time that a stop has. */
-static void limit_save(struct life *l, msec now)
+/* What is under way must not outlive the time that a stop has. */
+static void limit_wait(struct life *l, msec now)
 {
-	if (l->awaited & (LIFE_SAVE | LIFE_COMMIT_RELEASE) && l->leave_at == MSEC_NEVER)
+	if (l->leave_at != MSEC_NEVER)
+		l->leave_at = msec_min(l->leave_at, answer_by(l, now));
+	else if (l->awaited & (LIFE_SAVE | LIFE_COMMIT_RELEASE))
 		l->abandon_at =
-		    msec_min(l->abandon_at, later(l->give_up_at, msec_add(now, TRY_MIN)));
-	else if (l->awaited & LIFE_SAVES)
-		l->leave_at = end_of_last_wait(l, now);
+		    msec_min(l->abandon_at, later(l->give_up_at, msec_add(now, LIFE_TRY_MIN)));
 }
 
 void life_note_stop(struct life *l, msec now)
@@ -166,7 +154,7 @@ void life_note_stop(struct life *l, msec now)
 	if (!l->stopping)
 		l->give_up_at = msec_add(now, l->conf->stop_timeout);
 	l->stopping = true;
-	limit_save(l, now);
+	limit_wait(l, now);
 }
 
 /* A hurried or killed stop gives the last commit less time, too. */
@@ -175,7 +163,7 @@ void life_note_hurry(struct life *l, msec now)
 	life_note_stop(l, now);
 	l->hurried = true;
 	l->give_up_at = msec_min(l->give_up_at, msec_add(now, l->conf->hurry_timeout));
-	limit_save(l, now);
+	limit_wait(l, now);
 }
 
 void life_note_kill(struct life *l, msec now)
@@ -183,7 +171,7 @@ void life_note_kill(struct life *l, msec now)
 	life_note_stop(l, now);
 	l->killed = true;
 	l->give_up_at = now;
-	limit_save(l, now);
+	limit_wait(l, now);
 }
 
 /* What was not committed before is not committed any more: not the end of the job either. */
@@ -216,7 +204,7 @@ unsigned life_abandon(struct life *l, msec now)
 	l->abandoned = true;
 	l->abandon_at = MSEC_NEVER;
 	if (l->stopping || l->state == LIFE_RELEASING)
-		l->leave_at = end_of_last_wait(l, now);
+		l->leave_at = answer_by(l, now);
 	return LIFE_ABANDON;
 }
 
@@ -250,7 +238,7 @@ unsigned life_doubt(struct life *l, msec now)
 	l->step = LIFE_STEP_COMMIT;
 	l->kill_at = l->give_up_at;
 	l->abandoned = false;
-	l->abandon_at = msec_add(now, later(l->conf->stop_timeout, TRY_MIN));
+	l->abandon_at = msec_add(now, later(l->conf->stop_timeout, LIFE_TRY_MIN));
 	return l->awaited & LIFE_COMMIT_RELEASE ? 0 : LIFE_COMMIT_RELEASE;
 }
 

@@ -12,6 +12,7 @@
 #include "conf/conf.h"
 #include "role/post.h"
 #include "role/status.h"
+#include "role/worker.h"
 
 /* The environment */
 
@@ -104,10 +105,11 @@ static msec ends_by(const struct post *p, msec stop_began)
 {
 	msec began = p->seat.state == SEAT_WORKING || p->seat.ended < stop_began ? stop_began
 										 : p->seat.ended;
-	msec by = msec_add(began, conf_stop_budget(p->conf, p->job));
-	msec asked = msec_add(p->report.stop_by, p->job->hurry_timeout);
+	msec by = msec_add(began, p->job->stop_timeout);
 
-	return asked > by ? asked : by;
+	if (p->report.stop_by > by)
+		by = p->report.stop_by;
+	return msec_add(by, worker_stop_tail(p->job));
 }
 
 static void look(struct herald_view *v, const struct fleet *fleet, msec stop_began)

@@ -310,6 +310,24 @@ static int open_loop(struct worker *w, struct err *e)
 	return 0;
 }
 
+static struct life_conf life_conf_of(const struct job_conf *j)
+{
+	return (struct life_conf){
+		.stop_timeout = j->stop_timeout,
+		.hurry_timeout = j->hurry_timeout,
+		.watchdog = j->watchdog,
+		.finish_releases = j->on_exit != ON_EXIT_RESTART,
+		.finish_done = j->on_exit == ON_EXIT_DONE,
+	};
+}
+
+msec worker_stop_tail(const struct job_conf *job)
+{
+	struct life_conf conf = life_conf_of(job);
+
+	return msec_add(life_stop_tail(&conf), COORD_FAREWELL_MAX);
+}
+
 static void open_policies(struct worker *w)
 {
 	const struct job_conf *j = w->job;
@@ -317,13 +335,7 @@ static void open_policies(struct worker *w)
 
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != (ssize_t)sizeof(seed))
 		seed = (uint64_t)clock_now() ^ ((uint64_t)getpid() << 32);
-	w->life_conf = (struct life_conf){
-		.stop_timeout = j->stop_timeout,
-		.hurry_timeout = j->hurry_timeout,
-		.watchdog = j->watchdog,
-		.finish_releases = j->on_exit != ON_EXIT_RESTART,
-		.finish_done = j->on_exit == ON_EXIT_DONE,
-	};
+	w->life_conf = life_conf_of(j);
 	backoff_init(
 	    &w->backoff, j->restart_min, j->restart_max, j->failure_window, j->max_failures, seed);
 	pacer_init(&w->pacer, j->checkpoint, j->checkpoint_signal != 0);

@@ -51,6 +51,10 @@ struct worker_setup {
 	uint64_t rescue_job_born;
 };
 
+/* How long a stop may take, each step using up its time (life.h), behind stop_timeout or what the
+ * job asked for, until its worker has gone. */
+msec worker_stop_tail(const struct job_conf *job);
+
 _Noreturn void worker_run(const struct worker_setup *setup);
 
 #endif

@@ -67,7 +67,7 @@ subtest 'its kill timeout' => sub {
     is($status, 0, 'is longer than any stop of the sample configuration') or diag($err);
     ($status, $out, $err) = $box->run($box->graceful, 'check', '--kill-timeout', 5, '-c', $conf);
     is($status, 78, 'five seconds are not');
-    like($err, qr/^--kill-timeout 5: jobs\.packages: a stop may take 1m05s, which is 1m00s more: .* in \Q$conf\E$/m,
+    like($err, qr/^--kill-timeout 5: jobs\.packages: a stop may take 1m24s, which is 1m19s more: .* in \Q$conf\E$/m,
         'and it says for which job, by how much, and what to do');
     my ($enough) = $err =~ /^graceful: --kill-timeout 5 is too short for \d+ jobs? of \Q$conf\E: (\d+) would do$/m;
     unlike($err, qr/cannot be fulfilled/, 'nothing is wrong with the file');

@@ -996,6 +996,60 @@ static void a_release_without_an_answer_is_left_behind(void **state)
 	assert_true(s.life.left);
 }
 
+/* However late it is, and whatever took the time: the commit, the mark. */
+static void every_question_has_time_for_an_answer(void **state)
+{
+	struct life_conf conf = { .stop_timeout = 1000, .hurry_timeout = 300 };
+	struct script s;
+
+	(void)state;
+	open_script(&s, &conf);
+	/* The longest that a stop can be. */
+	PLAY(&s, TO_DUMPING, AT(705, TICK, 0, SIGNAL_TERM, DUMPING),
+	    AT(1005, TICK, 0, KILL, DUMPING), AT(1005, EXITED, 0, CLEAR, DUMPING),
+	    AT(1005, CLEARED, 0, COMMIT_RELEASE, RELEASING),
+	    AT(1104, SAVE_FAILED, 0, NOTHING, RELEASING),
+	    AT(1304, TICK, 0, COMMIT_RELEASE, RELEASING), AT(2304, TICK, 0, ABANDON, RELEASING),
+	    AT(7303, SAVE_FAILED, 0, MARK_RELEASE, RELEASING),
+	    AT(12302, SAVE_FAILED, 0, RELEASE, RELEASING), AT(17302, TICK, 0, EXIT, GONE));
+	assert_true(s.life.left);
+	assert_in_range(17302, 5, 5 + conf.stop_timeout + life_stop_tail(&conf));
+	/* A kill waits for the release alone. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_COMMITTING, AT(100, KILL, 0, NOTHING, RELEASING),
+	    AT(1100, TICK, 0, ABANDON, RELEASING),
+	    AT(2099, SAVE_FAILED, 0, MARK_RELEASE, RELEASING),
+	    AT(3098, SAVE_FAILED, 0, RELEASE, RELEASING), AT(8098, TICK, 0, EXIT, GONE));
+	assert_true(s.life.left);
+}
+
+/* What it has no end for is the dump. */
+static void an_endless_stop_does_not_wait_for_ever_for_an_answer(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &endless);
+	PLAY(&s, TO_RELEASING, AT(4, RELEASE_FAILED, 0, NOTHING, RELEASING),
+	    AT(204, TICK, 0, RELEASE, RELEASING), AT(60003, TICK, 0, EXIT, GONE));
+	assert_true(s.life.left);
+	open_script(&s, &endless);
+	PLAY(&s, TO_COMMITTING, AT(100, SAVE_FAILED, 1, MARK_RELEASE, RELEASING),
+	    AT(60100, TICK, 0, EXIT, GONE));
+	assert_true(s.life.left);
+}
+
+static void a_stop_gives_no_more_time_than_it_has_to_a_job_that_lost_its_lock(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_RUNNING, AT(5, LOST, 300000, SIGNAL_STOP, DUMPING),
+	    AT(100, STOP, 0, NOTHING, DUMPING), AT(200, STOP, 0, NOTHING, DUMPING),
+	    AT(60100, TICK, 0, KILL, DUMPING));
+}
+
 /* A store that never answers */
 
 static void a_last_commit_that_hangs_is_abandoned(void **state)
@@ -1047,7 +1101,7 @@ static void what_cannot_be_abandoned_is_left_behind(void **state)
 	(void)state;
 	open_script(&s, &usual);
 	PLAY(&s, TO_COMMITTING, AT(60005, TICK, 0, ABANDON, RELEASING),
-	    AT(70005, TICK, 0, EXIT, GONE));
+	    AT(65005, TICK, 0, EXIT, GONE));
 	assert_gone(&s, LIFE_DUMP_UNCLEAN);
 	assert_true(s.life.left);
 	open_script(&s, &usual);
@@ -1061,7 +1115,7 @@ static void what_cannot_be_abandoned_is_left_behind(void **state)
 	/* The mark hangs. */
 	open_script(&s, &usual);
 	PLAY(&s, TO_COMMITTING, AT(60005, TICK, 0, ABANDON, RELEASING),
-	    AT(60005, SAVE_FAILED, 0, MARK_RELEASE, RELEASING), AT(70005, TICK, 0, EXIT, GONE));
+	    AT(60005, SAVE_FAILED, 0, MARK_RELEASE, RELEASING), AT(65005, TICK, 0, EXIT, GONE));
 	assert_true(s.life.left);
 }
 
@@ -1509,6 +1563,9 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_release_is_tried_until_the_lock_is_gone),
 	cmocka_unit_test(a_release_that_is_refused_ends_with_the_stop),
 	cmocka_unit_test(a_release_without_an_answer_is_left_behind),
+	cmocka_unit_test(every_question_has_time_for_an_answer),
+	cmocka_unit_test(an_endless_stop_does_not_wait_for_ever_for_an_answer),
+	cmocka_unit_test(a_stop_gives_no_more_time_than_it_has_to_a_job_that_lost_its_lock),
 	cmocka_unit_test(a_last_commit_that_hangs_is_abandoned),
 	cmocka_unit_test(a_hurry_and_a_kill_shorten_the_wait_for_a_hung_commit),
 	cmocka_unit_test(what_cannot_be_abandoned_is_left_behind),

@@ -15,9 +15,12 @@
 #include <cmocka.h>
 
 #include "dice.h"
+#include "policy/fleet.h"
 #include "policy/life.h"
 
 #define DELAY_MAX 2000 /* of an answer */
+#define DELAY_SHORT 20 /* of what concerns a process: the kernel does it */
+#define DELAY_LONG 20000
 #define RUNS 200000
 #define STEPS_MAX 3000
 #define EVENTS_MAX 64
@@ -48,18 +51,20 @@ struct world {
 	bool kin_lives;  /* other processes of the job */
 	bool stubborn;   /* the job ends by SIGKILL only */
 	bool killing;
-	bool zero;      /* how the main process ended */
-	bool unsaved;   /* the job ran since the last commit */
-	bool on_record; /* the record says that the job is done */
-	unsigned asked; /* actions without an answer */
-	int failures;   /* of the coordinator, in a row */
-	msec dead_by;   /* told with the loss of the lock */
-	bool hung;      /* the save under way: nobody will answer it */
-	bool stuck;     /* nor can it be abandoned, as the coordinator has it */
+	bool zero;                /* how the main process ended */
+	bool unsaved;             /* the job ran since the last commit */
+	bool on_record;           /* the record says that the job is done */
+	unsigned asked;           /* actions without an answer */
+	msec mark_at, release_at; /* first asked for, 0: not yet */
+	int failures;             /* of the coordinator, in a row */
+	msec dead_by;             /* told with the loss of the lock */
+	bool hung;                /* the save under way: nobody will answer it */
+	bool stuck;               /* nor can it be abandoned, as the coordinator has it */
 
 	bool told_stop;
 	bool hurried;
-	msec end_by; /* what the stop's deadlines add up to */
+	msec end_by;    /* when the stop's time for the job is over */
+	msec killed_at; /* the stop was told to kill, MSEC_NEVER: it was not */
 	int exits;
 	unsigned steps;
 
@@ -114,6 +119,14 @@ static void answer(struct world *w, unsigned action, enum life_event ev, msec ar
 	plan(w, dice_roll(&w->dice, DELAY_MAX), ev, arg, false);
 }
 
+/* By a coordinator that hangs: much later, or never. */
+static void answer_late(struct world *w, unsigned action, enum life_event ev)
+{
+	w->asked |= action;
+	if (dice_chance(&w->dice, 50))
+		plan(w, dice_roll(&w->dice, DELAY_LONG), ev, 0, false);
+}
+
 static bool fails(struct world *w, int percent)
 {
 	if (w->failures < 3 && dice_chance(&w->dice, percent)) {
@@ -144,7 +157,7 @@ static void plan_cleared(struct world *w)
 			return;
 	}
 	if (!w->main_lives && !w->told_main && !w->kin_lives)
-		plan(w, dice_roll(&w->dice, 50), LIFE_EV_CLEARED, 0, false);
+		plan(w, dice_roll(&w->dice, DELAY_SHORT), LIFE_EV_CLEARED, 0, false);
 }
 
 /* What is asked for is done */
@@ -172,7 +185,8 @@ static void do_spawn(struct world *w)
 	demand(w, !job_lives(w) && !w->told_main, "the job starts only when nothing of it is left");
 	demand(w, !(w->asked & LIFE_SPAWN), "one start at a time");
 	if (fails(w, 10)) {
-		answer(w, LIFE_SPAWN, LIFE_EV_SPAWN_FAILED, 0);
+		w->asked |= LIFE_SPAWN;
+		plan(w, dice_roll(&w->dice, DELAY_SHORT), LIFE_EV_SPAWN_FAILED, 0, false);
 		return;
 	}
 	w->main_lives = true;
@@ -180,7 +194,8 @@ static void do_spawn(struct world *w)
 	w->killing = false;
 	w->stubborn = dice_chance(&w->dice, 30);
 	w->unsaved = true;
-	answer(w, LIFE_SPAWN, LIFE_EV_SPAWNED, 0);
+	w->asked |= LIFE_SPAWN;
+	plan(w, dice_roll(&w->dice, DELAY_SHORT), LIFE_EV_SPAWNED, 0, false);
 	if (dice_chance(&w->dice, 60))
 		plan(w, DELAY_MAX + dice_roll(&w->dice, 20000), LIFE_EV_EXITED,
 		    dice_chance(&w->dice, 40), false);
@@ -207,7 +222,7 @@ static void do_kill(struct world *w)
 	w->kin_lives = false;
 	w->dead_by = MSEC_NEVER;
 	if (w->main_lives || w->told_main)
-		end_main(w, dice_roll(&w->dice, 20), false);
+		end_main(w, dice_roll(&w->dice, DELAY_SHORT), false);
 	plan_cleared(w);
 }
 
@@ -228,9 +243,14 @@ static void do_save(struct world *w, unsigned action)
 	    w, w->life.state == LIFE_DOUBTING || (w->lock && !w->lost), "a commit needs the lock");
 	demand(w, !job_lives(w), "a commit at the end waits for the job's last process");
 	demand(w, !(w->asked & ~(unsigned)(LIFE_ACQUIRE | LIFE_RESTORE)), "one question at a time");
+	if (action == LIFE_MARK_RELEASE)
+		w->mark_at = w->now;
 	w->hung = dice_chance(&w->dice, 8);
-	w->stuck = w->hung && dice_chance(&w->dice, 25);
-	if (w->hung)
+	w->stuck = w->hung && dice_chance(&w->dice, 50);
+	if (w->stuck)
+		answer_late(
+		    w, action, dice_chance(&w->dice, 30) ? LIFE_EV_SAVED : LIFE_EV_SAVE_FAILED);
+	else if (w->hung)
 		w->asked |= action;
 	else if (dice_chance(&w->dice, w->lost ? 30 : 3))
 		answer(w, action, LIFE_EV_LOST, 0);
@@ -254,7 +274,24 @@ static void do_release(struct world *w)
 	demand(w, !job_lives(w), "the lock is released after the job's last process");
 	demand(w, !w->lost, "what is lost is not released");
 	demand(w, !(w->asked & ~(unsigned)(LIFE_ACQUIRE | LIFE_RESTORE)), "one question at a time");
-	answer(w, LIFE_RELEASE, fails(w, 30) ? LIFE_EV_RELEASE_FAILED : LIFE_EV_RELEASED, 0);
+	w->release_at = w->release_at == 0 ? w->now : w->release_at;
+	if (dice_chance(&w->dice, 10))
+		answer_late(w, LIFE_RELEASE,
+		    dice_chance(&w->dice, 30) ? LIFE_EV_RELEASED : LIFE_EV_RELEASE_FAILED);
+	else
+		answer(
+		    w, LIFE_RELEASE, fails(w, 30) ? LIFE_EV_RELEASE_FAILED : LIFE_EV_RELEASED, 0);
+}
+
+/* Within what the operator was told, and a kill before the master ends its worker. A rescue may
+ * have to hear first that the lock is its. */
+static void check_end(struct world *w)
+{
+	msec slack = 5 * DELAY_SHORT + (w->life.rescue ? DELAY_MAX : 0);
+	msec last = msec_add(w->end_by, life_stop_tail(&w->conf));
+
+	last = msec_min(last, msec_add(w->killed_at, FLEET_QUIT_MAX));
+	demand(w, last == MSEC_NEVER || w->now <= last + slack, "a stop ends in time");
 }
 
 static void do_exit(struct world *w)
@@ -262,7 +299,13 @@ static void do_exit(struct world *w)
 	const struct life *l = &w->life;
 
 	demand(w, ++w->exits == 1, "EXIT comes once");
+	check_end(w);
 	demand(w, l->state == LIFE_GONE, "EXIT means GONE");
+	demand(w,
+	    w->lost || !(w->asked & LIFE_RELEASE) || w->now >= w->release_at + LIFE_ANSWER_MIN,
+	    "a release has time for an answer");
+	demand(w, w->lost || !(w->asked & LIFE_MARK_RELEASE) || w->now >= w->mark_at + LIFE_TRY_MIN,
+	    "so has a mark");
 	demand(w, !job_lives(w), "nothing of the job outlives its worker");
 	demand(w, !w->lock || w->lost || l->left, "nothing is held at the end");
 	demand(w, !l->owner, "nor believed to be");
@@ -329,8 +372,10 @@ static void become_stopped(struct world *w, enum life_event ev, msec arg)
 	w->hurried |= ev != LIFE_EV_STOP;
 	if (ev == LIFE_EV_HURRY)
 		w->end_by = msec_min(w->end_by, msec_add(w->now, w->conf.hurry_timeout));
-	if (ev == LIFE_EV_KILL)
-		w->end_by = w->now;
+	if (ev == LIFE_EV_KILL) {
+		w->end_by = msec_min(w->end_by, w->now);
+		w->killed_at = msec_min(w->killed_at, w->now);
+	}
 }
 
 static void become(struct world *w, const struct happening *h)
@@ -422,15 +467,14 @@ static bool is_at_rest(const struct world *w)
 static void check(struct world *w)
 {
 	const struct life *l = &w->life;
-	msec slack = 3 * w->conf.hurry_timeout + 12 * DELAY_MAX + 4 * 5000;
 
 	if (l->state == LIFE_GONE) {
 		demand(w, w->exits == 1, "GONE is told by EXIT");
 		return;
 	}
+	check_end(w);
 	demand(w, is_awaited(w) || life_deadline(l) != MSEC_NEVER || is_at_rest(w),
 	    "something is awaited or due");
-	demand(w, w->end_by == MSEC_NEVER || w->now <= w->end_by + slack, "a stop ends in time");
 	demand(w, !job_lives(w) || !w->told_main || w->now <= w->dead_by,
 	    "the job is killed before the lock can be another's");
 	demand(w, !w->lost || !l->owner, "who lost the lock does not claim it");
@@ -513,8 +557,9 @@ static void open_world(struct world *w, uint64_t seed)
 	w->now = 1000;
 	w->dead_by = MSEC_NEVER;
 	w->end_by = MSEC_NEVER;
+	w->killed_at = MSEC_NEVER;
 	w->conf.stop_timeout = dice_chance(&w->dice, 15) ? MSEC_NEVER : some_timeout(w);
-	w->conf.hurry_timeout = some_timeout(w) / 4 + 1;
+	w->conf.hurry_timeout = msec_min(some_timeout(w) / 4 + 1, w->conf.stop_timeout);
 	w->conf.watchdog = dice_chance(&w->dice, 50) ? 1 + dice_roll(&w->dice, 10000) : 0;
 	w->conf.finish_releases = dice_chance(&w->dice, 50);
 	w->conf.finish_done = w->conf.finish_releases && dice_chance(&w->dice, 50);
@@ -533,7 +578,7 @@ static void open_world(struct world *w, uint64_t seed)
 	plan(w, 0, LIFE_EV_BEGIN, 0, false);
 	plan_operator(w);
 	if (dice_chance(&w->dice, 20))
-		plan(w, dice_roll(&w->dice, 60000), LIFE_EV_LOST, dice_roll(&w->dice, 6000) - 1000,
+		plan(w, dice_roll(&w->dice, 60000), LIFE_EV_LOST, dice_roll(&w->dice, 60000) - 1000,
 		    false);
 }
 
