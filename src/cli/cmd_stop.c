@@ -1,99 +1,38 @@
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/time.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "cli/text.h"
 #include "conf/units.h"
+#include "policy/fleet.h"
 
-#define TURN_MAX (2 * PROGRESS_CONFIRM) /* for another command's turn, of at most two steps */
-
-/* How far a stop has gone: each INT takes the master one step further, as far as LEVEL_HURRY. */
-enum stop_level { LEVEL_NONE, LEVEL_STOP, LEVEL_HURRY, LEVEL_GONE };
-
-static enum stop_level level_of(const struct statusview *v)
+/* Whether the master has said that it stops, and that it hurries if it was told to. */
+static bool is_heard(const struct statusview *v, int64_t hurry)
 {
-	if (!v->stopping)
-		return LEVEL_NONE;
-	return v->hurry ? LEVEL_HURRY : LEVEL_STOP;
+	return v->stopping && (v->hurry || !hurry);
 }
 
-static bool is_at(const struct statusview *v, int64_t level)
+static bool is_never(const struct statusview *v, int64_t unused)
 {
-	return level_of(v) >= (enum stop_level)level;
-}
-
-static bool is_gone(const struct master *m)
-{
-	struct pollfd fd = { .fd = m->pidfd, .events = POLLIN };
-
-	return poll(&fd, 1, 0) > 0;
-}
-
-static void on_look(int signo)
-{
-	(void)signo;
+	(void)v;
+	(void)unused;
+	return false;
 }
 
 /*
- * Two commands that both find the master at work and both send INT would hurry it, and cut short
- * a dump that nobody wanted cut. So they take turns, from the look at the status file until the
- * master confirmed. Without this lock the stop goes on all the same, and after a while also without
- * its turn: whoever can read the directory can hold the lock for as long as they like.
+ * The level is said, not counted, so that it does no harm to ask again, or beside somebody else: an
+ * INT of just before that the master has not read swallows another one, but not a TERM.
  */
-static int claim_turn(const char *run_dir)
+static int ask(const struct progress *p, const struct cli_args *args, struct err *e)
 {
-	/* Again and again, should the first come before the wait for the lock. */
-	const struct itimerval looks = { { .tv_sec = 1 }, { .tv_sec = 1 } };
-	const struct itimerval never = { 0 };
-	const struct sigaction wake = { .sa_handler = on_look }; /* without SA_RESTART */
-	int fd = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	msec until = msec_add(clock_now(), TURN_MAX);
-
-	sigaction(SIGALRM, &wake, NULL);
-	setitimer(ITIMER_REAL, &looks, NULL);
-	while (fd >= 0 && flock(fd, LOCK_EX) != 0 && errno == EINTR && clock_now() < until)
-		;
-	setitimer(ITIMER_REAL, &never, NULL);
-	return fd;
-}
-
-/* One INT for each step that is still to be taken, each confirmed before the next: two at once may
- * arrive as one. */
-static int raise_to(struct progress *p, enum stop_level wanted, struct err *e)
-{
-	bool gone = false;
-
-	for (unsigned at = level_of(&p->view); at < wanted && !gone; at++) {
-		if (find_signal_master(&p->master, SIGINT, e) != 0)
-			return is_gone(&p->master) ? 0 : -1;
-		gone = progress_wait(p, is_at, at + 1, msec_add(clock_now(), PROGRESS_CONFIRM)) ==
-		       PROGRESS_GONE;
-	}
-	return 0;
-}
-
-static int ask(struct progress *p, const struct cli_args *args, struct err *e)
-{
-	int turn = claim_turn(p->master.run_dir);
-	int rc;
-
-	progress_look(p);
 	if (args->kill)
-		rc = find_signal_master(&p->master, SIGQUIT, e);
-	else
-		rc = raise_to(p, args->hurry ? LEVEL_HURRY : LEVEL_STOP, e);
-	if (turn >= 0)
-		close(turn);
-	return rc;
+		return find_signal_master(&p->master, SIGQUIT, e);
+	if (args->hurry)
+		return find_queue_master(&p->master, SIGTERM, STOP_HURRY, e);
+	return find_queue_master(&p->master, SIGINT, STOP_GRACEFUL, e);
 }
 
 #define UNCLEAN_MAX 256 /* bytes of what is said of states that were not dumped cleanly */
@@ -167,13 +106,13 @@ static int conclude(struct progress *p)
 	}
 }
 
-static enum progress_end wait_for_end(struct progress *p)
+static enum progress_end wait_for_end(struct progress *p, bool hurry)
 {
 	msec confirmed_by = msec_add(p->begun, PROGRESS_CONFIRM);
 
-	if (progress_wait(p, is_at, LEVEL_STOP, confirmed_by) == PROGRESS_LATE)
+	if (progress_wait(p, is_heard, hurry, confirmed_by) == PROGRESS_LATE)
 		progress_tell_silence(p);
-	return progress_wait(p, is_at, LEVEL_GONE, MSEC_NEVER);
+	return progress_wait(p, is_never, 0, MSEC_NEVER);
 }
 
 static int stop_master(struct progress *p, const struct cli_args *args)
@@ -187,7 +126,7 @@ static int stop_master(struct progress *p, const struct cli_args *args)
 		printf("asked the master (pid %d) to stop\n", p->master.pid);
 		return EXIT_OK;
 	}
-	if (wait_for_end(p) != PROGRESS_GONE)
+	if (wait_for_end(p, args->hurry || args->kill) != PROGRESS_GONE)
 		return cli_fail(EXIT_CANNOT, "cannot wait for the master (pid %d): %s",
 		    p->master.pid, strerror(errno));
 	return conclude(p);

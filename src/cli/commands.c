@@ -59,8 +59,9 @@ static const char status_text[] =
 
 static const char stop_text[] =
     "Asks the master to stop, shows how the jobs dump and release, and waits\n"
-    "until the master is gone. Ctrl-C ends the waiting, not the stop. Asking\n"
-    "twice changes nothing: jobs are hurried only with --hurry.\n"
+    "until the master is gone. Ctrl-C ends the waiting, not the stop. It may be\n"
+    "asked again, and changes nothing: jobs are hurried only with --hurry, and\n"
+    "killed only with --kill. Each of these is one step, also to begin with.\n"
     "\n"
     "Exit status: that of the master: 0 every state dumped and every lock\n"
     "released; 3 a state was not dumped cleanly; 4 a lock was left to its TTL. 1\n"

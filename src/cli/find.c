@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,9 +203,10 @@ void find_close(struct master *m)
 	free(m->run_dir);
 }
 
-static int send_signal(int pidfd, const char *whom, pid_t pid, int signo, struct err *e)
+static int send_signal(
+    int pidfd, const char *whom, pid_t pid, int signo, siginfo_t *info, struct err *e)
 {
-	if (pidfd_send_signal(pidfd, signo, NULL, 0) == 0)
+	if (pidfd_send_signal(pidfd, signo, info, 0) == 0)
 		return 0;
 	if (errno == EPERM)
 		return err_set(e,
@@ -218,7 +220,17 @@ static int send_signal(int pidfd, const char *whom, pid_t pid, int signo, struct
 
 int find_signal_master(const struct master *m, int signo, struct err *e)
 {
-	return send_signal(m->pidfd, "the master", m->pid, signo, e);
+	return send_signal(m->pidfd, "the master", m->pid, signo, NULL, e);
+}
+
+int find_queue_master(const struct master *m, int signo, int value, struct err *e)
+{
+	siginfo_t info = { .si_signo = signo, .si_code = SI_QUEUE };
+
+	info.si_pid = getpid();
+	info.si_uid = getuid();
+	info.si_value.sival_int = value;
+	return send_signal(m->pidfd, "the master", m->pid, signo, &info, e);
 }
 
 bool find_is_suspended(const struct master *m)
@@ -240,7 +252,7 @@ int find_signal_worker(const struct master *m, pid_t worker, int signo, struct e
 		return err_sys(e, "cannot watch the worker (pid %d)", worker);
 	/* If the PID is reused between these two, the signal goes nowhere: pidfd is the old one. */
 	if (proc_stat(worker, &p) == 0 && p.parent == m->pid)
-		rc = send_signal(pidfd, "the worker", worker, signo, e);
+		rc = send_signal(pidfd, "the worker", worker, signo, NULL, e);
 	else
 		rc = err_set(
 		    e, "pid %d is no worker of the master (pid %d) any more", worker, m->pid);

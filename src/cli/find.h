@@ -41,6 +41,8 @@ void find_close(struct master *m);
  */
 int find_signal_worker(const struct master *m, pid_t worker, int signo, struct err *e);
 int find_signal_master(const struct master *m, int signo, struct err *e);
+/* The same with a value, as by sigqueue(3). */
+int find_queue_master(const struct master *m, int signo, int value, struct err *e);
 
 /* Whether somebody stopped it, by SIGSTOP or a debugger: it hears nothing until SIGCONT. */
 bool find_is_suspended(const struct master *m);

@@ -174,7 +174,7 @@ void progress_tell_silence(struct progress *p)
 	else
 		cli_fail(EXIT_CANNOT,
 		    "the master (pid %d) has not answered in %d s; waiting on. See its log: it may "
-		    "be busy, or unable to write in %s",
+		    "be busy, or unable to write in %s. Asking again does no harm",
 		    pid, PROGRESS_CONFIRM / 1000, p->master.run_dir);
 }
 

@@ -31,13 +31,11 @@ void fleet_remove(struct fleet *f, struct seat *s)
 		f->cursor--;
 }
 
-void fleet_stop(struct fleet *f, enum stop_level at_least, msec now)
+void fleet_stop(struct fleet *f, enum stop_level level, msec now)
 {
-	enum stop_level next = f->level + 1;
-
-	if (f->level == STOP_KILL)
-		return; /* nothing is left to be said */
-	f->level = at_least > next ? at_least : next;
+	if (level <= f->level)
+		return;
+	f->level = level;
 	for (size_t i = 0; i < f->n; i++) {
 		struct seat *s = f->seats[i];
 
@@ -47,6 +45,13 @@ void fleet_stop(struct fleet *f, enum stop_level at_least, msec now)
 		s->kill_at = msec_min(s->kill_at,
 		    f->level == STOP_KILL ? now : msec_add(now, s->limits.hurry_timeout));
 	}
+}
+
+void fleet_interrupt(struct fleet *f, msec now)
+{
+	if (f->interrupts < STOP_KILL)
+		f->interrupts++;
+	fleet_stop(f, f->interrupts, now);
 }
 
 int fleet_exit_status(const struct fleet *f)

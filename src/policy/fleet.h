@@ -156,6 +156,7 @@ struct fleet {
 	struct seat **seats; /* the caller's array */
 	size_t n;
 	enum stop_level level;
+	enum stop_level interrupts; /* as far as these alone go */
 	size_t places;  /* seats that may hold, or queue for, a lock at a time; FLEET_ALL */
 	bool unlimited; /* FLEET_ALL is what it began with */
 	bool draining;
@@ -208,8 +209,13 @@ void fleet_drain(struct fleet *f, bool on);
 void fleet_fewer(struct fleet *f);
 void fleet_more(struct fleet *f);
 void fleet_set_places(struct fleet *f, size_t places);
-/* An INT or TERM: graceful, then hurry, then kill. QUIT: kill. */
-void fleet_stop(struct fleet *f, enum stop_level at_least, msec now);
+/* A stop is to go that far, if it has not: to say so again changes nothing. */
+void fleet_stop(struct fleet *f, enum stop_level level, msec now);
+/*
+ * A request that names no level: the first of them means graceful, the second hurry, the third
+ * kill. Those that name one do not count: who asks once, behind another's stop, wants no hurry.
+ */
+void fleet_interrupt(struct fleet *f, msec now);
 
 /* The next thing to do, FLEET_NOTHING when all is done for now. */
 struct fleet_action fleet_next(struct fleet *f, msec now);

@@ -17,6 +17,13 @@ struct master_options {
 	enum init_ready ready;
 };
 
+/*
+ * INT and TERM may carry a value, as sigqueue(3) sends it: an enum stop_level of policy/fleet.h.
+ * The master goes to that level, and no further however often it is told. Without a value, or with
+ * another, they are counted: the second of these hurries, the third kills. The kernel drops a
+ * signal when one of the same name is waiting, and a value when it has no room for it.
+ */
+
 /* Opens the logs anew, the workers' too. */
 #define MASTER_LOG_REOPEN (SIGRTMIN + 1)
 

@@ -20,9 +20,20 @@ static const char *show_sender(const struct sig_from *from, char text[32])
 	return text;
 }
 
-static void begin_stop(
-    struct master *m, enum stop_level at_least, int signo, const struct sig_from *from)
+/* How far it shall go; STOP_NOT: it does not say. A value that means nothing says nothing. */
+static enum stop_level level_of(int signo, const struct sig_from *from)
 {
+	if (signo == SIGQUIT)
+		return STOP_KILL;
+	if (from->queued && from->value >= STOP_GRACEFUL && from->value <= STOP_KILL)
+		return (enum stop_level)from->value;
+	return STOP_NOT;
+}
+
+static void stop(struct master *m, int signo, const struct sig_from *from)
+{
+	struct fleet *f = &m->roster.fleet;
+	enum stop_level before = f->level, wanted = level_of(signo, from);
 	char sender[32];
 	static const char *const how[] = {
 		[STOP_GRACEFUL] = "every job dumps its state",
@@ -30,14 +41,22 @@ static void begin_stop(
 		[STOP_KILL] = "every job is killed",
 	};
 
-	if (m->roster.fleet.level == STOP_NOT)
+	if (before == STOP_NOT)
 		m->stop_began = clock_now();
-	fleet_stop(&m->roster.fleet, at_least, clock_now());
+	if (wanted == STOP_NOT)
+		fleet_interrupt(f, clock_now());
+	else
+		fleet_stop(f, wanted, clock_now());
+	if (f->level == before) {
+		log_info("%s %s: stopping already, nothing changes", sig_name(signo),
+		    show_sender(from, sender));
+		return;
+	}
 	m->board.status.stopping = true;
-	m->board.status.hurry = m->roster.fleet.level >= STOP_HURRY;
+	m->board.status.hurry = f->level >= STOP_HURRY;
 	board_touch(&m->board);
-	log_info("stopping on %s %s: %s", sig_name(signo), show_sender(from, sender),
-	    how[m->roster.fleet.level]);
+	log_info(
+	    "stopping on %s %s: %s", sig_name(signo), show_sender(from, sender), how[f->level]);
 }
 
 static void checkpoint_all(struct master *m)
@@ -153,10 +172,8 @@ static void on_signal(struct ev_loop *loop, struct ev_io *io, int revents)
 	while ((signo = sig_next(io->fd, &from)) != 0) {
 		if (signo == SIGCHLD)
 			master_reap(m);
-		else if (signo == SIGINT || signo == SIGTERM)
-			begin_stop(m, STOP_GRACEFUL, signo, &from);
-		else if (signo == SIGQUIT)
-			begin_stop(m, STOP_KILL, signo, &from);
+		else if (signo == SIGINT || signo == SIGTERM || signo == SIGQUIT)
+			stop(m, signo, &from);
 		else if (signo == SIGUSR1)
 			checkpoint_all(m);
 		else if (signo == SIGHUP)

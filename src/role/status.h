@@ -15,7 +15,7 @@ struct status {
 	const struct conf *conf;
 	int64_t since; /* of the master, wall clock */
 	bool stopping;
-	bool hurry;                /* the operator asked twice */
+	bool hurry;                /* the jobs were told to, or were killed */
 	int exit;                  /* the exit status, -1 while it runs */
 	const struct fleet *fleet; /* of posts */
 	json_t *reload;            /* "config": what the last reload did; NULL: there was none */

@@ -507,22 +507,16 @@ subtest 'stop without a status file' => sub {
 subtest 'hurry' => sub {
     my $m = master(status => \&plain_status);
     my $s = start('stop', '--hurry', '--run-dir', $m->{dir});
-    wait_for('the first INT', sub { signals($m) eq "INT\n" });
+    wait_for('TERM', sub { signals($m) eq "TERM\n" });
     say_status($m, status($m->{pid}, ',"stopping":true', orders => '"state":"dumping"'));
-    wait_for('the second INT', sub { signals($m) eq "INT\nINT\n" });
+    wait_for('it to miss the word', sub { read_file($s->{err}) =~ /has not answered in 3 s; .* Asking again does no harm/ });
     say_status($m,
         status($m->{pid}, ',"stopping":true,"hurry":true', orders => '"state":"dumping"'));
-
-    my ($rc, $out) = run('stop', '--hurry', '--no-wait', '--run-dir', $m->{dir});
-    is $rc, 0, 'hurried again';
-    is signals($m), "INT\nINT\n", 'a third INT would kill';
-    ($rc, $out) = run('stop', '--no-wait', '--run-dir', $m->{dir});
-    is signals($m), "INT\nINT\n", 'nor does a plain stop send one';
-
     say_status($m,
         status($m->{pid}, ',"stopping":true,"exit":0', orders => '"state":"stopped"'));
     end_master($m);
     is((finish($s))[0], 0, 'exit status 0');
+    is signals($m), "TERM\n", 'and that is all';
 };
 
 # Waits until the process is in this state of ps(1).
@@ -559,39 +553,6 @@ subtest 'a master that does not answer' => sub {
     like($err, qr/does not say that it drains: it is suspended/, 'says why');
     kill('CONT', $m->{pid});
     end_master($m);
-};
-
-subtest 'stop while stopping' => sub {
-    my $m = master(
-        status => sub { status($_[0]{pid}, ',"stopping":true', orders => '"state":"dumping"') });
-    is((run('stop', '--no-wait', '--run-dir', $m->{dir}))[0], 0, 'no-wait');
-    is signals($m), '', 'sends nothing: another INT would hurry';
-    my $s = start('stop', '--hurry', '--run-dir', $m->{dir});
-    wait_for('INT', sub { signals($m) eq "INT\n" });
-    say_status($m,
-        status($m->{pid}, ',"stopping":true,"hurry":true,"exit":3', orders => '"state":"stopped"'));
-    end_master($m);
-    is((finish($s))[0], 3, 'hurry needs one INT only');
-    is signals($m), "INT\n", 'and sends one';
-};
-
-subtest 'two stops at once' => sub {
-    my $m = master(status => \&plain_status);
-    my $a = start('stop', '--run-dir', $m->{dir});
-    wait_for('INT', sub { signals($m) eq "INT\n" });
-    my $b = start('stop', '--run-dir', $m->{dir});
-    # The master has not confirmed yet: the second one must not signal, but wait its turn.
-    wait_for('the second to wait',
-        sub { read_file('/proc/locks') =~ /-> FLOCK .* $b->{pid} / || signals($m) ne "INT\n" });
-    is signals($m), "INT\n", 'INT once';
-    say_status($m, status($m->{pid}, ',"stopping":true', orders => '"state":"dumping"'));
-    wait_for('the second to look', sub { read_file($b->{out}) =~ /^orders: dumping$/m });
-    say_status($m,
-        status($m->{pid}, ',"stopping":true,"exit":0', orders => '"state":"stopped"'));
-    end_master($m);
-    is((finish($a))[0], 0, 'the first ends well');
-    is((finish($b))[0], 0, 'the second, too');
-    is signals($m), "INT\n", 'still INT once';
 };
 
 subtest 'kill' => sub {

@@ -11,6 +11,7 @@ use File::Path qw(remove_tree);
 use JSON::PP;
 use Test::More;
 
+use Graceful::Actor;
 use Graceful::Test qw(alive wait_for slurp source_dir spew);
 
 # Small file systems, in a mount name space of our own, which nobody else sees and which goes with us.
@@ -254,6 +255,25 @@ subtest 'run_dir: full while it runs' => sub {
     wait_for('the status is up to date', sub { ($master->job('full')->{seq} // 0) == record($box->path('local'), 'full')->{seq} });
     fill($disk);
     stop_ok($master);
+};
+
+# The status file cannot say that it stops: who asks again must not hurry the jobs for that.
+subtest 'run_dir: full, and the operator asks again and again for a stop' => sub {
+    my $disk = small_disk('run-stop');
+    my $actor = Graceful::Actor->new($box, 'asked');
+    my $gate = $box->path('asked-gate');
+    my $master = $box->start($box->config('m-asked', { asked => { command => $actor->command("hold=$gate"), stop_timeout => '10m', hurry_timeout => '1m' } }, { run_dir => $disk }));
+
+    $master->wait_ready('asked');
+    fill($disk);
+    for my $n (1 .. 4) {
+        is(($box->run($box->graceful, 'stop', '--no-wait', '-c', $master->{conf}))[0], 0, 'asked');
+        $n == 1 ? $actor->wait_for_line(qr/^INT$/) : wait_for('it is heard', sub { (() = $master->log_text =~ /stopping already/g) == $n - 1 });
+    }
+    ok(!$master->status->{stopping}, 'the status does not tell');
+    spew($gate, '');
+    is($master->wait_exit, 0, 'it dumps all the same');
+    is_deeply([grep { /^[A-Z]+$/ } $actor->lines], ['INT'], 'told once, and not hurried');
 };
 
 subtest 'run_dir: removed while it runs' => sub {

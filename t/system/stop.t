@@ -5,7 +5,6 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
-use Fcntl qw(:flock);
 use Test::More;
 
 use Graceful::Actor;
@@ -216,14 +215,83 @@ subtest 'a stop during the backoff' => sub {
     is($actor->count(qr/^start/), 1, 'not started again');
 };
 
-subtest 'somebody holds on to the turn of the stop command' => sub {
-    my ($box, undef, $master) = running([]);
+# The jobs are held; returns what the command says.
+sub ask {
+    my ($box, $master, @words) = @_;
 
-    open(my $dir, '<', $master->{run_dir}) or die "cannot open $master->{run_dir}: $!\n";
-    flock($dir, LOCK_EX) or die "cannot lock $master->{run_dir}: $!\n";
-    my ($status) = $box->run($box->graceful, 'stop', '--run-dir', $master->{run_dir});
-    is($status, 0, 'it goes on without');
-    is($master->wait_exit, 0, 'the master stops');
+    return ($box->run($box->graceful, 'stop', '--no-wait', @words, '--run-dir', $master->{run_dir}))[0];
+}
+
+# It was heard, and nothing came of it, for the $n-th time.
+sub unchanged {
+    my ($master, $n) = @_;
+
+    return wait_for("nothing changes $n times", sub { (() = $master->log_text =~ /stopping already, nothing changes/g) >= $n });
+}
+
+subtest 'graceful stop, again and again, and then the signal of an init system' => sub {
+    my ($box, $actor, $master) = running(['hold=/nonexistent'], \%infinite);
+
+    is(ask($box, $master), 0, 'asked');
+    $actor->wait_for_line(qr/^INT$/);
+    for my $n (1 .. 3) {
+        is(ask($box, $master), 0, 'asked again');
+        unchanged($master, $n);
+    }
+    $master->signal('TERM');
+    unchanged($master, 4);
+    ok(!$master->status->{hurry}, 'nobody is hurried');
+    is_deeply([grep { /^[A-Z]+$/ } $actor->lines], ['INT'], 'the job was told once');
+    $master->signal('INT');
+    $actor->wait_for_line(qr/^TERM$/);
+    $master->signal('TERM');
+    is($master->wait_exit, 3, 'signals without a level count: the second hurries, the third kills');
+};
+
+subtest 'graceful stop --hurry, and --kill: at once, and no further' => sub {
+    my ($box, $actor, $master) = running(['hold=/nonexistent'], \%infinite);
+
+    is(ask($box, $master, '--hurry'), 0, 'asked');
+    $actor->wait_for_line(qr/^TERM$/);
+    is(ask($box, $master, '--hurry'), 0, 'asked again');
+    unchanged($master, 1);
+    is(ask($box, $master), 0, 'and for less');
+    unchanged($master, 2);
+    $master->signal('INT');
+    unchanged($master, 3);
+    ok(!$master->ended, 'nobody is killed');
+    is(ask($box, $master, '--kill'), 0, 'asked for more');
+    is($master->wait_exit, 3, 'exit status');
+};
+
+# Signals coalesce: of two INT the second is lost, but a TERM is not.
+subtest 'graceful stop --hurry right after graceful stop' => sub {
+    my ($box, $actor, $master) = running(['hold=/nonexistent'], \%infinite);
+
+    kill('STOP', $master->pid);
+    is(ask($box, $master, @$_), 0, "stop @$_") for [], [], ['--hurry'], ['--hurry'], [];
+    kill('CONT', $master->pid);
+    $actor->wait_for_line(qr/^TERM$/);
+    ok(!$master->ended, 'hurried, not killed');
+    $master->signal('QUIT');
+    is($master->wait_exit, 3, 'exit status');
+};
+
+subtest 'a value that names no level' => sub {
+    plan(skip_all => 'kill(1) here has no --queue') if system(q{kill --help 2>&1 | grep -q -e --queue}) != 0;
+    my ($box, $actor, $master) = running(['hold=/nonexistent'], \%infinite);
+    my $queue = sub { return system('env', 'kill', '-INT', '--queue', $_[0], $master->pid) };
+
+    is($queue->(1), 0, '1');
+    $actor->wait_for_line(qr/^INT$/);
+    is($queue->(1), 0, 'again');
+    unchanged($master, 1);
+    for my $n (2, 3) {
+        is($queue->(7), 0, '7');
+        $n == 2 ? unchanged($master, $n) : $actor->wait_for_line(qr/^TERM$/);
+    }
+    is($queue->(3), 0, '3');
+    is($master->wait_exit, 3, 'kills');
 };
 
 subtest 'many jobs, some of which do not dump' => sub {

@@ -34,6 +34,8 @@ enum what {
 	MAIN_ENDED,  /* the main process of a dead worker's job */
 	CLEARED,     /* nothing of the job is left */
 	STOP,        /* INT or TERM */
+	TO_STOP,     /* likewise, and no further than that */
+	TO_HURRY,    /* likewise */
 	QUIT,        /* QUIT */
 	FORKS_FAIL,  /* from now on */
 	CHANGE,      /* the job's definition changes */
@@ -114,7 +116,9 @@ static void happen(struct script *s, enum what what, msec now)
 	case REAPED: fleet_reaped(&s->fleet, &s->seat, now); break;
 	case MAIN_ENDED: fleet_main_ended(&s->seat, now); break;
 	case CLEARED: fleet_cleared(&s->fleet, &s->seat, now); break;
-	case STOP: fleet_stop(&s->fleet, STOP_GRACEFUL, now); break;
+	case STOP: fleet_interrupt(&s->fleet, now); break;
+	case TO_STOP: fleet_stop(&s->fleet, STOP_GRACEFUL, now); break;
+	case TO_HURRY: fleet_stop(&s->fleet, STOP_HURRY, now); break;
 	case QUIT: fleet_stop(&s->fleet, STOP_KILL, now); break;
 	case FORKS_FAIL: s->forks_fail = true; break;
 	case CHANGE: fleet_renew(&s->seat); break;
@@ -541,6 +545,23 @@ static void quit_kills_at_once(void **state)
 	(void)state;
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, QUIT, "TELL_KILL", WORKING), AT(200001, STOP, "", WORKING));
+}
+
+static void a_named_level_is_reached_and_not_passed(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, TO_STOP, "TELL_STOP", WORKING),
+	    AT(200001, TO_STOP, "", WORKING), AT(200002, TO_STOP, "", WORKING),
+	    AT(200003, STOP, "", WORKING), AT(200004, TO_STOP, "", WORKING),
+	    AT(200005, STOP, "TELL_HURRY", WORKING), AT(200006, TO_HURRY, "", WORKING),
+	    AT(200007, TO_STOP, "", WORKING), AT(200008, STOP, "TELL_KILL", WORKING));
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, TO_HURRY, "TELL_HURRY", WORKING),
+	    AT(200001, STOP, "", WORKING), AT(200002, TO_HURRY, "", WORKING),
+	    AT(200003, STOP, "", WORKING), AT(200004, STOP, "TELL_KILL", WORKING));
 }
 
 static void the_dead_are_told_nothing(void **state)
@@ -1155,6 +1176,7 @@ int main(void)
 		cmocka_unit_test(a_rescue_that_dies_early_is_replaced),
 		cmocka_unit_test(each_level_is_told_once),
 		cmocka_unit_test(quit_kills_at_once),
+		cmocka_unit_test(a_named_level_is_reached_and_not_passed),
 		cmocka_unit_test(the_dead_are_told_nothing),
 		cmocka_unit_test(a_worker_that_died_idle_is_replaced_after_a_pause),
 		cmocka_unit_test(a_worker_that_died_holding_is_rescued),

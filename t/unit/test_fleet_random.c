@@ -597,7 +597,11 @@ static void operate(struct world *w)
 static void stop(struct world *w)
 {
 	note(w, "stop", 0);
-	fleet_stop(&w->fleet, dice_chance(&w->dice, 20) ? STOP_KILL : STOP_GRACEFUL, w->now);
+	if (dice_chance(&w->dice, 50))
+		fleet_interrupt(&w->fleet, w->now);
+	else
+		fleet_stop(
+		    &w->fleet, (enum stop_level)(STOP_GRACEFUL + dice_roll(&w->dice, 3)), w->now);
 }
 
 static void pass_time(struct world *w)
