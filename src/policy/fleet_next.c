@@ -92,8 +92,14 @@ static msec orphans_end(const struct seat *s)
 	return msec_min(s->kill_at, s->dead_by);
 }
 
+/* The rescue comes first: it sees the job to its end should this process die in the middle of it.
+ */
 static enum fleet_verb next_of_orphaned(const struct fleet *f, struct seat *s, msec now)
 {
+	enum fleet_verb rescue = s->pid == 0 ? next_of_due(s, now) : FLEET_NOTHING;
+
+	if (rescue != FLEET_NOTHING)
+		return rescue;
 	if (!s->orphans_told) {
 		s->orphans_told = true;
 		return FLEET_ORPHANS_STOP;
@@ -106,7 +112,7 @@ static enum fleet_verb next_of_orphaned(const struct fleet *f, struct seat *s, m
 		s->killing = true;
 		return FLEET_ORPHANS_KILL;
 	}
-	return s->pid != 0 ? next_of_live(f, s, now) : next_of_due(s, now);
+	return s->pid != 0 ? next_of_live(f, s, now) : FLEET_NOTHING;
 }
 
 /* Its time has come: it is served when its turn comes. */

@@ -196,7 +196,7 @@ static void play(struct script *s, const struct row *rows, size_t n)
 #define TO_HOLDING TO_WORKING, AT(100020, HOLDS, "", WORKING)
 #define TO_ORPHANED                                  \
 	TO_HOLDING, AT(200000, REAPED, "", WORKING), \
-	    AT(200000, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED)
+	    AT(200000, AT_EOF, "FORK_RESCUE ORPHANS_STOP", ORPHANED)
 #define TO_RESCUED TO_ORPHANED, AT(200500, CLEARED, "TELL_CLEARED", RESCUED)
 
 static void assert_status(const struct script *s, int status)
@@ -352,7 +352,7 @@ static void a_worker_that_hangs_is_killed_with_its_job(void **state)
 	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING), AT(210000, COVERED, "", WORKING),
 	    AT(230000, LOOK, "", WORKING), AT(240000, DUE_NOW, "KILL_WORKER", WORKING),
 	    AT(240001, LOOK, "", WORKING), AT(240002, REAPED, "", WORKING),
-	    AT(240003, AT_EOF, "ORPHANS_STOP ORPHANS_KILL FORK_RESCUE", ORPHANED),
+	    AT(240003, AT_EOF, "FORK_RESCUE ORPHANS_STOP ORPHANS_KILL", ORPHANED),
 	    AT(240004, CLEARED, "TELL_CLEARED", RESCUED), AT(290000, LOOK, "", RESCUED));
 }
 
@@ -378,7 +378,7 @@ static void a_silent_worker_is_asked_three_times(void **state)
 	PLAY(&s, TO_HOLDING, AT(200000, ALIVE_HOLDS, "", WORKING), AT(230000, DUE_NOW, "", WORKING),
 	    AT(250000, DUE_NOW, "", WORKING), AT(270000, DUE_NOW, "KILL_WORKER", WORKING),
 	    AT(270001, REAPED, "", WORKING),
-	    AT(270001, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED));
+	    AT(270001, AT_EOF, "FORK_RESCUE ORPHANS_STOP", ORPHANED));
 	/* One that queues blocks those behind it. */
 	open_script(&s, &usual);
 	PLAY(&s, TO_WORKING, AT(200000, ALIVE, "", WORKING), AT(230000, DUE_NOW, "", WORKING),
@@ -465,7 +465,7 @@ static void orphans_do_not_outlive_the_lock(void **state)
 	(void)state;
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING), AT(205000, REAPED, "", WORKING),
-	    AT(205000, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED),
+	    AT(205000, AT_EOF, "FORK_RESCUE ORPHANS_STOP", ORPHANED),
 	    AT(230000, DUE_NOW, "ORPHANS_KILL KILL_WORKER", ORPHANED));
 }
 
@@ -476,7 +476,7 @@ static void orphans_live_on_while_a_rescue_keeps_the_lock(void **state)
 	(void)state;
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING), AT(205000, REAPED, "", WORKING),
-	    AT(205000, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED), AT(205500, UP, "", ORPHANED),
+	    AT(205000, AT_EOF, "FORK_RESCUE ORPHANS_STOP", ORPHANED), AT(205500, UP, "", ORPHANED),
 	    AT(206000, COVERED, "", ORPHANED), AT(235000, COVERED, "", ORPHANED),
 	    AT(255000, DUE_NOW, "ORPHANS_TERM", ORPHANED), AT(256000, COVERED, "", ORPHANED),
 	    AT(265000, DUE_NOW, "ORPHANS_KILL", ORPHANED));
@@ -490,14 +490,14 @@ static void a_rescue_that_lost_the_lock_does_not_hang(void **state)
 	(void)state;
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING), AT(205000, REAPED, "", WORKING),
-	    AT(205000, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED),
+	    AT(205000, AT_EOF, "FORK_RESCUE ORPHANS_STOP", ORPHANED),
 	    AT(206000, COVERED, "", ORPHANED), AT(207000, CLEARED, "TELL_CLEARED", RESCUED),
 	    AT(235000, UP, "", RESCUED), AT(236001, LOOK, "", RESCUED),
 	    AT(900000, RELEASED, "", RESCUED));
 	/* While something of the job lives, that still ends in time. */
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING), AT(205000, REAPED, "", WORKING),
-	    AT(205000, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED),
+	    AT(205000, AT_EOF, "FORK_RESCUE ORPHANS_STOP", ORPHANED),
 	    AT(206000, COVERED, "", ORPHANED), AT(235000, UP, "", ORPHANED),
 	    AT(236000, DUE_NOW, "ORPHANS_KILL", ORPHANED));
 }
@@ -613,7 +613,7 @@ static void the_first_rescue_is_followed_at_once(void **state)
 	    AT(200020, AT_EOF, "DROP_ANCHOR FORK", WORKING), AT(200030, HOLDS, "", WORKING),
 	    /* After a quiet minute it is the first again. */
 	    AT(260000, REAPED, "", WORKING),
-	    AT(260000, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED),
+	    AT(260000, AT_EOF, "FORK_RESCUE ORPHANS_STOP", ORPHANED),
 	    AT(260010, CLEARED, "TELL_CLEARED", RESCUED), AT(260020, RELEASED, "", RESCUED),
 	    AT(260020, REAPED, "", RESCUED), AT(260020, AT_EOF, "DROP_ANCHOR FORK", WORKING));
 }
@@ -629,7 +629,7 @@ static void a_worker_that_keeps_dying_is_slowed_down(void **state)
 	    AT(200020, RELEASED, "", RESCUED), AT(200020, REAPED, "", RESCUED),
 	    AT(200020, AT_EOF, "DROP_ANCHOR FORK", WORKING), AT(200210, HOLDS, "", WORKING),
 	    AT(200220, REAPED, "", WORKING),
-	    AT(200220, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED),
+	    AT(200220, AT_EOF, "FORK_RESCUE ORPHANS_STOP", ORPHANED),
 	    AT(200230, CLEARED, "TELL_CLEARED", RESCUED), AT(200240, RELEASED, "", RESCUED),
 	    AT(200240, REAPED, "", RESCUED), AT(200240, AT_EOF, "DROP_ANCHOR", DUE),
 	    AT(200620, DUE_NOW, "FORK", WORKING));
@@ -670,12 +670,12 @@ static void orphans_of_a_hurried_worker_have_to_hurry(void **state)
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, STOP, "TELL_STOP", WORKING),
 	    AT(200000, STOP, "TELL_HURRY", WORKING), AT(200001, REAPED, "", WORKING),
-	    AT(200002, AT_EOF, "ORPHANS_STOP ORPHANS_TERM FORK_RESCUE TELL_HURRY", ORPHANED),
+	    AT(200002, AT_EOF, "FORK_RESCUE ORPHANS_STOP ORPHANS_TERM TELL_HURRY", ORPHANED),
 	    AT(210002, DUE_NOW, "ORPHANS_KILL", ORPHANED));
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, QUIT, "TELL_KILL", WORKING),
 	    AT(200001, REAPED, "", WORKING),
-	    AT(200002, AT_EOF, "ORPHANS_STOP ORPHANS_TERM ORPHANS_KILL FORK_RESCUE TELL_KILL",
+	    AT(200002, AT_EOF, "FORK_RESCUE ORPHANS_STOP ORPHANS_TERM ORPHANS_KILL TELL_KILL",
 		ORPHANED));
 }
 
@@ -690,13 +690,13 @@ static void what_an_orphaned_job_leaves_behind_has_to_hurry(void **state)
 	/* Seen to end before the last report of the worker is read. */
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, REAPED, "", WORKING), AT(200001, MAIN_ENDED, "", WORKING),
-	    AT(200002, AT_EOF, "ORPHANS_STOP ORPHANS_TERM FORK_RESCUE", ORPHANED),
+	    AT(200002, AT_EOF, "FORK_RESCUE ORPHANS_STOP ORPHANS_TERM", ORPHANED),
 	    AT(210002, DUE_NOW, "ORPHANS_KILL", ORPHANED),
 	    /* The next job is another one. */
 	    AT(210003, CLEARED, "TELL_CLEARED", RESCUED), AT(210004, RELEASED, "", RESCUED),
 	    AT(210004, AT_EOF, "", RESCUED), AT(210004, REAPED, "DROP_ANCHOR FORK", WORKING),
 	    AT(300000, HOLDS, "", WORKING), AT(300001, AT_EOF, "", WORKING),
-	    AT(300001, REAPED, "ORPHANS_STOP FORK_RESCUE", ORPHANED));
+	    AT(300001, REAPED, "FORK_RESCUE ORPHANS_STOP", ORPHANED));
 }
 
 static void endless_orphans_wait_for_the_operator(void **state)
@@ -794,7 +794,7 @@ static void a_failed_fork_of_a_rescue_keeps_the_anchor(void **state)
 	(void)state;
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, FORKS_FAIL, "", WORKING), AT(200000, REAPED, "", WORKING),
-	    AT(200000, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED),
+	    AT(200000, AT_EOF, "FORK_RESCUE ORPHANS_STOP", ORPHANED),
 	    AT(200002, CLEARED, "", STRANDED), AT(200003, STOP, "", STRANDED),
 	    AT(200400, DUE_NOW, "FORK_RESCUE", STRANDED));
 }
@@ -810,7 +810,7 @@ static void a_worker_that_does_not_quit_is_killed(void **state)
 	PLAY(&s, TO_HOLDING, AT(200000, STOP, "TELL_STOP", WORKING),
 	    AT(260000, QUIT, "TELL_KILL", WORKING), AT(269999, LOOK, "", WORKING),
 	    AT(270000, DUE_NOW, "KILL_WORKER", WORKING), AT(270001, REAPED, "", WORKING),
-	    AT(270001, AT_EOF, "ORPHANS_STOP ORPHANS_TERM ORPHANS_KILL FORK_RESCUE TELL_KILL",
+	    AT(270001, AT_EOF, "FORK_RESCUE ORPHANS_STOP ORPHANS_TERM ORPHANS_KILL TELL_KILL",
 		ORPHANED));
 }
 
@@ -832,7 +832,7 @@ static void a_killing_stop_ends_when_nothing_can_be_forked(void **state)
 	(void)state;
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, FORKS_FAIL, "", WORKING), AT(200000, REAPED, "", WORKING),
-	    AT(200000, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED),
+	    AT(200000, AT_EOF, "FORK_RESCUE ORPHANS_STOP", ORPHANED),
 	    AT(200002, CLEARED, "", STRANDED), AT(200003, STOP, "", STRANDED));
 	PLAY(&s, AT(201000, LOOK, "FORK_RESCUE", STRANDED),
 	    AT(261000, LOOK, "FORK_RESCUE", STRANDED), AT(321000, LOOK, "FORK_RESCUE", STRANDED),
@@ -866,7 +866,7 @@ static void a_changed_job_is_rescued_under_the_old_definition(void **state)
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, CHANGE, "TELL_STOP", WORKING),
 	    AT(200001, REAPED, "", WORKING),
-	    AT(200001, AT_EOF, "ORPHANS_STOP FORK_RESCUE", ORPHANED),
+	    AT(200001, AT_EOF, "FORK_RESCUE ORPHANS_STOP", ORPHANED),
 	    AT(250001, DUE_NOW, "ORPHANS_TERM", ORPHANED),
 	    AT(250002, CLEARED, "TELL_CLEARED", RESCUED), AT(250003, RELEASED, "", RESCUED),
 	    AT(250003, AT_EOF, "", RESCUED), AT(250003, REAPED, "DROP_ANCHOR RENEW FORK", WORKING));
