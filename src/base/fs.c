@@ -176,20 +176,25 @@ int fs_sweep(int dirfd, bool (*go)(const char *name, void *ctx), void *ctx, stru
 	return rc;
 }
 
+int fs_sync_dir(int fd, const char *path, struct err *e)
+{
+	/* EINVAL: the file system has no such thing as syncing a directory. */
+	if (fsync(fd) == 0 || errno == EINVAL)
+		return 0;
+	return err_sys(e, "cannot sync directory %s", path);
+}
+
 int fs_sync_dir_of(const char *path, struct err *e)
 {
 	char dir[PATH_MAX];
 	const char *slash = strrchr(path, '/');
-	int fd;
-	int rc = 0;
+	int fd, rc;
 
 	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, "cannot open directory %s", dir);
-	/* EINVAL: the file system has no such thing as syncing a directory. */
-	if (fsync(fd) != 0 && errno != EINVAL)
-		rc = err_sys(e, "cannot sync directory %s", dir);
+	rc = fs_sync_dir(fd, dir, e);
 	close(fd);
 	return rc;
 }

@@ -48,8 +48,10 @@ int fs_sweep(int dirfd, bool (*go)(const char *name, void *ctx), void *ctx, stru
  */
 int fs_own(int fd, uid_t uid, gid_t gid, mode_t mode, struct err *e);
 
-/* Syncs the directory that holds path. 0, too, where a file system knows no such sync: there is no
- * more to be had from it. */
+/* Syncs a directory that is open; path: for messages. 0, too, where a file system knows no such
+ * sync: there is no more to be had from it. */
+int fs_sync_dir(int fd, const char *path, struct err *e);
+/* The one that holds path. */
 int fs_sync_dir_of(const char *path, struct err *e);
 
 /* Closes every descriptor from 3 up, but those in keep (any order, -1 allowed). For the child side

@@ -136,14 +136,14 @@ static int open_job_dir(const struct store_file *s, const char *job, struct err 
 static int make_job_dir(const struct store_file *s, const char *job, struct err *e)
 {
 	int top = open_top(s, e);
-	int rc = 0;
+	int rc;
 
 	if (top < 0)
 		return -1;
 	if (mkdirat(top, job, 0700) < 0 && errno != EEXIST)
 		rc = err_sys(e, "cannot make %s/%s", s->dir, job);
-	else if (fsync(top) < 0) /* when it was there, too: its maker may not have lived to sync */
-		rc = err_sys(e, "cannot sync %s", s->dir);
+	else /* when it was there, too: its maker may not have lived to sync */
+		rc = fs_sync_dir(top, s->dir, e);
 	close(top);
 	return rc;
 }
@@ -251,8 +251,8 @@ static int write_blob(int dir, struct number ours, const struct stream_end *from
 	}
 	if (renameat(dir, temp, dir, name) < 0)
 		rc = err_sys(e, "cannot rename %s to %s", temp, name);
-	else if (fsync(dir) < 0)
-		rc = err_sys(e, "cannot sync the directory");
+	else
+		rc = fs_sync_dir(dir, "of the job", e);
 	if (rc < 0) {
 		unlinkat(dir, temp, 0);
 		unlinkat(dir, name, 0);

@@ -36,14 +36,21 @@ static struct err err;
 /* A fault: what the nth call from now on does; 0: nothing. */
 static int fail_fsync;
 static int fail_renameat;
+static bool no_dir_sync;              /* a file system that knows no sync of a directory */
 static void (*before_pread)(void);    /* before every pread() */
 static void (*before_renameat)(void); /* before every renameat() */
 static void (*before_openat)(void);   /* before the next openat() */
 
 int fsync(int fd)
 {
+	struct stat st;
+
 	if (fail_fsync > 0 && --fail_fsync == 0) {
 		errno = EIO;
+		return -1;
+	}
+	if (no_dir_sync && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+		errno = EINVAL;
 		return -1;
 	}
 	return (int)syscall(SYS_fsync, fd);
@@ -210,6 +217,7 @@ static inline int scratch_make(void)
 	    tmp != NULL && *tmp == '/' ? tmp : "/tmp");
 	memset(&err, 0, sizeof(err));
 	fail_fsync = fail_renameat = 0;
+	no_dir_sync = false;
 	before_pread = before_renameat = before_openat = NULL;
 	signal(SIGXFSZ, SIG_IGN);
 	return mkdtemp(scratch) != NULL ? 0 : -1;

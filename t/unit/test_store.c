@@ -494,6 +494,19 @@ static void steal_temp(void)
 	unlink(at("deep/store/orders/.tmp-7-3"));
 }
 
+/* There is no more to be had from it. */
+static void test_a_file_system_that_syncs_no_directory(void **state)
+{
+	char *url;
+
+	(void)state;
+	no_dir_sync = true;
+	url = put("abc", 7, 3);
+	assert_non_null(url);
+	assert_int_equal(get(url, 3, SHA_ABC), 0);
+	free(url);
+}
+
 static void test_a_put_that_was_swept_fails(void **state)
 {
 	(void)state;
@@ -577,6 +590,7 @@ int main(void)
 		TEST(test_a_full_disk),
 		TEST(test_a_read_only_disk),
 		TEST(test_left_overs_of_the_dead_are_swept),
+		TEST(test_a_file_system_that_syncs_no_directory),
 		TEST(test_a_put_that_was_swept_fails),
 		TEST(test_what_earlier_owners_left_is_swept),
 		TEST(test_a_sweep_without_a_blob_to_keep),
