@@ -35,7 +35,8 @@ enum coord_result {
 			 so will never be carried out; of a release nobody needs to know */
 	COORD_UNSURE, /* of a commit: an attempt without an answer may be carried out yet, or it
 			 was, and a power cut may undo it; so what this record and the one before
-			 name must stay */
+			 name must stay. Once a later one of this owner is COORD_OK, it cannot count
+			 any more, and never will */
 	COORD_LOST,   /* the lock is not ours any more, and nothing changed; no lost() follows */
 };
 

@@ -57,7 +57,7 @@ void worker_garbage_drop(struct worker *w, char *url)
 
 struct sweep {
 	const struct worker *w;
-	uint64_t epoch;
+	struct blob_number before;
 	char *keep;
 	struct err e;
 	int rc;
@@ -70,7 +70,7 @@ static void sweep_work(void *arg)
 
 	s->rc = 0;
 	if (w->store != NULL)
-		s->rc = store_sweep(w->store, w->job->name, s->epoch, s->keep, &s->e);
+		s->rc = store_sweep(w->store, w->job->name, s->before, s->keep, &s->e);
 	if (s->rc == 0)
 		s->rc = transfer_tidy(w->dir, worker_job_uid(w), &s->e);
 }
@@ -81,6 +81,23 @@ static void sweep_done(void *arg)
 
 	if (s->rc != 0)
 		log_warn("what is left of earlier states could not be removed: %s", s->e.text);
+	free(s->keep);
+	free(s);
+}
+
+static void sweep_start(struct worker *w, struct blob_number before)
+{
+	struct sweep *s = calloc(1, sizeof(*s));
+	struct err e;
+
+	if (s == NULL)
+		return; /* the next owner will */
+	s->w = w;
+	s->before = before;
+	s->keep = w->record.url != NULL ? strdup(w->record.url) : NULL;
+	if ((w->record.url == NULL || s->keep != NULL) &&
+	    task_start(w->loop, sweep_work, sweep_done, s, &e) != NULL)
+		return;
 	free(s->keep);
 	free(s);
 }
@@ -96,21 +113,20 @@ static void sweep_done(void *arg)
  */
 void worker_garbage_sweep(struct worker *w)
 {
-	struct sweep *s;
-	struct err e;
-
 	if (w->swept || !w->have_record)
 		return;
 	w->swept = true;
-	s = calloc(1, sizeof(*s));
-	if (s == NULL)
-		return; /* the next owner will */
-	s->w = w;
-	s->epoch = w->epoch;
-	s->keep = w->record.url != NULL ? strdup(w->record.url) : NULL;
-	if ((w->record.url == NULL || s->keep != NULL) &&
-	    task_start(w->loop, sweep_work, sweep_done, s, &e) != NULL)
-		return;
-	free(s->keep);
-	free(s);
+	sweep_start(w, (struct blob_number){ w->epoch, 0 });
+}
+
+/*
+ * The race: an attempt at an older commit may be carried out ever so late, by a member of etcd that
+ * hung. Each asks for the record that was there before it (wire_commit()), and with the last commit
+ * that one is gone for good; so it is refused. Locally a commit is over when it is answered, and a
+ * power cut brings back nothing from before one that is durable. What is uploaded from now on gets
+ * a number that is larger than the last record's.
+ */
+void worker_garbage_sweep_ours(struct worker *w)
+{
+	sweep_start(w, (struct blob_number){ w->epoch, w->record.seq });
 }

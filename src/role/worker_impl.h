@@ -130,6 +130,10 @@ struct worker {
 	enum save_kind saving; /* under way */
 	enum save_kind save_next;
 	struct save *save;
+	/* The last one that was uploaded, and of whose commit nobody knows the outcome; url NULL:
+	 * none. */
+	struct record doubted;
+	struct state_id doubted_id;
 	struct state_id refused_id; /* of a file that can never be saved; all zero: none */
 	uint64_t spent;             /* the last number of a save that failed */
 	bool swept;
@@ -222,6 +226,9 @@ void worker_save_released(struct worker *w, enum coord_result result, const stru
 void worker_garbage_drop(struct worker *w, char *url);
 /* The job runs: what earlier tenures left can be removed beside it, once. */
 void worker_garbage_sweep(struct worker *w);
+/* What this tenure left whose commits nobody knew the outcome of: the last record was committed for
+ * certain. */
+void worker_garbage_sweep_ours(struct worker *w);
 
 /* worker_freed.c */
 /*

@@ -15,10 +15,12 @@ struct save {
 	struct backup backup;
 	struct record record;
 	uint64_t number; /* of the record, which its thread may be writing */
-	struct state_id id, known;
-	bool have_known;
+	struct state_id id, known, doubted;
+	bool have_known, have_doubted;
 	bool found;
 	bool unchanged; /* the file is the one of the last record */
+	bool uploaded;  /* it is the one of the record that is in doubt */
+	bool settles;   /* no file is looked at, until that record is certain */
 	bool at_work;   /* its thread has it */
 	bool abandoned; /* nobody waits for it any more */
 	struct err e;
@@ -43,7 +45,8 @@ static void look(struct save *s)
 static void back_up(struct save *s)
 {
 	s->unchanged = s->found && s->have_known && state_id_equal(&s->id, &s->known);
-	if (s->rc > 0 && !s->unchanged)
+	s->uploaded = s->found && s->have_doubted && state_id_equal(&s->id, &s->doubted);
+	if (s->rc > 0 && !s->unchanged && !s->uploaded)
 		s->rc = transfer_backup(&s->backup, &s->record, &s->id, &s->e);
 	FAULT("after_upload");
 }
@@ -110,7 +113,7 @@ static uint64_t next_number(const struct worker *w)
 /* What a record says besides the bytes. */
 static void label(struct worker *w, struct record *r)
 {
-	bool final = w->saving != SAVE_PACED;
+	bool final = w->saving != SAVE_PACED && !w->save->settles;
 
 	r->epoch = w->epoch;
 	r->seq = next_number(w);
@@ -130,14 +133,14 @@ static void commit(struct worker *w)
 	coord_commit(w->coord, &w->save->record, releases(w->saving));
 }
 
-/* The same bytes as before under a new label. */
-static void commit_again(struct worker *w)
+/* The bytes of another record under a new label. */
+static void commit_again(struct worker *w, const struct record *from)
 {
 	struct record *r = &w->save->record;
 	struct err e;
 
 	record_clear(r);
-	if (record_copy(r, &w->record, &e) != 0) {
+	if (record_copy(r, from, &e) != 0) {
 		fail(w, &e, false);
 		return;
 	}
@@ -228,12 +231,14 @@ static void save_done(void *arg)
 		fail(w, &s->e, refuse(w, s));
 	else if (s->rc == 0)
 		save_without_file(w);
+	else if (s->uploaded)
+		commit_again(w, &w->doubted);
 	else if (!s->unchanged)
 		commit(w);
 	else if (!releases(w->saving) && w->record.clean == s->record.clean)
 		finish(w, LIFE_EV_SAVED, 0);
 	else
-		commit_again(w);
+		commit_again(w, &w->record);
 }
 
 /* Nothing of the job lives that could replace what is seen here. */
@@ -246,15 +251,36 @@ static bool is_saved_quickly(const struct worker *w, struct save *s)
 	       s->id.size <= (off_t)w->conf->inline_max;
 }
 
+/* What is known of the state by now. */
+static void prepare(struct worker *w)
+{
+	struct save *s = w->save;
+
+	s->known = w->saved_id;
+	s->have_known = w->have_saved_id && w->have_record;
+	s->doubted = w->doubted_id;
+	s->have_doubted = w->doubted.url != NULL;
+	s->settles = s->have_doubted && !releases(w->saving);
+	label(w, &s->record);
+	s->number = s->record.seq;
+}
+
+/*
+ * While it is not known of one blob whether it counts, no other is uploaded: a coordinator that is
+ * in that trouble for long would fill the store with one for each try. A release does not wait for
+ * that; its own tries are of one file, and upload it once.
+ */
 static void begin(struct worker *w)
 {
 	struct save *s = w->save;
 	struct err e;
 
-	label(w, &s->record);
-	s->number = s->record.seq;
-	if (w->saving == SAVE_MARK && w->have_record) {
-		commit_again(w);
+	prepare(w);
+	if (s->settles) {
+		s->id = w->doubted_id;
+		commit_again(w, &w->doubted);
+	} else if (w->saving == SAVE_MARK && w->have_record) {
+		commit_again(w, &w->record);
 	} else if (w->saving == SAVE_MARK) {
 		coord_release(w->coord);
 	} else if (is_saved_quickly(w, s)) {
@@ -310,8 +336,6 @@ void worker_save_begin(struct worker *w, enum save_kind kind)
 		return;
 	}
 	w->save->w = w;
-	w->save->known = w->saved_id;
-	w->save->have_known = w->have_saved_id && w->have_record;
 	w->save->backup = (struct backup){
 		.dir = w->dir,
 		.owner = worker_job_uid(w),
@@ -323,12 +347,31 @@ void worker_save_begin(struct worker *w, enum save_kind kind)
 	begin(w);
 }
 
+static bool same_blob(const struct record *a, const struct record *b)
+{
+	return a->url != NULL && b->url != NULL && strcmp(a->url, b->url) == 0;
+}
+
 /* The same bytes may be saved again under a new label. */
 static bool names_good_blob(const struct worker *w, const struct record *r)
 {
-	const char *good = w->have_record ? w->record.url : NULL;
+	return w->have_record && same_blob(r, &w->record);
+}
 
-	return good != NULL && r->url != NULL && strcmp(r->url, good) == 0;
+/* It was uploaded for another record, which may count, or come to. */
+static bool names_known_blob(const struct worker *w, const struct record *r)
+{
+	return names_good_blob(w, r) || same_blob(r, &w->doubted);
+}
+
+/* No record that was in doubt can count any more (coord.h), so none names its blob - but for the
+ * one that was just committed. */
+static void end_doubt(struct worker *w)
+{
+	if (w->doubted.url == NULL || releases(w->saving))
+		return;
+	record_clear(&w->doubted);
+	worker_garbage_sweep_ours(w);
 }
 
 /* The new record counts. The blob of the one before goes - if the lock was just released, with the
@@ -354,6 +397,7 @@ static void adopt_record(struct worker *w)
 	w->report.saved = clock_wall();
 	w->report.backups++;
 	worker_left_committed(w);
+	end_doubt(w);
 }
 
 /* That of the new bytes. */
@@ -361,10 +405,23 @@ static void forget_blob(struct worker *w)
 {
 	struct record *r = &w->save->record;
 
-	if (r->url == NULL || names_good_blob(w, r))
+	if (r->url == NULL || names_known_blob(w, r))
 		return;
 	worker_garbage_drop(w, r->url);
 	r->url = NULL;
+}
+
+/* Its blob stays: the record may count, or come to. */
+static void doubt(struct worker *w)
+{
+	struct record *r = &w->save->record;
+
+	if (r->url == NULL || names_known_blob(w, r))
+		return;
+	record_clear(&w->doubted);
+	w->doubted = *r;
+	w->doubted_id = w->save->id;
+	memset(r, 0, sizeof(*r));
 }
 
 void worker_save_committed(struct worker *w, enum coord_result result, const struct err *e)
@@ -373,6 +430,8 @@ void worker_save_committed(struct worker *w, enum coord_result result, const str
 
 	if (result == COORD_FAILED)
 		forget_blob(w);
+	else if (result == COORD_UNSURE)
+		doubt(w);
 	if (result == COORD_FAILED || result == COORD_UNSURE) {
 		fail(w, e, false);
 		return;
@@ -390,7 +449,10 @@ void worker_save_committed(struct worker *w, enum coord_result result, const str
 		 " clean=%d",
 	    release ? " and released the lock" : "", w->record.epoch, w->record.seq, w->record.size,
 	    w->record.clean);
-	finish(w, LIFE_EV_SAVED, 0);
+	if (w->save->settles && w->save_next == SAVE_NONE)
+		begin(w); /* with what it was asked for */
+	else
+		finish(w, LIFE_EV_SAVED, 0);
 }
 
 void worker_save_released(struct worker *w, enum coord_result result, const struct err *e)

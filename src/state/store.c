@@ -50,7 +50,8 @@ int store_delete(struct store *s, const char *url, struct err *e)
 	return s->ops->remove(s, url, e);
 }
 
-int store_sweep(struct store *s, const char *job, uint64_t before, const char *keep, struct err *e)
+int store_sweep(
+    struct store *s, const char *job, struct blob_number before, const char *keep, struct err *e)
 {
 	return s->ops->sweep(s, job, before, keep, e);
 }

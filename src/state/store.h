@@ -58,11 +58,17 @@ int store_get(
 /* Removes a blob; one that is gone already is no failure. Refuses a url outside the store. */
 int store_delete(struct store *s, const char *url, struct err *e);
 
+/* What a blob is named by. */
+struct blob_number {
+	uint64_t epoch, seq;
+};
+
 /*
- * Removes the blobs of the job with an epoch below `before`, and half ones, but for the one that
- * the url keep names (NULL: none). Refuses a keep that is outside the store. -1: not all could be
- * removed.
+ * Removes the blobs of the job with a number before that one, so of an older epoch, or of the same
+ * one and with a lower seq; and half ones; but for the one that the url keep names (NULL: none).
+ * Refuses a keep that is outside the store. -1: not all could be removed.
  */
-int store_sweep(struct store *s, const char *job, uint64_t before, const char *keep, struct err *e);
+int store_sweep(
+    struct store *s, const char *job, struct blob_number before, const char *keep, struct err *e);
 
 #endif

@@ -148,20 +148,21 @@ static int make_job_dir(const struct store_file *s, const char *job, struct err 
 	return rc;
 }
 
-struct number {
-	uint64_t epoch, seq;
-};
-
 /* The name of the blob with it. */
-static void show_number(struct number n, char name[BLOB_NAME_MAX + 1])
+static void show_number(struct blob_number n, char name[BLOB_NAME_MAX + 1])
 {
 	snprintf(name, BLOB_NAME_MAX + 1, "%" PRIu64 "-%" PRIu64, n.epoch, n.seq);
 }
 
-/* Of the file's name, which is a blob's or that of its temporary file; epoch 0: it is neither. */
-static struct number number_of(const char *name, bool *is_temp)
+static bool is_before(struct blob_number a, struct blob_number b)
 {
-	struct number n = { 0 };
+	return a.epoch != b.epoch ? a.epoch < b.epoch : a.seq < b.seq;
+}
+
+/* Of the file's name, which is a blob's or that of its temporary file; epoch 0: it is neither. */
+static struct blob_number number_of(const char *name, bool *is_temp)
+{
+	struct blob_number n = { 0 };
 
 	*is_temp = strncmp(name, TEMP_PREFIX, strlen(TEMP_PREFIX)) == 0;
 	if (*is_temp)
@@ -181,13 +182,11 @@ static struct number number_of(const char *name, bool *is_temp)
  */
 static bool is_stale_temp(const char *name, void *ctx)
 {
-	const struct number *ours = ctx;
+	const struct blob_number *ours = ctx;
 	bool is_temp;
-	struct number n = number_of(name, &is_temp);
+	struct blob_number n = number_of(name, &is_temp);
 
-	if (!is_temp || n.epoch == 0 || n.epoch > ours->epoch)
-		return false;
-	return n.epoch < ours->epoch || n.seq <= ours->seq;
+	return is_temp && n.epoch > 0 && !is_before(*ours, n);
 }
 
 /* Copies and syncs into the temporary file. */
@@ -212,7 +211,7 @@ static int fill_temp(int dir, const char *temp, const struct stream_end *from, u
  * makes one does so exclusively. Not by a link or a rename that replaces nothing: not every file
  * system that states are kept on can do these.
  */
-static int claim_name(int dir, struct number n, char name[BLOB_NAME_MAX + 1], struct err *e)
+static int claim_name(int dir, struct blob_number n, char name[BLOB_NAME_MAX + 1], struct err *e)
 {
 	int fd;
 
@@ -230,8 +229,8 @@ static int claim_name(int dir, struct number n, char name[BLOB_NAME_MAX + 1], st
 }
 
 /* In the end name is the blob's. */
-static int write_blob(int dir, struct number ours, const struct stream_end *from, uint64_t size,
-    char name[BLOB_NAME_MAX + 1], char *sha256, struct err *e)
+static int write_blob(int dir, struct blob_number ours, const struct stream_end *from,
+    uint64_t size, char name[BLOB_NAME_MAX + 1], char *sha256, struct err *e)
 {
 	char temp[sizeof(TEMP_PREFIX) + BLOB_NAME_MAX];
 	int rc;
@@ -265,7 +264,7 @@ static int file_put(struct store *base, const char *job, uint64_t epoch, uint64_
 {
 	struct store_file *s = of_base(base);
 	struct stream_end from = { fd, "the state file" };
-	struct number ours = { epoch, seq };
+	struct blob_number ours = { epoch, seq };
 	char name[BLOB_NAME_MAX + 1];
 	int dir, rc;
 
@@ -357,7 +356,7 @@ static int file_remove(struct store *base, const char *url, struct err *e)
 }
 
 struct garbage {
-	uint64_t before;
+	struct blob_number before;
 	const char *keep; /* NULL: none */
 };
 
@@ -365,13 +364,14 @@ static bool is_garbage(const char *name, void *ctx)
 {
 	const struct garbage *g = ctx;
 	bool is_temp;
-	uint64_t epoch = number_of(name, &is_temp).epoch;
+	struct blob_number n = number_of(name, &is_temp);
 
-	return epoch > 0 && epoch < g->before && (g->keep == NULL || strcmp(name, g->keep) != 0);
+	return n.epoch > 0 && is_before(n, g->before) &&
+	       (g->keep == NULL || strcmp(name, g->keep) != 0);
 }
 
 static int file_sweep(
-    struct store *base, const char *job, uint64_t before, const char *keep, struct err *e)
+    struct store *base, const char *job, struct blob_number before, const char *keep, struct err *e)
 {
 	struct store_file *s = of_base(base);
 	struct garbage g = { .before = before };

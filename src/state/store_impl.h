@@ -19,8 +19,8 @@ struct store_ops {
 	int (*get)(struct store *s, const char *url, uint64_t size, const char *sha256, int fd,
 	    struct err *e);
 	int (*remove)(struct store *s, const char *url, struct err *e);
-	int (*sweep)(
-	    struct store *s, const char *job, uint64_t before, const char *keep, struct err *e);
+	int (*sweep)(struct store *s, const char *job, struct blob_number before, const char *keep,
+	    struct err *e);
 };
 
 /* The first member of every kind of store. */

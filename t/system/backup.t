@@ -5,6 +5,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use Digest::SHA qw(sha256_hex);
 use JSON::PP qw(decode_json);
 use Test::More;
 
@@ -299,6 +300,54 @@ subtest 'a commit that fails' => sub {
     stop_ok($master);
     is_deeply([ map { $box->path("store/graceful/jobs/luckless/$_") } blobs('luckless') ],
         [ record('luckless')->{url} =~ m{^file://(.*)} ], 'and alone in the store');
+};
+
+# A directory that cannot be synced: every record is in place there, and may not last. Not even root gets around the missing right.
+subtest 'commits of unknown outcome' => sub {
+    my $setpriv = 'setpriv --bounding-set=-dac_override,-dac_read_search';
+    plan skip_all => 'root cannot do without its rights here' if $> == 0 && system("$setpriv true 2>/dev/null") != 0;
+    my $as_others = $> == 0 ? $setpriv : '';
+    local $ENV{GRACEFUL} = $box->script('bound', "exec $as_others '" . $box->graceful . "' \"\$@\"");
+    my $conf = $box->config('web-1', { unsure => { command => quiet_job('unsure'), checkpoint => 'infinity' } },
+        { state => { url => 'file://' . $box->path('store'), inline_max => '0B' } });
+    my $dir = $box->path('local/graceful/jobs/unsure');
+    my $master = $box->start($conf);
+    my $fails = 0;
+    my $fail = sub {
+        my ($data) = @_;
+
+        put_state($master, unsure => $data);
+        $fails++;
+        $master->signal('USR1');
+        wait_for("failure $fails", sub { (() = $master->log_text =~ / unsure: cannot save the state, .*cannot open directory/g) >= $fails });
+    };
+
+    running($master, 'unsure');
+    put_state($master, unsure => 'good');
+    $master->signal('USR1');
+    wait_seq(unsure => 1);
+    my @good = blobs('unsure');
+    chmod(0300, $dir) or die "$dir: $!";
+    $fail->("doubtful $_") for 1 .. 4;
+    is(scalar(blobs('unsure')), 2, 'the one before, and one that may be the last');
+    ok((grep { $_ eq $good[0] } blobs('unsure')), 'the one before is the good one');
+    ok((grep { record('unsure')->{url} =~ m{/\Q$_\E$} } blobs('unsure')), 'the record names one that is there');
+    chmod(0700, $dir) or die "$dir: $!";
+    $master->signal('USR1');
+    wait_for('the last state to be committed', sub { record('unsure')->{sha256} eq sha256_hex('doubtful 4') });
+    wait_for('nothing else to be left in the store', sub { blobs('unsure') == 1 });
+    like(record('unsure')->{url}, qr{/@{[blobs('unsure')]}$}, 'but for the blob of the record');
+    chmod(0300, $dir) or die "$dir: $!";
+    $fail->('doubtful once more');
+    chmod(0700, $dir) or die "$dir: $!";
+    put_state($master, unsure => 'at the end');
+    stop_ok($master);
+    is(record('unsure')->{size}, length 'at the end', 'the dump is committed all the same');
+    $master = $box->start($conf);
+    running($master, 'unsure');
+    is(slurp("$master->{work_dir}/jobs/unsure/state"), 'at the end', 'and restored');
+    wait_for('the next owner to clear up', sub { blobs('unsure') == 1 });
+    stop_ok($master);
 };
 
 # As a worker leaves it that dies, with its master, between the upload and the commit.

@@ -66,6 +66,11 @@ static int get(const char *url, uint64_t size, const char *sha256)
 	return rc;
 }
 
+static int sweep(uint64_t epoch, const char *keep)
+{
+	return store_sweep(store, "orders", (struct blob_number){ epoch, 0 }, keep, &err);
+}
+
 static void test_put_and_get(void **state)
 {
 	char expected[PATH_MAX];
@@ -367,7 +372,7 @@ static void test_another_one_in_its_place(void **state)
 	assert_int_equal(store_get(store, blob, 3, SHA_ABC, fd, &err), -1);
 	assert_says("is not the directory that was used before");
 	assert_int_equal(store_delete(store, blob, &err), -1);
-	assert_int_equal(store_sweep(store, "orders", 9, NULL, &err), -1);
+	assert_int_equal(sweep(9, NULL), -1);
 	assert_text(at("deep/store/orders/7-3"), "abc");
 	assert_int_equal(count(at("deep/store/orders"), ""), 1);
 	close(fd);
@@ -516,11 +521,6 @@ static void test_a_put_that_was_swept_fails(void **state)
 	assert_int_equal(count(at("deep/store/orders"), ""), 0);
 }
 
-static int sweep(uint64_t before, const char *keep)
-{
-	return store_sweep(store, "orders", before, keep, &err);
-}
-
 static void test_what_earlier_owners_left_is_swept(void **state)
 {
 	char *kept = put("kept", 5, 9);
@@ -545,6 +545,26 @@ static void test_what_earlier_owners_left_is_swept(void **state)
 	free(kept);
 }
 
+static void test_what_this_owner_left_is_swept(void **state)
+{
+	char *kept = put("kept", 7, 10);
+
+	(void)state;
+	free(put("a", 6, 99));
+	free(put("b", 7, 9));
+	free(put("c", 7, 11));
+	free(put("d", 7, 12));
+	free(put("e", 8, 1));
+	write_text(at("deep/store/orders/.tmp-7-10"), "half");
+	assert_int_equal(
+	    store_sweep(store, "orders", (struct blob_number){ 7, 12 }, kept, &err), 0);
+	assert_text(at("deep/store/orders/7-10"), "kept");
+	assert_text(at("deep/store/orders/7-12"), "d");
+	assert_text(at("deep/store/orders/8-1"), "e");
+	assert_int_equal(count(at("deep/store/orders"), ""), 3);
+	free(kept);
+}
+
 static void test_a_sweep_without_a_blob_to_keep(void **state)
 {
 	(void)state;
@@ -561,7 +581,7 @@ static void test_a_sweep_of_the_wrong_store_removes_nothing(void **state)
 	assert_int_equal(sweep(7, "file:///elsewhere/orders/5-10"), -1);
 	assert_says("is not in this store");
 	assert_text(at("deep/store/orders/5-10"), "a");
-	assert_int_equal(store_sweep(store, "..", 7, NULL, &err), -1);
+	assert_int_equal(store_sweep(store, "..", (struct blob_number){ 7, 0 }, NULL, &err), -1);
 	assert_says("no job name");
 }
 
@@ -593,6 +613,7 @@ int main(void)
 		TEST(test_a_file_system_that_syncs_no_directory),
 		TEST(test_a_put_that_was_swept_fails),
 		TEST(test_what_earlier_owners_left_is_swept),
+		TEST(test_what_this_owner_left_is_swept),
 		TEST(test_a_sweep_without_a_blob_to_keep),
 		TEST(test_a_sweep_of_the_wrong_store_removes_nothing),
 	};
