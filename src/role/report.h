@@ -23,6 +23,9 @@
 #include "state/handover.h"
 
 #define REPORT_MAX PIPE_BUF
+/* What the longest one may take, its texts full of what JSON writes with two bytes: the rest is for
+ * fields to come. There are no control characters in texts, which take six. */
+#define REPORT_LONGEST (REPORT_MAX - 500)
 #define REPORT_STATE_MAX 15
 #define REPORT_TROUBLE_MAX 400
 #define REPORT_FAILURE_MAX 200
