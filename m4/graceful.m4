@@ -40,3 +40,15 @@ AC_DEFUN([GRACEFUL_LDFLAG], [
      $3])
   LDFLAGS=$graceful_saved_LDFLAGS
 ])
+
+# GRACEFUL_WITH_DIR(NAME, HELP, DEFAULT)
+# The directory NAME of --with-NAME. Empty if it is "no": then make installs nothing there.
+AC_DEFUN([GRACEFUL_WITH_DIR], [
+  AC_ARG_WITH([$1], [AS_HELP_STRING([--with-$1=DIR], [$2])], [], [with_$1=yes])
+  AS_CASE([$with_$1],
+    [yes], [$1=$3],
+    [no], [$1=],
+    [/* | '$'*], [$1=$with_$1],
+    [AC_MSG_ERROR([--with-$1: "$with_$1" is no absolute path, nor "yes" or "no"])])
+  AC_SUBST([$1])
+])

@@ -1217,12 +1217,14 @@ static void assert_part(const char *text, const char *const *only, const char *l
 	struct conf_errors errors;
 	struct conf *conf = parse_part(text, only, &errors);
 
-	assert_int_equal(conf != NULL, line == NULL);
-	if (line != NULL)
-		assert_string_equal(errors.lines[0], line);
-	else
-		assert_string_equal(conf->run_dir, "/r");
 	assert_int_equal(errors.n, line != NULL);
+	if (line != NULL) {
+		assert_null(conf);
+		assert_string_equal(errors.lines[0], line);
+	} else {
+		assert_non_null(conf);
+		assert_string_equal(conf->run_dir, "/r");
+	}
 	conf_errors_free(&errors);
 	conf_free(conf);
 }
