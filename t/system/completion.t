@@ -50,6 +50,7 @@ my $conf = $box->config('web-1', { map { $_ => { command => ['/bin/sleep', '1000
 is(offered('check', '-c', $box->path('web-1.j')), $conf, 'a file');
 is(offered('check', '--config', '=', $box->path('web-1.j')), $conf, 'in the other form, too');
 like(offered('check', '--config', '='), qr{\bgraceful\b}, 'from its first letter on');
+is(offered('run', '--ready', ''), 'notify sigstop', 'how the init system may learn of it');
 mkdir($box->path('dir'));
 is(offered('stop', '--run-dir', $box->path('d')), $box->path('dir'), 'a directory');
 
@@ -58,6 +59,7 @@ my $master = $box->start($conf);
 $master->wait_state($_, 'running') for qw(orders other);
 is(offered('handoff', '-c', $conf, ''), 'orders other', 'the jobs of the master');
 is(offered('checkpoint', '--config', '=', $conf, 'or'), 'orders', 'those that begin like this');
+is(offered('history', '-c', $conf, '-n', ''), '', 'no job where a number goes');
 is(offered('handoff', '--run-dir', $box->path('run-web-1'), 'ot'), 'other', 'of the one that is meant');
 $master->signal('INT');
 $master->wait_exit;
