@@ -7,7 +7,7 @@
  * every answer comes through a hook from the loop, never from inside the call that asked. A coord
  * does not log; a hook is told what happened, and the worker decides what that means.
  *
- * The rules that every implementation keeps (DESIGN, invariants 2, 4, 7):
+ * The rules that every implementation keeps:
  *  - granted() is called only while the lock is certainly held;
  *  - the epoch is larger than that of every owner before;
  *  - a commit of a coord that is not the owner any more changes nothing that anyone reads;

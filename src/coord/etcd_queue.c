@@ -253,9 +253,9 @@ static void advance_adopted(struct etcd *t)
  * The view says why the record in it is the last one. But a process that was suspended may read old
  * news here. So what else has arrived is read first, such as the end of our own key; and the lease
  * must have been renewed lately, and otherwise the next renewal leads to a new look. With both, the
- * own key and the lease have been looked at after the queue, as DESIGN asks, without a request: the
- * key is within the prefix that is watched, and while the lease lives nothing but a person's hand
- * deletes it.
+ * own key and the lease have been looked at after the queue, as granted() promises, without a
+ * request: the key is within the prefix that is watched, and while the lease lives nothing but a
+ * person's hand deletes it.
  */
 void etcd_grant(struct etcd *t)
 {

@@ -2,7 +2,7 @@
  * lease.h - keeping a lease alive, as pure decisions: when to renew, and until when the lock that
  * hangs on it is certainly held. No I/O, no clock: `now` is passed in.
  *
- * The rules (DESIGN, "Keeping the lease, and losing it"):
+ * The rules:
  *  - a renewal extends the lease from the moment it was SENT: the answer may have been on the way
  *    for long;
  *  - renew at TTL/3, with a little jitter; after a failure again at once at the next endpoint, then

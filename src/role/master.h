@@ -32,8 +32,8 @@ void master_hold_signals(void);
 
 /*
  * Runs until it is stopped; blocks throughout. Takes conf over: a reload replaces it by what
- * conf_file says then. Returns the exit status of
- * the program (DESIGN, "Exit status of the master"), having logged why it is not 0.
+ * conf_file says then. Returns the exit status of the program (base/exits.h), having logged why it
+ * is not 0.
  */
 int master_run(struct conf *conf, const struct master_options *options);
 

@@ -34,7 +34,7 @@ use constant PAUSE_MAX => 5;      # between two attempts, after many: coord/etcd
 use constant ATTEMPT => 1;        # at a node that does not answer, before the next one is asked
 use constant SLOW_MAX => 4;       # a hand-over's few requests, of which each may take an attempt or two
 
-# Of etcd: facts/etcd.md, and its own sources.
+# Of etcd: measured, and read in its sources.
 use constant LAPSE => 1;          # from the end of a lease until its key is gone
 use constant EXTENSION => 2;      # a new leader adds an election time-out, from when it has committed something
 use constant REVOKE_AGAIN => 4;   # a revocation that did not get through is tried again after three seconds
