@@ -20,7 +20,7 @@ static bool is_over(const struct statusview *v, int64_t unused)
 
 static int conclude(struct progress *p)
 {
-	char took[UNITS_MAX];
+	char took[UNITS_MAX], unclean[PROGRESS_UNCLEAN_MAX];
 
 	progress_end_show(p, took);
 	if (p->view.stopping)
@@ -30,6 +30,11 @@ static int conclude(struct progress *p)
 	if (!p->view.drained)
 		return cli_fail(EXIT_CANNOT,
 		    "somebody had the master (pid %d) resume before it was drained", p->master.pid);
+	if (progress_unclean(p, unclean) > 0)
+		return cli_fail(EXIT_UNCLEAN,
+		    "drained (pid %d holds no job), but %s, see the master's log; graceful resume "
+		    "ends the drain",
+		    p->master.pid, unclean);
 	printf(
 	    "drained: pid %d holds no job, %s; graceful resume ends that\n", p->master.pid, took);
 	return EXIT_OK;

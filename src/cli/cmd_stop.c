@@ -5,7 +5,6 @@
 
 #include "cli/cli.h"
 #include "cli/progress.h"
-#include "cli/text.h"
 #include "conf/units.h"
 #include "policy/fleet.h"
 
@@ -35,57 +34,26 @@ static int ask(const struct progress *p, const struct cli_args *args, struct err
 	return find_queue_master(&p->master, SIGINT, STOP_GRACEFUL, e);
 }
 
-#define UNCLEAN_MAX 256 /* bytes of what is said of states that were not dumped cleanly */
-
-static void say_unclean_one(const struct statusview_job *job, char text[UNCLEAN_MAX])
-{
-	char name[JOB_NAME_MAX + 1];
-
-	text_fit(name, sizeof(name), job->name, SIZE_MAX);
-	snprintf(text, UNCLEAN_MAX, "the state of %s was not dumped cleanly; %s", name,
-	    job->size < 0 ? "there is no older one" : "its last good one was kept");
-}
-
-/* A job that has no size has no state at all. */
-static void say_unclean(const struct statusview *v, char text[UNCLEAN_MAX])
-{
-	const struct statusview_job *one = NULL;
-	size_t n = 0, without = 0;
-
-	for (size_t i = 0; i < v->n_jobs; i++) {
-		if (!v->jobs[i].unclean)
-			continue;
-		one = &v->jobs[i];
-		n++;
-		without += one->size < 0;
-	}
-	if (n == 1)
-		say_unclean_one(one, text);
-	else if (n == 0) /* an older master does not tell which */
-		snprintf(text, UNCLEAN_MAX,
-		    "a state was not dumped cleanly; its last good one, if any, was kept");
-	else if (without == 0)
-		snprintf(text, UNCLEAN_MAX,
-		    "%zu states were not dumped cleanly; their last good ones were kept", n);
-	else
-		snprintf(text, UNCLEAN_MAX,
-		    "%zu states were not dumped cleanly; of %zu there is no older one", n, without);
-}
-
 /* The master's last word becomes our exit status. */
 static int conclude(struct progress *p)
 {
-	char took[UNITS_MAX], unclean[UNCLEAN_MAX];
+	char took[UNITS_MAX], unclean[PROGRESS_UNCLEAN_MAX];
 	int pid = p->master.pid;
 
 	progress_look(p);
 	progress_end_show(p, took);
 	switch (p->exit) {
 	case EXIT_OK:
-		printf("stopped: pid %d, every state dumped, every lock released, %s\n", pid, took);
+		printf("stopped: pid %d, %s, %s\n", pid,
+		    progress_held_any(p) ? "every state dumped, every lock released"
+					 : "nothing was held",
+		    took);
 		return EXIT_OK;
 	case EXIT_UNCLEAN:
-		say_unclean(&p->view, unclean);
+		/* An older master does not tell which. */
+		if (progress_unclean(p, unclean) == 0)
+			snprintf(unclean, sizeof(unclean),
+			    "a state was not dumped cleanly; its last good one, if any, was kept");
 		return cli_fail(
 		    EXIT_UNCLEAN, "stopped (pid %d), but %s, see the master's log", pid, unclean);
 	case EXIT_LOCKED:

@@ -9,6 +9,7 @@
 
 #include "cli/follow.h"
 #include "cli/table.h"
+#include "cli/text.h"
 #include "conf/units.h"
 
 #define BAR 20      /* characters */
@@ -108,6 +109,59 @@ static int compose_progress(void *ctx, FILE *out)
 	return rc;
 }
 
+static void note_held(struct progress *p)
+{
+	for (size_t i = 0; i < p->view.n_jobs; i++)
+		if (statusview_job_held(&p->view.jobs[i]))
+			json_object_set_new(p->held, p->view.jobs[i].name, json_true());
+}
+
+/* Out of memory, it may have been. */
+static bool was_held(const struct progress *p, const struct statusview_job *job)
+{
+	return p->held == NULL || json_object_get(p->held, job->name) != NULL;
+}
+
+bool progress_held_any(const struct progress *p)
+{
+	return p->held == NULL || json_object_size(p->held) > 0;
+}
+
+static void say_unclean_one(const struct statusview_job *job, char text[PROGRESS_UNCLEAN_MAX])
+{
+	char name[JOB_NAME_MAX + 1];
+
+	text_fit(name, sizeof(name), job->name, SIZE_MAX);
+	snprintf(text, PROGRESS_UNCLEAN_MAX, "the state of %s was not dumped cleanly; %s", name,
+	    job->size < 0 ? "there is no older one" : "its last good one was kept");
+}
+
+/* A job that has no size has no state at all. */
+size_t progress_unclean(const struct progress *p, char text[PROGRESS_UNCLEAN_MAX])
+{
+	const struct statusview_job *one = NULL;
+	size_t n = 0, without = 0;
+
+	for (size_t i = 0; i < p->view.n_jobs; i++) {
+		const struct statusview_job *job = &p->view.jobs[i];
+
+		if (!job->unclean || !was_held(p, job))
+			continue;
+		one = job;
+		n++;
+		without += one->size < 0;
+	}
+	if (n == 1)
+		say_unclean_one(one, text);
+	else if (without == 0)
+		snprintf(text, PROGRESS_UNCLEAN_MAX,
+		    "%zu states were not dumped cleanly; their last good ones were kept", n);
+	else
+		snprintf(text, PROGRESS_UNCLEAN_MAX,
+		    "%zu states were not dumped cleanly; of %zu there is no older one", n, without);
+	return n;
+}
+
 void progress_look(struct progress *p)
 {
 	struct statusview v;
@@ -120,6 +174,7 @@ void progress_look(struct progress *p)
 		tell_changes(&p->view, &v);
 	statusview_clear(&p->view);
 	p->view = v;
+	note_held(p);
 }
 
 static int poll_timeout(const struct progress *p, msec until)
@@ -198,6 +253,7 @@ int progress_open(struct progress *p, const struct cli_args *args, const char *d
 		return status;
 	p->follow = follow_open(p->master.run_dir, &e);
 	if (p->follow >= 0) {
+		p->held = json_object();
 		progress_look(p);
 		return EXIT_OK;
 	}
@@ -209,5 +265,6 @@ void progress_close(struct progress *p)
 {
 	close(p->follow);
 	statusview_clear(&p->view);
+	json_decref(p->held);
 	find_close(&p->master);
 }

@@ -21,6 +21,7 @@ struct progress {
 	struct term term;
 	struct screen screen;
 	struct statusview view; /* as last seen; zeroed before */
+	json_t *held;           /* the names of jobs that were seen to be held here */
 	int64_t exit;           /* the master's last word, -1 while there is none */
 	msec begun;
 };
@@ -49,6 +50,15 @@ enum progress_end { PROGRESS_DONE, PROGRESS_GONE, PROGRESS_LATE, PROGRESS_FAILED
  */
 enum progress_end progress_wait(struct progress *p,
     bool (*done)(const struct statusview *v, int64_t arg), int64_t arg, msec until);
+
+/* Whether any job was seen to be held since progress_open(). */
+bool progress_held_any(const struct progress *p);
+
+#define PROGRESS_UNCLEAN_MAX 256
+
+/* How many of the jobs that were seen to be held were given up without a clean dump, and what there
+ * is to say of them. What was given up before progress_open() is no part of that. */
+size_t progress_unclean(const struct progress *p, char text[PROGRESS_UNCLEAN_MAX]);
 
 /* Takes what was drawn off the terminal; returns how long it has taken so far, in buf. */
 const char *progress_end_show(struct progress *p, char *buf);

@@ -40,6 +40,8 @@ static void on_freed(void *ctx, const struct record *record)
 	struct worker *w = ctx;
 	bool in_order = worker_freed_in_order(w, record);
 
+	/* For the last report: what the job is left with. */
+	worker_state_granted(w, record);
 	if (in_order)
 		log_info("the worker that died had released the lock in order epoch=%" PRIu64,
 		    w->setup->rescue_epoch);

@@ -448,7 +448,8 @@ sub stop_with_exit {
     my $m = master(status => \&plain_status);
     my $s = start('stop', '--run-dir', $m->{dir});
     wait_for('INT', sub { signals($m) eq "INT\n" });
-    say_status($m, status($m->{pid}, ',"stopping":true', orders => '"state":"dumping"'));
+    my %before = map { $_ => $jobs{$_} =~ /"parked"/ ? $jobs{$_} : '"state":"dumping"' } keys %jobs;
+    say_status($m, status($m->{pid}, ',"stopping":true', %before, orders => '"state":"dumping"'));
     wait_for('dumping', sub { read_file($s->{out}) =~ /^orders: dumping$/m });
     is waitpid($s->{pid}, WNOHANG), 0, 'waits for the master';
     say_status($m,
@@ -473,6 +474,8 @@ subtest 'stop' => sub {
         [ { clicks => $none }, qr/the state of clicks was not dumped cleanly; there is no older one,/ ],
         [ { orders => $kept, clicks => $kept }, qr/2 states were not dumped cleanly; their last good ones were kept,/ ],
         [ { orders => $kept, clicks => $none }, qr/2 states were not dumped cleanly; of 1 there is no older one,/ ],
+        # Of long before the stop, as by a drain: that was told then, and is not in the exit status either.
+        [ { orders => $kept, clicks => '"state":"parked","unclean":true' }, qr/the state of orders was not dumped cleanly; its last good one was kept,/ ],
     );
     for my $case (@unclean) {
         ($out, $err) = stop_with_exit(',"exit":3', 3, %{ $case->[0] });

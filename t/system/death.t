@@ -70,6 +70,20 @@ sub takes_over {
 
 sub worker_of { return $_[0]->job('orders')->{worker_pid} }
 
+subtest 'a rescue that finds the lock released knows what the job is left with' => sub {
+    plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my $master = $box->start($box->config('web-1', job_of($actor, ['exit=7'])),
+        sub { $ENV{GRACEFUL_FAULT} = 'worker.after_release_before_ack=kill' });
+
+    $master->wait_ready('orders');
+    my ($status, undef, $err) = $box->run($box->graceful, 'stop', '--run-dir', $master->{run_dir});
+    is($status, 3, 'exit status');
+    like($master->log_text, qr/the lock is free, but no record tells/, 'so it was');
+    like($err, qr/the state of orders was not dumped cleanly; its last good one was kept,/, 'the command does not say that there is none');
+};
+
 subtest 'the master is killed: its workers drain by themselves' => sub {
     my ($box, $actor, $master) = running(['family']);
     my $worker = worker_of($master);

@@ -190,4 +190,21 @@ subtest 'graceful drain and resume' => sub {
     stop($master);
 };
 
+subtest 'a drain that had a state not dumped cleanly' => sub {
+    my $box = Graceful::Test->new;
+    my %actors = map { $_ => Graceful::Actor->new($box, $_) } qw(a b);
+    my $master = $box->start($box->config('web-1', { a => { command => $actors{a}->command('nodump', 'exit=5') }, b => { command => $actors{b}->command } }));
+    my @find = ('-c', $box->path('web-1.json'));
+
+    $master->wait_ready($_) for qw(a b);
+    my ($status, $out, $err) = $box->run($box->graceful, 'drain', @find);
+    is($status, 3, 'exit status');
+    like($err, qr/drained \(pid \d+ holds no job\), but the state of a was not dumped cleanly; there is no older one, see the master's log/, 'says which');
+    ($status, $out, $err) = $box->run($box->graceful, 'drain', @find);
+    is("$status $err", '0 ', 'again: there was nothing left to dump');
+    ($status, $out, $err) = $box->run($box->graceful, 'stop', @find);
+    is("$status $err", '0 ', 'nor for a stop');
+    like($out, qr/^stopped: pid \d+, nothing was held, /m, 'which claims nothing');
+};
+
 done_testing();
