@@ -108,7 +108,8 @@ static const char resume_text[] =
 
 static const char log_reopen_text[] =
     "Has the master and its workers open their log anew: syslog's socket, or the\n"
-    "terminal or pipe that standard error is. Does not wait for it.\n"
+    "terminal or pipe that standard error is. A file that it was redirected to\n"
+    "stays the same one: have it rotated by copying. Does not wait for it.\n"
     "\n"
     "Exit status: 0 asked; 1 no master runs.\n";
 
