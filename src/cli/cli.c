@@ -29,6 +29,12 @@ int cli_fail(int status, const char *fmt, ...)
 	return status;
 }
 
+int cli_fail_err(const struct err *e)
+{
+	return cli_fail(EXIT_CANNOT, "%s%s", e->text,
+	    e->code == EACCES ? "; be root or the user that graceful runs as" : "");
+}
+
 int cli_misuse(const struct cli_command *cmd, const char *fmt, ...)
 {
 	va_list ap;

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/err.h"
 #include "base/exits.h"
 #include "conf/conf.h"
 
@@ -79,6 +80,10 @@ int cli_main(int argc, char **argv);
 
 /* Prints "graceful: text" to stderr and returns status, for `return cli_fail(...)`. */
 int cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same of what a layer below reports, with what to do when it is that we may not: EXIT_CANNOT.
+ */
+int cli_fail_err(const struct err *e);
 
 /* A wrong command line: prints one line that points to the help, returns EXIT_BAD_USE. */
 int cli_misuse(const struct cli_command *cmd, const char *fmt, ...)

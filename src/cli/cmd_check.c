@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/trust.h"
@@ -302,8 +303,8 @@ static int check_conf(struct check *c)
 		check_kill_timeout(c);
 	if (c->mistakes > 0)
 		return cli_fail(EXIT_BAD_CONF,
-		    "%s cannot be fulfilled on this machine: %zu problem%s", conf->file,
-		    c->mistakes, c->mistakes == 1 ? "" : "s");
+		    "%s cannot be fulfilled on this machine by uid %u: %zu problem%s", conf->file,
+		    (unsigned)geteuid(), c->mistakes, c->mistakes == 1 ? "" : "s");
 	if (c->too_long > 0)
 		return fail_too_long(c);
 	if (conf->n_jobs > 0 && show_jobs(conf) != 0)

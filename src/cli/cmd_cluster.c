@@ -247,8 +247,10 @@ static int show(struct cluster *c, const struct conf *conf)
 	int rc;
 
 	coord_where(conf, where, sizeof(where));
-	if (coord_survey(conf, each_job, c, &e) != 0)
-		return cli_fail(EXIT_CANNOT, "cannot ask the coordinator: %s", e.text);
+	if (coord_survey(conf, each_job, c, &e) != 0) {
+		err_add(&e, "cannot ask the coordinator");
+		return cli_fail_err(&e);
+	}
 	if (c->n_jobs > JOBS_MAX)
 		return cli_fail(
 		    EXIT_CANNOT, "%s has more than %d jobs, which is too many", conf->ns, JOBS_MAX);

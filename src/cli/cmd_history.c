@@ -237,7 +237,7 @@ static int show(const struct conf *conf, struct last *l, const struct cli_args *
 	size_t bad;
 
 	if (history_read(work_dir, keep, l, &bad, &e) != 0)
-		return cli_fail(EXIT_CANNOT, "%s", e.text);
+		return cli_fail_err(&e);
 	if (bad > 0)
 		cli_fail(EXIT_OK, "%s/history: skipped %zu line%s that make no sense", work_dir,
 		    bad, bad == 1 ? "" : "s");

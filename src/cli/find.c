@@ -176,7 +176,7 @@ int find_master(const char *run_dir, struct master *m, struct err *e)
 int find_fail(const struct cli_args *args, int found, const struct err *e)
 {
 	if (found < 0)
-		return cli_fail(EXIT_CANNOT, "%s", e->text);
+		return cli_fail_err(e);
 	if (args->run_dir != NULL)
 		return cli_fail(EXIT_CANNOT, "%s; start one with: graceful run", e->text);
 	return cli_fail(

@@ -178,7 +178,8 @@ int history_read(const char *work_dir, void (*each)(const struct history_line *l
 		if (fs_read(path, 2 * HISTORY_MAX, &text, &len, &cause) != 0) {
 			if (cause.code == ENOENT)
 				continue;
-			return err_set(e, "%s", cause.text);
+			*e = cause;
+			return -1;
 		}
 		read_lines(text, len, each, ctx, bad);
 		free(text);
