@@ -80,8 +80,9 @@ struct coord_hooks {
 	 * in the queue is taken, when coord_lease() is known. */
 	void (*kept)(void *ctx);
 	/* The lock, or the place in the queue, could not be kept(), or it cannot be seen whether it
-	 * is, and that is being tried again; once until the next kept() or lost(). Or no place
-	 * could be had so far: once after acquire or adopt, long before failed(). */
+	 * is, and that is being tried again before coord_safe_until(); once until the next kept()
+	 * or lost(), which may come without. Or no place could be had so far: once after acquire or
+	 * adopt, long before failed(). */
 	void (*wavering)(void *ctx, enum coord_trouble why, const struct err *e);
 	/* The lock was lost, or may be before long: what the job does after `until` (msec of
 	 * clock.h, which may have passed) is no longer covered by it. 0: it is not ours, for

@@ -105,7 +105,8 @@ static void on_renewal(void *ctx, const struct etcd_answer *answer)
 	} else if (ttl < 0) {
 		lease_failed(&k->lease, clock_now());
 		rearm(k);
-		if (k->lease.failures == 1)
+		/* After a suspend there may be no time left to try on: then it is lost. */
+		if (k->lease.failures == 1 && !lease_is_over(&k->lease, clock_now()))
 			waver(k, why_not(answer, ttl));
 	} else {
 		lease_renewed(&k->lease, ttl);

@@ -30,8 +30,9 @@ struct keeper_hooks {
 	/* after begin or adopt: it is not */
 	void (*refused)(void *ctx, enum etcd_code code, const struct err *e);
 	void (*renewed)(void *ctx);
-	/* A renewal has failed; the next ones may not. Once until renewed() or lost(). Also once
-	 * after begin or adopt, when etcd does not answer and is asked on. */
+	/* A renewal has failed; the next ones may not, and there is time for them. Once until
+	 * renewed() or lost(). Also once after begin or adopt, when etcd does not answer and is
+	 * asked on. */
 	void (*wavering)(void *ctx, enum etcd_code code, const struct err *e);
 	/* Once: it runs out while somebody relies on it, or etcd says that it is gone. It is not
 	 * renewed any more. Also instead of refused(), when what is to be adopted is gone. */

@@ -45,6 +45,11 @@ static msec lost_at(const struct lease *l)
 	return l->relied_on ? l->end - margin(l) : MSEC_NEVER;
 }
 
+bool lease_is_over(const struct lease *l, msec now)
+{
+	return l->lost || now >= lost_at(l);
+}
+
 void lease_rely(struct lease *l)
 {
 	l->relied_on = true;
@@ -54,7 +59,7 @@ enum lease_action lease_tick(struct lease *l, msec now)
 {
 	if (l->lost)
 		return LEASE_NOTHING;
-	if (now >= lost_at(l)) {
+	if (lease_is_over(l, now)) {
 		l->lost = true;
 		return LEASE_LOST;
 	}

@@ -57,6 +57,9 @@ void lease_failed(struct lease *l, msec now);
 /* The server says that the lease does not exist. */
 enum lease_action lease_gone(struct lease *l);
 
+/* Whether it is too late for another try: the next lease_tick() says that it is lost, or one has.
+ */
+bool lease_is_over(const struct lease *l, msec now);
 msec lease_deadline(const struct lease *l); /* of lease_tick() */
 /* When to give the renewal under way up, and try the next endpoint. */
 msec lease_attempt_until(const struct lease *l);

@@ -5,6 +5,7 @@
 #include "fake_etcd_test.h"
 
 #include "coord/etcd_keeper.h"
+#include "time_test.h"
 
 #define PATIENT 30000
 
@@ -12,7 +13,7 @@ static struct ev_loop *loop;
 static struct fake_etcd etcd;
 static struct etcd_client *client;
 static struct keeper keeper;
-static unsigned ready, refused, parted, renewed, wavered;
+static unsigned ready, refused, parted, renewed, wavered, lost;
 static struct err why;
 
 /* What the server knows. */
@@ -21,6 +22,7 @@ static unsigned n_leases, grants, revoked;
 static unsigned lose; /* so many grants are carried out, and not answered */
 static bool hang;     /* the first grant is carried out, and nothing is answered */
 static bool refuse;
+static bool suspends; /* the machine, for a lease, while a keepalive is under way that fails */
 static bool mistake;  /* a keepalive is answered with another lease */
 static unsigned told; /* the TTL of each answer, in seconds */
 
@@ -55,7 +57,9 @@ static void on_wavering(void *ctx, enum etcd_code code, const struct err *e)
 static void on_lost(void *ctx, const struct err *e)
 {
 	(void)ctx;
-	fail_msg("lost: %s", e->text);
+	if (!suspends)
+		fail_msg("lost: %s", e->text);
+	lost++;
 }
 
 static void on_parted(void *ctx, const struct err *e)
@@ -84,7 +88,7 @@ static unsigned find(uint64_t id)
 
 static void serve_grant(struct fake_conn *c, uint64_t id)
 {
-	bool lost = lose > 0;
+	bool dropped = lose > 0;
 
 	grants++;
 	if (hang) {
@@ -97,8 +101,8 @@ static void serve_grant(struct fake_conn *c, uint64_t id)
 		    c, 412, "{\"code\":9,\"message\":\"etcdserver: lease already exists\"}");
 	} else {
 		leases[n_leases++] = id;
-		lose -= lost;
-		if (lost)
+		lose -= dropped;
+		if (dropped)
 			fake_reset(c);
 		else
 			fake_etcd_granted(c, id, told);
@@ -113,6 +117,10 @@ static void serve(struct fake *f, struct fake_conn *c)
 	assert_in_range(id, 1, INT64_MAX);
 	if (fake_etcd_asks(c, "lease/grant")) {
 		serve_grant(c, id);
+	} else if (fake_etcd_asks(c, "lease/keepalive") && suspends) {
+		alarm_set(&keeper.alarm, MSEC_NEVER); /* it rings behind the failure */
+		skip_time(8000);
+		fake_reset(c);
 	} else if (fake_etcd_asks(c, "lease/keepalive")) {
 		fake_etcd_kept_alive(c, id ^ mistake, told);
 	} else if (refuse) {
@@ -136,8 +144,9 @@ static int set_up(void **state)
 	client = etcd_client_open(loop, &etcd.conf, &e);
 	assert_non_null(client);
 	assert_int_equal(keeper_open(&keeper, loop, client, &hooks, NULL, &e), 0);
-	ready = refused = parted = renewed = wavered = n_leases = grants = revoked = lose = 0;
-	hang = refuse = mistake = false;
+	ready = refused = parted = renewed = wavered = lost = n_leases = grants = revoked = lose =
+	    0;
+	hang = refuse = suspends = mistake = false;
 	told = 9;
 	return 0;
 }
@@ -322,6 +331,21 @@ static void test_nor_does_it_adopt_one(void **state)
 	assert_false(keeper.held);
 }
 
+/* Who hears that it wavers relies on the time that is left. */
+static void test_what_failed_in_a_suspend_is_lost_at_once(void **state)
+{
+	(void)state;
+	keeper_begin(&keeper, 9000, PATIENT);
+	run_until(loop, &ready, 1);
+	keeper_rely(&keeper);
+	suspends = true;
+	keeper.lease.next = clock_now();
+	alarm_set(&keeper.alarm, keeper.lease.next);
+	run_until(loop, &lost, 1);
+	assert_int_equal(wavered, 0);
+	assert_int_equal(renewed, 0);
+}
+
 /* It raises a TTL to 75 s at most, so a longer one was asked for or is a lie. */
 static void test_a_grant_is_believed_within_reason(void **state)
 {
@@ -367,6 +391,7 @@ int main(void)
 		TEST(test_what_is_given_back_is_not_kept_alive),
 		TEST(test_an_answer_about_another_lease_renews_nothing),
 		TEST(test_nor_does_it_adopt_one),
+		TEST(test_what_failed_in_a_suspend_is_lost_at_once),
 		TEST(test_a_grant_is_believed_within_reason),
 		TEST(test_and_so_is_an_adopted_one),
 	};
