@@ -108,24 +108,25 @@ bool kin_is_withheld(pid_t pid)
 	       info.si_pid == 0;
 }
 
-struct count {
-	int all, withheld;
+struct family {
+	bool any;
+	bool others; /* than withheld ones; the rest need not be looked at */
 };
 
-static void count_one(pid_t pid, void *ctx)
+static void look_at_one(pid_t pid, void *ctx)
 {
-	struct count *c = ctx;
+	struct family *f = ctx;
 
-	c->all++;
-	c->withheld += kin_is_withheld(pid);
+	f->any = true;
+	f->others = f->others || !kin_is_withheld(pid);
 }
 
 /* Complete, as the children of one that has ended stand behind it in the list. */
 bool kin_all_withheld(void)
 {
-	struct count c = { 0, 0 };
+	struct family f = { false, false };
 
-	return kin_each_child(count_one, &c, NULL) == 0 && c.all > 0 && c.withheld == c.all;
+	return kin_each_child(look_at_one, &f, NULL) == 0 && f.any && !f.others;
 }
 
 enum kin_mind kin_mind(pid_t pid, int signo)

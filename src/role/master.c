@@ -165,7 +165,7 @@ static msec next_deadline(const struct master *m)
 {
 	msec at = msec_min(fleet_deadline(&m->roster.fleet), m->clear_at);
 
-	at = msec_min(at, init_deadline(&m->init));
+	at = msec_min(at, msec_min(init_deadline(&m->init), m->reap_at));
 	at = msec_min(at, complaints_deadline(&m->complaints, &m->roster.fleet));
 	return msec_min(at, board_deadline(&m->board));
 }
@@ -187,7 +187,11 @@ void master_settle(struct master *m)
 
 static void on_alarm(void *ctx)
 {
-	master_settle(ctx);
+	struct master *m = ctx;
+
+	if (m->reap_at <= clock_now())
+		master_reap(m);
+	master_settle(m);
 }
 
 /* Start and end */
@@ -305,7 +309,9 @@ static int open_and_serve(struct master *m, struct err *e)
 
 int master_run(struct conf *conf, const struct master_options *options)
 {
-	struct master m = { .conf_file = options->conf_file, .clear_at = MSEC_NEVER };
+	struct master m = {
+		.conf_file = options->conf_file, .clear_at = MSEC_NEVER, .reap_at = MSEC_NEVER
+	};
 	struct err e;
 	int status = -1;
 

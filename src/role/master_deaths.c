@@ -13,6 +13,10 @@
 
 #define CLEAR_AGAIN_MS 50
 
+/* How long ends of children are taken in one turn of the loop: what a dead worker's job left may
+ * make them as fast as we take them, and must not keep us from all the others. */
+#define REAP_MS 20
+
 static struct post *post_of_worker(struct master *m, pid_t pid)
 {
 	for (size_t i = 0; i < m->roster.fleet.n; i++) {
@@ -194,9 +198,11 @@ static void bury_orphan(struct master *m, pid_t pid, int status)
 
 void master_reap(struct master *m)
 {
+	msec until = msec_add(clock_now(), REAP_MS);
 	int status;
 	pid_t pid;
 
+	m->reap_at = MSEC_NEVER;
 	while (kin_reap(&pid, &status) == KIN_REAPED) {
 		struct post *p = post_of_worker(m, pid);
 
@@ -204,5 +210,9 @@ void master_reap(struct master *m)
 			bury_worker(m, p, status);
 		else
 			bury_orphan(m, pid, status);
+		if (clock_now() >= until) {
+			m->reap_at = clock_now();
+			return;
+		}
 	}
 }

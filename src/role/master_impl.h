@@ -32,6 +32,7 @@ struct master {
 	struct board board;
 	struct complaints complaints;
 	msec clear_at; /* the next round against what dead workers left */
+	msec reap_at;  /* more children have ended than were buried in one turn */
 	bool settling;
 	msec stop_began;
 	bool at_end;
@@ -47,7 +48,7 @@ bool master_read_reports(struct master *m, struct post *p);
 int master_signals_open(struct master *m, struct err *e);
 
 /* master_deaths.c */
-/* Buries all children that have ended. */
+/* Buries children that have ended; when there are many, the rest when reap_at has come. */
 void master_reap(struct master *m);
 /* Of the jobs of workers that died, whose main process and others are children of ours: tells the
  * fleet of those of which nothing is left, and kills what is to be killed. */

@@ -165,13 +165,14 @@ static void on_signal(struct ev_loop *loop, struct ev_io *io, int revents)
 {
 	struct master *m = io->data;
 	struct sig_from from;
+	bool ended = false;
 	int signo;
 
 	(void)loop;
 	(void)revents;
 	while ((signo = sig_next(io->fd, &from)) != 0) {
 		if (signo == SIGCHLD)
-			master_reap(m);
+			ended = true; /* once, below: meanwhile the next one may come, and so on */
 		else if (signo == SIGINT || signo == SIGTERM || signo == SIGQUIT)
 			stop(m, signo, &from);
 		else if (signo == SIGUSR1)
@@ -183,6 +184,8 @@ static void on_signal(struct ev_loop *loop, struct ev_io *io, int revents)
 		else
 			on_request(m, signo, &from);
 	}
+	if (ended)
+		master_reap(m);
 	master_settle(m);
 }
 

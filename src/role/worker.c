@@ -198,7 +198,7 @@ void worker_rearm(struct worker *w)
 		w->moving_at = msec_add(clock_now(), MOVING_MS);
 	at = msec_min(at, msec_min(w->stop_look.at, msec_min(w->look_at, w->moving_at)));
 	at = msec_min(at, msec_min(w->hear_again_at, w->alive_at));
-	at = msec_min(at, w->checkpoint_look.at);
+	at = msec_min(at, msec_min(w->checkpoint_look.at, w->reap_again_at));
 	alarm_set(&w->alarm, msec_min(at, w->kill_again_at));
 }
 
@@ -213,6 +213,8 @@ static void on_alarm(void *ctx)
 		worker_job_stop(w);
 	if (now >= w->checkpoint_look.at)
 		worker_job_checkpoint_again(w);
+	if (now >= w->reap_again_at)
+		worker_job_reap(w);
 	if (now >= w->kill_again_at)
 		worker_job_kill_again(w);
 	if (now >= w->look_at)
@@ -242,13 +244,14 @@ static void on_signal(struct ev_loop *loop, struct ev_io *io, int revents)
 {
 	struct worker *w = io->data;
 	struct sig_from from;
+	bool ended = false;
 	int signo;
 
 	(void)loop;
 	(void)revents;
 	while ((signo = sig_next(io->fd, &from)) != 0) {
 		if (signo == SIGCHLD)
-			worker_job_reap(w);
+			ended = true; /* once, below: meanwhile the next one may come, and so on */
 		else if (signo == SIGINT || signo == SIGTERM)
 			worker_tell(w, LIFE_EV_STOP, 0);
 		else if (signo == SIGQUIT)
@@ -262,6 +265,8 @@ static void on_signal(struct ev_loop *loop, struct ev_io *io, int revents)
 		else if (signo == WORKER_LOG)
 			open_log(&from);
 	}
+	if (ended)
+		worker_job_reap(w);
 }
 
 static void on_lifeline(struct ev_loop *loop, struct ev_io *io, int revents)
@@ -344,6 +349,7 @@ static void open_policies(struct worker *w)
 	else
 		life_init(&w->life, &w->life_conf, &w->backoff);
 	w->kill_again_at = MSEC_NEVER;
+	w->reap_again_at = MSEC_NEVER;
 	w->moving_at = MSEC_NEVER;
 	w->alive_at = MSEC_NEVER;
 	w->stop_look.at = MSEC_NEVER;

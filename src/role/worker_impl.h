@@ -107,7 +107,7 @@ struct worker {
 	struct second_look stop_look, checkpoint_look;
 	bool kin; /* processes of the job may live */
 	bool killing;
-	msec kill_again_at;
+	msec kill_again_at, reap_again_at;
 	struct lines lines;
 
 	/* worker_watch.c */

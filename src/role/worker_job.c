@@ -19,6 +19,10 @@
 
 #define PIPE_SIZE 65536
 
+/* How long ends of processes are taken in one turn of the loop: a job may make them as fast as we
+ * take them, and must not keep us from all else. */
+#define REAP_MS 20
+
 /* A job that floods its socket must not keep its worker from its work, nor the master from
  * everybody's: each message may be a report. What comes too fast waits in the socket. */
 #define NOTIFY_BURST 50
@@ -405,10 +409,13 @@ void worker_job_kill_again(struct worker *w)
 void worker_job_reap(struct worker *w)
 {
 	enum kin_reap rc;
+	msec until = msec_add(clock_now(), REAP_MS);
+	bool any = false;
 	int status;
 	pid_t pid;
 
-	while ((rc = kin_look(&pid, &status)) == KIN_REAPED) {
+	w->reap_again_at = MSEC_NEVER;
+	while ((rc = kin_look(&pid, &status)) == KIN_REAPED && clock_now() < until) {
 		if (pid == w->job_pid)
 			main_ended(w, status);
 		else
@@ -416,8 +423,15 @@ void worker_job_reap(struct worker *w)
 		/* After the report: should this process die in between, the master reaps it, and
 		 * sees how it ended. */
 		kin_bury(pid);
-		if (w->killing)
-			worker_job_kill(w); /* its children are ours now */
+		any = true;
+	}
+	/* Their children are ours now. Not after each: of thousands that would take minutes, in
+	 * which no lease is renewed. */
+	if (any && w->killing && rc != KIN_NONE)
+		worker_job_kill(w);
+	if (rc == KIN_REAPED) {
+		w->reap_again_at = clock_now();
+		worker_rearm(w);
 	}
 	if (rc == KIN_BUSY && w->kin && (w->killing || w->job_pid == 0) && kin_all_withheld()) {
 		bury_withheld(w);
