@@ -15,7 +15,9 @@ package Graceful::Etcd;
 use strict;
 use warnings;
 
+use Fcntl qw(F_SETLK F_WRLCK O_CREAT O_RDWR SEEK_SET);
 use File::Path qw(remove_tree);
+use File::Spec;
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
 use POSIX qw(:sys_wait_h);
@@ -29,12 +31,30 @@ sub installed {
     return scalar(grep { -x "$_/etcd" } split(/:/, $ENV{PATH})) && scalar(grep { -x "$_/etcdctl" } split(/:/, $ENV{PATH}));
 }
 
-# Ports that nobody listens on. Somebody else may take one before etcd does, and then start() tries again.
+my ($ports, $port);
+
+# A struct flock, as Linux has it on machines of 64 bits.
+sub lock_of_port { return pack('s s x4 q q l x4', F_WRLCK, SEEK_SET, $_[0], 1, 0) }
+
+# Ports that nobody listens on, and that are this process's as long as it lives: a node that was killed has to find its own free when it
+# comes back. So they are none of those that the kernel gives to whoever asks for any, and tests that run beside each other lock theirs
+# (t/lib/etcd_test.h does the same).
 sub free_ports {
     my ($n) = @_;
-    my @sockets = map { IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') // die "no free port: $!\n" } 1 .. $n;
+    my @free;
 
-    return map { $_->sockport } @sockets;
+    if (!$ports) {
+        my $path = File::Spec->tmpdir . "/graceful-test-ports-$>";
+        sysopen($ports, $path, O_RDWR | O_CREAT, 0600) or die "$path: $!\n";
+        $port = $$ * 97;
+    }
+    for (1 .. 22_000) {
+        my $next = 10_000 + $port++ % 22_000;
+        next if !fcntl($ports, F_SETLK, lock_of_port($next));
+        push @free, $next if IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1:$next");
+        return @free if @free == $n;
+    }
+    die "no free ports\n";
 }
 
 sub start {
@@ -281,6 +301,16 @@ sub leases {
     my ($self) = @_;
 
     return grep { /^[0-9a-f]+$/ } split(/\n/, $self->ctl('lease', 'list'));
+}
+
+# Waits until there are just $n. A lease that is given back to a busy etcd may go after its worker, which does not wait for that for
+# long.
+sub leases_become {
+    my ($self, $n) = @_;
+    my @left;
+
+    return 1 if eval { wait_for("$n leases", sub { @left = $self->leases; @left == $n }) };
+    die "not $n leases, but: @left\n";
 }
 
 # Returns when the lease of a job's owner was renewed once more.
