@@ -29,7 +29,7 @@
 #define NOTIFY_WINDOW_MS 100
 
 /* How long a job that was just started may take to install its handlers, and how often to look. */
-#define SETTLE_MS 1000
+#define SETTLE_MS 5000
 #define SETTLE_LOOK_MS 10
 
 /* Output */

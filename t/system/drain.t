@@ -24,12 +24,12 @@ sub actors {
     return { map { $_ => Graceful::Actor->new($box, $_) } @names };
 }
 
-# The jobs in this state, by name.
+# The jobs in this state, by name; of those that run the ones that are ready: not before that they would be sure to dump.
 sub in_state {
     my ($master, $state) = @_;
     my $jobs = $master->status->{jobs} // {};
 
-    my @names = sort grep { $jobs->{$_}{state} eq $state } keys %$jobs;
+    my @names = sort grep { $jobs->{$_}{state} eq $state && ($state ne 'running' || $jobs->{$_}{ready}) } keys %$jobs;
 
     return @names;
 }
