@@ -9,7 +9,7 @@ package Graceful::Actor;
 use strict;
 use warnings;
 
-use Graceful::Test qw(alive slurp source_dir wait_for);
+use Graceful::Test qw(birth_of slurp source_dir wait_for);
 
 sub new {
     my ($class, $box, $name) = @_;
@@ -61,9 +61,9 @@ sub wait_start {
 sub survivors {
     my ($self) = @_;
     return if $self->{elsewhere};
-    my %pids = map { (split)[0] => 1 } split(/\n/, slurp("$self->{journal}.kin"));
+    my %births = map { my ($pid, $birth) = split; $pid => $birth // '' } split(/\n/, slurp("$self->{journal}.kin"));
 
-    return grep { alive($_) } keys %pids;
+    return grep { my $birth = birth_of($_); $birth ne '' && $birth eq $births{$_} } keys %births;
 }
 
 # The whole tree of a machine that died: ends what is left, however the test went.

@@ -25,11 +25,11 @@ use POSIX qw(:sys_wait_h);
 use Scalar::Util qw(weaken);
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
-our @EXPORT_OK = qw(wait_for slurp spew build_dir source_dir alive children_of);
+our @EXPORT_OK = qw(wait_for slurp spew build_dir source_dir alive birth_of children_of);
 
 # A condition that takes longer is taken for one that never comes. Generous, as the machine may be busy; nothing is
 # asserted about how long things take.
-use constant PATIENCE => $ENV{GRACEFUL_TEST_PATIENCE} // 60;
+use constant PATIENCE => $ENV{GRACEFUL_TEST_PATIENCE} // 120;
 
 my @boxes;    # weak: each ends with its last user, at the latest with the test
 
@@ -81,6 +81,15 @@ sub spew {
 sub alive {
     my ($pid) = @_;
     return slurp("/proc/$pid/stat") =~ /\) ([A-Z])/ && $1 ne 'Z' && $1 ne 'X';
+}
+
+# What tells a process that runs from a later one with the same number, which a busy machine has again within a minute or two. Empty
+# for one that does not run.
+sub birth_of {
+    my ($pid) = @_;
+    my ($mode, $rest) = slurp("/proc/$pid/stat") =~ /\) ([A-Z]) (.*)/ or return '';
+
+    return $mode =~ /[ZX]/ ? '' : (split(' ', $rest))[18];
 }
 
 sub children_of {
