@@ -85,7 +85,7 @@ sub play {
     my $box = Graceful::Test->new;
     my $actor = Graceful::Actor->new($box, 'orders');
     my $late = Graceful::Actor->new($box, 'late');
-    my %more = $etcd ? (coordinator => $etcd->coordinator(ttl => '10s')) : ();
+    my %more = $etcd ? (coordinator => $etcd->coordinator(ttl => '20s')) : ();
     my %orders = (command => $actor->command('hold=' . $box->path('go')), checkpoint => '100ms', checkpoint_signal => 'USR1',
         stop_timeout => '10m', restart_min => '1s', restart_max => '1s');
     my %late = (command => $late->command('crash'), restart_min => '1h', restart_max => '1h');

@@ -15,7 +15,7 @@ use Graceful::Test qw(wait_for);
 plan(skip_all => 'etcd is not installed') unless Graceful::Etcd->installed;
 
 my $etcd = Graceful::Etcd->start(nodes => 3);
-my $team = Graceful::Team->new($etcd, [qw(clicks orders)], ttl => '5s');
+my $team = Graceful::Team->new($etcd, [qw(clicks orders)], ttl => '10s');
 
 # All jobs at one master, so that a hand-over concerns all.
 my $owner = $team->start('web-1');

@@ -10,12 +10,13 @@ use Test::More;
 
 use Graceful::Etcd;
 use Graceful::Team;
+use Graceful::Test qw(wait_for);
 
 plan(skip_all => 'etcd is not installed') unless Graceful::Etcd->installed;
 
 my $etcd = Graceful::Etcd->start(nodes => 3);
-my $patient = Graceful::Team->new($etcd, [qw(clicks orders)], ttl => '20s');
-my $hasty = Graceful::Team->new($etcd, [qw(views sales)], ttl => '4s');
+my $patient = Graceful::Team->new($etcd, [qw(clicks orders)], ttl => '45s');
+my $hasty = Graceful::Team->new($etcd, [qw(views sales)], ttl => '10s');
 my $calm = $patient->start('calm');
 my $nervous = $hasty->start('nervous');
 my %before = map { %$_ } $patient->wait_running($calm), $hasty->wait_running($nervous);
@@ -32,7 +33,7 @@ for my $job (qw(views sales)) {
     $nervous->wait_log(qr/$job: state DUMPING -> DOUBTING/);
 }
 $calm->wait_log(qr/$_: the lease could not be renewed, trying on/) for qw(clicks orders);
-is(scalar keys %{ $hasty->running }, 0, 'the short leases are lost, so nothing runs');
+wait_for('nothing to run with the short leases, which are lost', sub { !keys %{ $hasty->running } });
 is_deeply({ map { $_ => $patient->running->{$_}{job_pid} } qw(clicks orders) }, { map { $_ => $before{$_}{job_pid} } qw(clicks orders) },
     'the long ones are not');
 $etcd->run_node($_) for grep { $_ != $left } $etcd->nodes;
@@ -41,7 +42,7 @@ $_->wait_running for $patient, $hasty;
 is(($etcd->keys_below("/graceful/jobs/$_/lock/"))[0], $place{$_}, "who waited for $_ has kept its place, and now owns it") for keys %place;
 for my $job (keys %place) {
     is($hasty->running->{$job}{master}, $other, "and runs $job");
-    like($nervous->log_text, qr/$job: committed the state and released the lock/, 'from what was dumped without a quorum');
+    $nervous->wait_log(qr/$job: committed the state and released the lock/, 'from what was dumped without a quorum');
     is(($hasty->runs($job)->starts)[1]{restored}, 'clean', 'so nothing was done twice');
 }
 $_->wait_commits for $patient, $hasty;

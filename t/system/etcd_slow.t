@@ -22,7 +22,7 @@ sub start {
     my ($name) = @_;
     my %orders = (command => $actor->command, checkpoint => '100ms', stop_timeout => '5m');
 
-    return $box->start($box->config($name, { orders => \%orders }, { coordinator => $etcd->coordinator(ttl => '10s') }));
+    return $box->start($box->config($name, { orders => \%orders }, { coordinator => $etcd->coordinator(ttl => '20s') }));
 }
 
 sub is_saved {

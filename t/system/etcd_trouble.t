@@ -80,7 +80,7 @@ subtest 'users' => sub {
     like($shown, qr/^job1 +standby .*cannot get the lock: etcd refuses user/m, 'graceful status tells it, too');
     spew($password, "secret\n");    # which is read again each time
     wait_running($master);
-    is(scalar($etcd->leases), @jobs, 'no lease is there for nothing');
+    ok($etcd->leases_become(scalar @jobs), 'no lease is there for nothing');
     is(stop($master), 0, 'it stops');
 
     $master = master($box, 'denied', $coordinator, { namespace => '/other' });
@@ -95,7 +95,7 @@ subtest 'users' => sub {
     wait_trouble($master, qr/set coordinator.user and password_file/);
     one_complaint($master, qr/user name is empty/);
     is(stop($master), 0, 'it stops in the middle of its trouble');
-    wait_for('no lease is left', sub { $etcd->leases == 0 });
+    ok($etcd->leases_become(0), 'no lease is left');
 };
 
 # Leases need no password, so nothing happens to jobs that run; what they save waits for the new one.
@@ -109,7 +109,7 @@ END
     my $password = $box->path('rotated');
     chmod(0600, spew($password, "secret\n"));
     my $master = $box->start($box->config('rotates', { counts => { command => [$command], checkpoint => '1s' } },
-        { coordinator => { %{ $etcd->coordinator(ttl => '5s') }, password_file => $password } }));
+        { coordinator => { %{ $etcd->coordinator(ttl => '30s') }, password_file => $password } }));
     my $job = $master->wait_state(counts => 'running');
     wait_for('a backup', sub { ($master->job('counts')->{seq} // 0) > 1 });
     $etcd->ctl_input(spew($box->path('new'), "secret2\n"), 'user', 'passwd', 'graceful', '--interactive=false');
@@ -120,7 +120,7 @@ END
     my $after = $master->job('counts');
     is_deeply([ @{$after}{qw(job_pid epoch state)} ], [ @{$before}{qw(job_pid epoch state)} ], 'the job was left alone');
     is(stop($master), 0, 'it stops');
-    is(scalar($etcd->leases), 0, 'no lease is left');
+    ok($etcd->leases_become(0), 'no lease is left');
 };
 
 subtest 'TLS' => sub {
@@ -174,7 +174,7 @@ subtest 'no etcd at the start' => sub {
 subtest 'etcd is killed and comes back' => sub {
     my $box = Graceful::Test->new;
     my $etcd = Graceful::Etcd->start;
-    my $master = master($box, 'outage', $etcd->coordinator(ttl => '5s'));
+    my $master = master($box, 'outage', $etcd->coordinator(ttl => '10s'));
 
     $master->wait_state($_ => 'running') for @jobs;
     $etcd->kill_node(0);
@@ -196,7 +196,7 @@ subtest 'etcd hangs while jobs wait' => sub {
     my $owner = master($box, 'owns', $etcd->coordinator(ttl => '300s'));
 
     $owner->wait_state($_ => 'running') for @jobs;
-    my $master = master($box, 'waits', $etcd->coordinator(ttl => '5s'));
+    my $master = master($box, 'waits', $etcd->coordinator(ttl => '10s'));
     wait_for('all of its jobs wait', sub { (() = $master->log_text =~ /waits for the lock/g) >= @jobs });
     $etcd->pause(0);
     wait_trouble($master, qr/no answer/);
@@ -206,7 +206,7 @@ subtest 'etcd hangs while jobs wait' => sub {
     wait_for('the status forgets it', sub { !defined $master->job('job1')->{trouble} });
     is(stop($master), 0, 'the one that waits stops');
     is(stop($owner), 0, 'and the owner');
-    is(scalar($etcd->leases), 0, 'no lease is left');
+    ok($etcd->leases_become(0), 'no lease is left');
 };
 
 # Who waits holds a lease that etcd may keep for as long as it likes, and what etcd does not take back is left to it.
@@ -254,7 +254,7 @@ subtest 'stopped in doubt' => sub {
         return $box->start($box->config($name, { orders => { command => $command, stop_timeout => '2s', hurry_timeout => '1s' } },
             { coordinator => $etcd->coordinator(ttl => $ttl, %coordinator) }));
     };
-    my $owner = $start->('doubts', '3s');
+    my $owner = $start->('doubts', '10s');
     $owner->wait_state(orders => 'running');
     $etcd->pause(0);
     $owner->wait_log(qr/state DUMPING -> DOUBTING/);
@@ -263,7 +263,7 @@ subtest 'stopped in doubt' => sub {
 
     # This one has slept beyond its lease, and nobody can be asked when it wakes up.
     my $proxy = Graceful::Proxy->start($etcd->url(0), $box->path('proxy'));
-    my $sleeper = $start->('sleeps', '3s', endpoints => [ $proxy->url ]);
+    my $sleeper = $start->('sleeps', '6s', endpoints => [ $proxy->url ]);
     $sleeper->wait_state(orders => 'running');
     my @pids = ($sleeper->pid, $sleeper->job('orders')->{worker_pid});
     kill('STOP', $_) for @pids;
@@ -276,7 +276,7 @@ subtest 'stopped in doubt' => sub {
 
     my $other = $start->('owns', '300s');
     $other->wait_state(orders => 'running');
-    my $waiter = $start->('waits', '3s');
+    my $waiter = $start->('waits', '6s');
     $waiter->wait_log(qr/waits for the lock/);
     $etcd->pause(0);
     wait_for('it is in trouble', sub { ($waiter->job('orders')->{trouble} // '') =~ /no answer/ });

@@ -215,9 +215,9 @@ subtest 'how etcd is spoken to may change; another coordinator may not' => sub {
     my $etcd = Graceful::Etcd->start;
     my $actor = Graceful::Actor->new($box, 'orders');
     my %jobs = (orders => { command => $actor->command });
-    my $master = start($box, \%jobs, { coordinator => $etcd->coordinator(ttl => '5s') });
+    my $master = start($box, \%jobs, { coordinator => $etcd->coordinator(ttl => '30s') });
 
-    $box->config('web-1', \%jobs, { coordinator => $etcd->coordinator(ttl => '8s') });
+    $box->config('web-1', \%jobs, { coordinator => $etcd->coordinator(ttl => '40s') });
     is_deeply(reload($master)->{changed}, ['orders'], 'another ttl changes the job');
     my $start = $actor->wait_start(2);
     is("$start->{count} $start->{restored}", '1 clean', 'which went on from its state');

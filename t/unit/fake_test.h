@@ -26,7 +26,7 @@
 #include "base/clock.h"
 
 #define FAKE_CONNS 16
-#define PATIENCE 60000 /* msec; what takes longer is taken for something that never comes */
+#define PATIENCE 120000 /* msec; what takes longer is taken for something that never comes */
 
 struct fake;
 

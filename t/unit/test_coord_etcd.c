@@ -22,7 +22,7 @@
 #include "coord_test.h"
 #include "net/http.h"
 
-#define PATIENCE_MS 60000 /* until a test that hangs fails; no test depends on it */
+#define PATIENCE_MS 120000 /* until a test that hangs fails; no test depends on it */
 #define NS "/graceful-test"
 #define NO_RECORD UINT64_MAX
 #define PUPPETS 3
@@ -515,7 +515,7 @@ static void first_and_second(void **state)
 	commit(a, 3, true);
 	farewell(a);
 	assert_true(no_lock_is_left());
-	assert_int_equal(leases(), 0);
+	WAIT_FOR(leases() == 0);
 
 	a = owner(0, 15000, direct);
 	assert_true(a->epoch > first);
@@ -524,7 +524,7 @@ static void first_and_second(void **state)
 	release(a);
 	farewell(a);
 	assert_true(no_lock_is_left());
-	assert_int_equal(leases(), 0);
+	WAIT_FOR(leases() == 0);
 }
 
 /* How many reads etcd has answered, by its own count. */
@@ -589,7 +589,7 @@ static void handed_over_in_order(void **state)
 	farewell(b);
 	farewell(c);
 	assert_true(no_lock_is_left());
-	assert_int_equal(leases(), 0);
+	WAIT_FOR(leases() == 0);
 }
 
 static void one_leaves_from_the_middle(void **state)
@@ -624,7 +624,7 @@ static void leaves_at_any_moment(void **state)
 		farewell(a);
 	}
 	assert_true(no_lock_is_left());
-	assert_int_equal(leases(), 0);
+	WAIT_FOR(leases() == 0);
 }
 
 /* Of three nodes the leader dies, or hangs, while a commit is under way. */
@@ -747,7 +747,7 @@ static void etcdctl_waits(void **state)
 /* Nothing of an owner that slept beyond its lease becomes visible. */
 static void slept_too_long(void **state)
 {
-	struct puppet *a = owner(0, 3000, direct);
+	struct puppet *a = owner(0, 6000, direct);
 	struct puppet *b;
 	uint64_t epoch = 0;
 
@@ -772,7 +772,7 @@ static void slept_too_long(void **state)
 	commit(b, 3, true);
 	farewell(a);
 	farewell(b);
-	assert_int_equal(leases(), 0);
+	WAIT_FOR(leases() == 0);
 }
 
 /* The same with a lock that ends before its time, so that nothing but the fence can stop it. */
@@ -802,7 +802,7 @@ static void fenced(void **state)
 static void slept_too_long_in_the_queue(void **state)
 {
 	struct puppet *a = owner(0, 15000, direct);
-	struct puppet *b = waiter(1, 3000, direct);
+	struct puppet *b = waiter(1, 6000, direct);
 	struct puppet *c = waiter(2, 15000, direct);
 
 	(void)state;
@@ -853,7 +853,7 @@ static void own_key_is_deleted(void **state)
 	farewell(a);
 	farewell(b);
 	farewell(c);
-	assert_int_equal(leases(), 0);
+	WAIT_FOR(leases() == 0);
 }
 
 static void lease_is_revoked(void **state)
@@ -927,7 +927,7 @@ static void freed_before_the_adoption(void **state)
 	WAIT_FOR(a->freed == 1);
 	assert_true(a->seq == 1);
 	farewell(a);
-	assert_int_equal(leases(), 1);
+	WAIT_FOR(leases() == 1);
 	commit(b, 2, true);
 	assert_int_equal(b->lost, 0);
 }
@@ -955,6 +955,24 @@ static void answer_is_lost(void **state)
 	release(b);
 }
 
+/* At once: etcdctl takes its time on a busy machine, and a release is not tried for ever. */
+static void revoke_now(uint64_t lease)
+{
+	char request[256], body[64], answer[1024];
+	int fd = connect_to(cluster.nodes[0].port);
+	ssize_t n;
+
+	snprintf(body, sizeof(body), "{\"ID\":\"%ju\"}", (uintmax_t)lease);
+	snprintf(request, sizeof(request),
+	    "POST /v3/lease/revoke HTTP/1.0\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+	assert_int_equal(write(fd, request, strlen(request)), (ssize_t)strlen(request));
+	n = read(fd, answer, sizeof(answer) - 1);
+	assert_true(n > 0);
+	answer[n] = '\0';
+	assert_non_null(strstr(answer, " 200 "));
+	close(fd);
+}
+
 /* And before it is asked for again, the lease that the lock hung on is gone. */
 static void answer_is_lost_and_the_lease_with_it(void **state)
 {
@@ -963,8 +981,8 @@ static void answer_is_lost_and_the_lease_with_it(void **state)
 	(void)state;
 	relay.swallow = INT32_MAX;
 	begin_commit(a, 1, true);
-	WAIT_FOR(no_lock_is_left());
-	ctl("lease revoke %jx", (uintmax_t)coord_lease(a->coord));
+	WAIT_FOR(relay.swallow < INT32_MAX); /* carried out */
+	revoke_now(coord_lease(a->coord));
 	WAIT_FOR(coord_safe_until(a->coord) == 0); /* a keepalive has told */
 	relay.swallow = 0;
 	WAIT_FOR(a->committed == 1);
@@ -975,8 +993,8 @@ static void answer_is_lost_and_the_lease_with_it(void **state)
 	a = owner(0, 3000, relayed);
 	relay.swallow = INT32_MAX;
 	coord_release(a->coord);
-	WAIT_FOR(no_lock_is_left());
-	ctl("lease revoke %jx", (uintmax_t)coord_lease(a->coord));
+	WAIT_FOR(relay.swallow < INT32_MAX);
+	revoke_now(coord_lease(a->coord));
 	WAIT_FOR(coord_safe_until(a->coord) == 0);
 	relay.swallow = 0;
 	WAIT_FOR(a->released == 1);
@@ -1347,7 +1365,7 @@ static void etcd_restarts(void **state)
 /* It is told in time for the job to stop, and runs again when etcd does. */
 static void etcd_hangs(void **state)
 {
-	struct puppet *a = owner(0, 3000, direct);
+	struct puppet *a = owner(0, 8000, direct);
 	uint64_t seq;
 
 	(void)state;
@@ -1378,7 +1396,7 @@ static void etcd_hangs(void **state)
 /* For less than that: nothing is lost, and it is told once that it was close. */
 static void etcd_hangs_for_a_moment(void **state)
 {
-	struct puppet *a = owner(0, 9000, direct);
+	struct puppet *a = owner(0, 20000, direct);
 	int kept;
 
 	(void)state;
