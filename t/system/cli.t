@@ -62,7 +62,7 @@ sub read_file {
 # Waits for a condition, never for a time; the limit is only there to end a test that failed.
 sub wait_for {
     my ($what, $condition) = @_;
-    for (1 .. 3000) {
+    for (1 .. 12000) {
         return 1 if $condition->();
         select undef, undef, undef, 0.01;
     }
@@ -187,10 +187,12 @@ sub master {
     return $m;
 }
 
+# Returns when it is there.
 sub say_status {
     my ($m, $text) = @_;
     chomp $text;
     print { $m->{control} } "status $text\n";
+    wait_for('its status', sub { read_file("$m->{dir}/status.json") eq "$text\n" });
 }
 
 sub end_master {

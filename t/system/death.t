@@ -369,7 +369,7 @@ subtest 'master and worker are killed, and the job does not listen' => sub {
     kill('KILL', $master->pid, worker_of($master));
     $master->wait_exit;
     takes_over($box->start($box->config('web-2',
-        job_of($actor, [], { stop_timeout => '2100ms', hurry_timeout => '2s' }))), $actor, 'crash 0');
+        job_of($actor, [], { stop_timeout => '5100ms', hurry_timeout => '5s' }))), $actor, 'crash 0');
     is($actor->count(qr/^TERM$/), 1, 'it was told to hurry, then killed');
 };
 

@@ -53,7 +53,7 @@ sub leave_a_state {
 }
 
 subtest 'a final backup that hangs is given up with the stop' => sub {
-    my ($box, $actor, $confs) = open_box({ stop_timeout => '2s', hurry_timeout => '1s', checkpoint => '1h' });
+    my ($box, $actor, $confs) = open_box({ stop_timeout => '8s', hurry_timeout => '4s', checkpoint => '1h' });
 
     is(leave_a_state($box, $confs->{'web-2'}), 0, 'the tenure before');
     my $master = start_hanging($box, $confs->{'web-1'});
@@ -75,7 +75,7 @@ subtest 'a final backup that hangs is given up with the stop' => sub {
 };
 
 subtest 'the job goes on from what was not committed, if nobody owned it meanwhile' => sub {
-    my ($box, $actor, $confs) = open_box({ stop_timeout => '2s', hurry_timeout => '1s', checkpoint => '1h' });
+    my ($box, $actor, $confs) = open_box({ stop_timeout => '8s', hurry_timeout => '4s', checkpoint => '1h' });
     my $master = start_hanging($box, $confs->{'web-1'});
 
     $master->signal('INT');
@@ -195,7 +195,7 @@ subtest 'QUIT does not wait for a worker that hangs itself' => sub {
 };
 
 subtest 'a backup that hangs does not keep the job from its restart' => sub {
-    my ($box, $actor, $confs) = open_box({ stop_timeout => '300ms', hurry_timeout => '100ms' }, 'early');
+    my ($box, $actor, $confs) = open_box({ stop_timeout => '8s', hurry_timeout => '4s' }, 'early');
     my $master = start_hanging($box, $confs->{'web-1'});
 
     $master->wait_log(qr/^fault: in_upload/m);

@@ -11,7 +11,7 @@ use Test::More;
 use Graceful::Actor;
 use Graceful::Test qw(slurp spew);
 
-my %limits = (checkpoint => '1h', restart_min => '10ms', restart_max => '50ms', stop_timeout => '2s', hurry_timeout => '1s');
+my %limits = (checkpoint => '1h', restart_min => '10ms', restart_max => '50ms', stop_timeout => '6s', hurry_timeout => '3s');
 
 # A box, the job in it, and the configuration of a master whose states are all blobs.
 sub open_box {

@@ -196,6 +196,7 @@ subtest 'the status file at each state' => sub {
     is((stat "$one->{run_dir}/status.json")[2] & 07777, 0644, 'all may read it');
 
     $two = $box->start($box->config('web-2', \%jobs));
+    wait_for('it to hear whom it waits for', sub { exists $two->job('gated')->{holder} });
     $job = $two->wait_state(gated => 'standby');
     is_deeply([ sort keys %{$job} ], [ sort qw(state worker_pid restarts since holder) ], 'standby');
     like($job->{holder}, qr/^web-1 on /, 'whom it waits for');

@@ -157,7 +157,7 @@ for my $which (sort keys %disks) {
 
     subtest "$which: full during the last dump, to the end" => sub {
         my $name = "$which-3";
-        my $master = begin($name, job($name, checkpoint => '1h', stop_timeout => '1s', hurry_timeout => '500ms'), %more);
+        my $master = begin($name, job($name, checkpoint => '1h', stop_timeout => '5s', hurry_timeout => '1s'), %more);
 
         fill($disk);
         put_state($master, $name, 'b');
@@ -173,7 +173,7 @@ for my $which (sort keys %disks) {
 
 subtest 'store: read-only during a backup and at the end' => sub {
     my $disk = small_disk('store-ro');
-    my $master = begin('ro', job('ro', stop_timeout => '1s', hurry_timeout => '500ms'), $disks{store}->($disk));
+    my $master = begin('ro', job('ro', stop_timeout => '5s', hurry_timeout => '1s'), $disks{store}->($disk));
 
     ok(remount($disk, 'ro'), 'read-only');
     put_state($master, ro => 'b');
@@ -291,7 +291,7 @@ subtest 'run_dir: removed while it runs' => sub {
 };
 
 subtest 'work_dir: removed while it runs' => sub {
-    my $master = begin('lost', job('lost', stop_timeout => '1s', hurry_timeout => '500ms'));
+    my $master = begin('lost', job('lost', stop_timeout => '5s', hurry_timeout => '1s'));
 
     remove_tree($master->{work_dir});
     stop_ok($master, 3);

@@ -18,7 +18,7 @@ sub begin {
     my $box = Graceful::Test->new;
     my $actor = Graceful::Actor->new($box, 'orders');
     my $job = { command => $actor->command('early'), checkpoint => '100ms', restart_min => '10ms', %limits };
-    my %more = (state => { url => 'file://' . $box->path('store'), inline_max => '0B' }, $etcd ? (coordinator => $etcd->coordinator(ttl => '10s')) : ());
+    my %more = (state => { url => 'file://' . $box->path('store'), inline_max => '0B' }, $etcd ? (coordinator => $etcd->coordinator(ttl => '20s')) : ());
     my ($conf, $other) = map { $box->config($_, { orders => $job }, \%more) } qw(web-1 web-2);
     my $master = $box->start($conf);
 
@@ -72,7 +72,7 @@ sub back_in_time {
 
 sub too_late {
     my ($etcd) = @_;
-    my ($box, $actor, $master, $conf) = begin($etcd, stop_timeout => '1s', hurry_timeout => '500ms');
+    my ($box, $actor, $master, $conf) = begin($etcd, stop_timeout => '6s', hurry_timeout => '3s');
 
     take_away($box);
     $master->signal('INT');

@@ -136,26 +136,27 @@ subtest 'WATCHDOG' => sub {
     my $master = start('web-1', {
         dog => {
             command => job('dog', "echo d | dump; $say READY=1"),
-            watchdog => '2s', restart_min => '10ms', checkpoint => '100ms',
+            watchdog => '8s', restart_min => '10ms', checkpoint => '100ms',
         },
-        # It lets a second pass between two signs of life only if this machine stands still.
+        # It lets seconds pass between two signs of life only if this machine stands still.
         lively => {
             command => [ $^X, '-e', <<'END', $box->path('lively.up') ],
 use IO::Socket::UNIX;
 my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET}) or die;
 $SIG{INT} = sub { exit 0 };
-open my $up, '>', $ARGV[0];
+open my $up, '>', "$ARGV[0].new";
 print {$up} $ENV{WATCHDOG_USEC};
 close $up;
+rename "$ARGV[0].new", $ARGV[0];
 $s->send("READY=1");
 while (1) { select undef, undef, undef, 0.05; $s->send("WATCHDOG=1") }
 END
-            watchdog => '2s',
+            watchdog => '8s',
         },
         never => { command => job('never'), watchdog => '100ms' },
     });
 
-    is(slurp($box->path('lively.up')), '2000000', 'WATCHDOG_USEC');
+    is(slurp($box->path('lively.up')), '8000000', 'WATCHDOG_USEC');
     $master->wait_log(qr/ dog: the job gave no sign of life for its watchdog time: sent SIGABRT/, 'the watchdog to bark');
     $master->wait_log(qr/ dog: the job was ended by SIGABRT/, 'the end');
     wait_for('the restart', sub { ($master->job('dog')->{restarts} // 0) >= 1 });
@@ -168,7 +169,7 @@ END
 
 subtest 'EXTEND_TIMEOUT' => sub {
     my $wait = 'until [ -e "$dir/gate" ]; do sleep 0.01; done; echo dumped | dump';
-    my %times = (stop_timeout => '2500ms', hurry_timeout => '10ms');
+    my %times = (stop_timeout => '10s', hurry_timeout => '10ms');
     my $master = start('web-1', {
         patient => { command => job('patient', '', "trap '' TERM; $say EXTEND_TIMEOUT_USEC=600000000; $wait"), %times },
         late => { command => job('late', '', "trap '' TERM; $wait"), %times },

@@ -88,6 +88,7 @@ subtest 'a failing job is tried elsewhere, and comes back after a while' => sub 
     spew($box->path('fit.web-2'), '');
     $two = $box->start($box->config('web-2', \%jobs));
     $two->wait_state(moves => 'running');
+    wait_for('its start', sub { grep { $_->[0] eq 'web-2' } starts('moves') });
     $seen{ $_->[0] }++ for starts('moves');
     is($seen{'web-1'} % 3, 0, 'web-1 tried three times and gave up') or diag explain [ starts('moves') ];
     is($seen{'web-2'}, 1, 'web-2 took over at once');
@@ -98,7 +99,8 @@ subtest 'a failing job is tried elsewhere, and comes back after a while' => sub 
     spew($box->path('fit.web-1'), '');
     stop_ok($two);
     $one->wait_state(moves => 'running');
-    is((starts('moves'))[-1][0], 'web-1', 'and takes the job back');
+    wait_for('the last start to be of web-1', sub { (starts('moves'))[-1][0] eq 'web-1' });
+    pass('and takes the job back');
     stop_ok($one);
 };
 

@@ -132,7 +132,7 @@ subtest 'QUIT after INT' => sub {
 };
 
 subtest 'TERM and KILL come by themselves with stop_timeout' => sub {
-    my ($box, $actor, $master) = running(['ignore=INT,TERM'], { stop_timeout => '2100ms', hurry_timeout => '2s' });
+    my ($box, $actor, $master) = running(['ignore=INT,TERM'], { stop_timeout => '5100ms', hurry_timeout => '5s' });
 
     $master->signal('INT');
     is($master->wait_exit, 3, 'exit status');
@@ -145,7 +145,7 @@ subtest 'EXTEND_TIMEOUT_USEC gives a dump the time it asks for' => sub {
     my $actor = Graceful::Actor->new($box, 'orders');
     my $other = Graceful::Actor->new($box, 'clicks');
     my $hold = $box->path('go');
-    my %limits = (stop_timeout => '2s', hurry_timeout => '1s');
+    my %limits = (stop_timeout => '8s', hurry_timeout => '2s');
     my $master = $box->start($box->config('web-1', {
         orders => { command => $actor->command("hold=$hold", 'extend=600000000'), %limits },
         clicks => { command => $other->command('hold=/nonexistent', 'ignore=INT,TERM'), %limits },
@@ -176,7 +176,8 @@ subtest 'a lock that cannot be released: status 4' => sub {
 
     $master->signal('INT');
     $actor->wait_for_line(qr/^INT$/);
-    # Somebody removes the lock file, so the rescue worker cannot prove that the job is its own.
+    # Somebody removes the lock file, so the rescue worker cannot prove that the job is its own. The worker itself does not see that.
+    kill('STOP', $worker);
     unlink($box->path('local') . '/graceful/jobs/orders/lock') or die "no lock file: $!\n";
     kill('KILL', $worker);
     wait_for('the master has noticed', sub { $master->log_text =~ /worker was ended by SIGKILL/ });

@@ -128,14 +128,14 @@ subtest 'a shutdown, and a stop longer than TimeoutStopSec' => sub {
     my $dumps = $actor->count(qr/^dumped/);
     my $told = $actor->count(qr/^INT$/);
 
-    install($text =~ s/^TimeoutStopSec=.*/TimeoutStopSec=1/mr);
+    install($text =~ s/^TimeoutStopSec=.*/TimeoutStopSec=5/mr);
     is(($systemd->ctl('start', 'etcd.service'))[0], 0, 'an etcd on this machine');
     unlink($hold);
     $systemd->ctl('start', '--no-block', 'down.target');
     $actor->wait_for_line(qr/^INT$/, $told + 1);
     wait_for('a status', sub { $systemd->property($unit, 'StatusText') eq '0 of 1 job dumped, waiting for orders' });
-    # More than the second that it would have had.
-    select(undef, undef, undef, 1.5);
+    # More than the seconds that it would have had.
+    select(undef, undef, undef, 6);
     is($systemd->property($unit, 'ActiveState'), 'deactivating', 'systemd waits as long as it is asked to');
     spew($hold, '');
     wait_for('the end', sub { $systemd->property($unit, 'ActiveState') =~ /^(?:inactive|failed)$/ });

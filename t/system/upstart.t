@@ -146,6 +146,7 @@ subtest 'TERM and five seconds, as Upstart has it by itself' => sub {
     pass('the next master got its state');
     is($actor->count(qr/^overlap/), 0, 'never two at once');
     wait_job($upstart, $master, 'running');
+    $upstart->{kill_timeout} = 60;
     ok($upstart->stop, 'and stops');
 };
 
@@ -213,7 +214,7 @@ for my $signal ('TERM', 'INT') {
         $upstart->start;
         wait_job($upstart, $master, 'running');
         my $pid = $master->status->{pid};
-        my $logger_pid = slurp($box->path('logger.pid')) + 0;
+        my $logger_pid = wait_for('the logger', sub { slurp($box->path('logger.pid')) =~ /^(\d+)\n/ && $1 });
         isnt($upstart->pid, $pid, 'Upstart tracks a shell');
         # For the shell that waits: it would hold up this test.
         my $released = fork() // die "fork: $!\n";

@@ -153,16 +153,25 @@ sub become_main {
     exec(split(' ', $exec)) or POSIX::_exit(127);
 }
 
-# The log is written by a process of its own, as this one waits for other things. With {deaf} it does not read.
+# The log is written by a process of its own, as this one waits for other things. With {deaf} it does not read. Told TERM it ends
+# when there is nothing to read for a moment: who writes to the console may never go.
 sub drain {
     my ($self, $near) = @_;
 
+    my $told = 0;
+    local $SIG{TERM} = sub { $told = 1 };    # before the fork, as it may be told at once
     $self->{drain} = fork() // die "cannot fork: $!\n";
     return if $self->{drain} != 0;
     setsid();
     open(my $out, '>>', $self->{log}) or POSIX::_exit(1);
     sleep(1) while $self->{deaf};
-    while (sysread($near, my $data, 65536)) {
+    while (1) {
+        my $ready = '';
+        vec($ready, fileno($near), 1) = 1;
+        my $n = select($ready, undef, undef, 0.3);
+        last if $n == 0 && $told;
+        next if $n <= 0;
+        sysread($near, my $data, 65536) or last;
         $data =~ s/\r\n/\n/g;
         syswrite($out, $data);
     }
@@ -174,9 +183,7 @@ sub close_console {
     my ($self) = @_;
     my $drain = delete $self->{drain} // return;
 
-    # What was written before that was read.
-    $self->{deaf} || eval { wait_for('the console is read', sub { waitpid($drain, WNOHANG) == $drain }, 0.3) };
-    kill('KILL', $drain);
+    kill($self->{deaf} ? 'KILL' : 'TERM', $drain);
     waitpid($drain, 0);
     return;
 }
