@@ -287,7 +287,7 @@ static void test_nobody_answers_in_time(void **state)
 	(void)state;
 	fake_stop(&a);
 	fake_stop(&b);
-	ask("/v3/kv/range", 300, true);
+	ask("/v3/kv/range", 2000, true);
 	run_until(loop, &ends, 1);
 	assert_ended(ETCD_UNAVAILABLE, false, "connect");
 }
@@ -337,9 +337,9 @@ static void test_the_deadline_cuts_an_attempt(void **state)
 {
 	(void)state;
 	a.serve = b.serve = serve_nothing;
-	ask("/v3/kv/range", 100, true);
+	ask("/v3/kv/range", 1000, true);
 	run_until(loop, &a.requests, 1);
-	skip_time(100);
+	skip_time(1000);
 	run_until(loop, &ends, 1);
 	assert_ended(ETCD_UNAVAILABLE, true, "no answer within");
 	assert_null(strstr(last.e.text, "1200"));
@@ -1003,9 +1003,9 @@ static void test_a_hung_authentication_and_a_deadline(void **state)
 {
 	(void)state;
 	a.serve = b.serve = serve_nothing;
-	ask("/v3/kv/range", 500, true);
+	ask("/v3/kv/range", 1000, true);
 	run_until(loop, &a.requests, 1);
-	skip_time(500);
+	skip_time(1000);
 	run_until(loop, &ends, 1);
 	assert_ended(ETCD_DEADLINE, false, "no token in time");
 }
