@@ -146,15 +146,15 @@ static inline void node_exec(struct cluster *c, int i)
 	dup2(fd, 1);
 	dup2(fd, 2);
 	if (c->tls)
-		execlp("etcd", "etcd", "--bcrypt-cost", "4", "--name", name, "--data-dir", data, "--listen-client-urls",
-		    client, "--advertise-client-urls", client, "--listen-peer-urls", peer,
-		    "--initial-advertise-peer-urls", peer, "--initial-cluster", peers,
-		    "--cert-file", c->cert, "--key-file", c->key, "--trusted-ca-file", c->ca,
-		    "--client-cert-auth", (char *)NULL);
+		execlp("etcd", "etcd", "--bcrypt-cost", "4", "--name", name, "--data-dir", data,
+		    "--listen-client-urls", client, "--advertise-client-urls", client,
+		    "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+		    "--initial-cluster", peers, "--cert-file", c->cert, "--key-file", c->key,
+		    "--trusted-ca-file", c->ca, "--client-cert-auth", (char *)NULL);
 	/* Passwords are cheap: on a busy machine no token would come in time. */
 	execlp("etcd", "etcd", "--bcrypt-cost", "4", "--name", name, "--data-dir", data,
-	    "--listen-client-urls", client, "--advertise-client-urls", client, "--listen-peer-urls", peer,
-	    "--initial-advertise-peer-urls", peer, "--initial-cluster", peers, (char *)NULL);
+	    "--listen-client-urls", client, "--advertise-client-urls", client, "--listen-peer-urls",
+	    peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", peers, (char *)NULL);
 }
 
 /* Also starts one again that was killed. */
