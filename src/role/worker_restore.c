@@ -98,8 +98,11 @@ static void answer(struct worker *w, struct restore *r)
 
 /*
  * After a stop nobody waits for it. What it put into the directory is the next restore's to
- * replace. Should it come back from the store when that one has begun, as this process has yet to
- * exit, its copy has been swept away, and it puts nothing in the other's place.
+ * replace, and it puts nothing there under the next worker's feet: the master forks that one when
+ * this process is reaped (fleet.h), which a thread that is stuck in the kernel puts off, and which
+ * comes after the last thing that it does. Only when the master was killed, too, may another one's
+ * worker begin between our release and our end, a moment later. A copy that was made before is
+ * swept away by its restore, and can be put nowhere any more.
  */
 static void restore_done(void *arg)
 {
