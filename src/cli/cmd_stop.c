@@ -34,6 +34,18 @@ static int ask(const struct progress *p, const struct cli_args *args, struct err
 	return find_queue_master(&p->master, SIGINT, STOP_GRACEFUL, e);
 }
 
+/* A state may be left behind with it, which the exit status cannot tell. */
+static int tell_locked(const struct progress *p)
+{
+	char unclean[PROGRESS_UNCLEAN_MAX];
+	bool any = progress_unclean(p, unclean) > 0;
+
+	return cli_fail(EXIT_LOCKED,
+	    "stopped (pid %d), but a lock could not be released; it ends by itself after its "
+	    "TTL%s%s, see the master's log",
+	    p->master.pid, any ? "; and " : "", any ? unclean : "");
+}
+
 /* The master's last word becomes our exit status. */
 static int conclude(struct progress *p)
 {
@@ -56,11 +68,7 @@ static int conclude(struct progress *p)
 			    "a state was not dumped cleanly; its last good one, if any, was kept");
 		return cli_fail(
 		    EXIT_UNCLEAN, "stopped (pid %d), but %s, see the master's log", pid, unclean);
-	case EXIT_LOCKED:
-		return cli_fail(EXIT_LOCKED,
-		    "stopped (pid %d), but a lock could not be released; "
-		    "it ends by itself after its TTL, see the master's log",
-		    pid);
+	case EXIT_LOCKED: return tell_locked(p);
 	case -1:
 		return cli_fail(EXIT_CANNOT,
 		    "the master (pid %d) is gone without a last word; "

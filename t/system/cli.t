@@ -484,7 +484,9 @@ subtest 'stop' => sub {
         like $err, $case->[1], 'says which, and what is left of it';
     }
     ($out, $err) = stop_with_exit(',"exit":4', 4);
-    like $err, qr/a lock could not be released/, 'says what';
+    like $err, qr/a lock could not be released; it ends by itself after its TTL, see/, 'says what';
+    ($out, $err) = stop_with_exit(',"exit":4', 4, orders => $kept);
+    like $err, qr/after its TTL; and the state of orders was not dumped cleanly; its last good one was kept, see/, 'and what else';
     ($out, $err) = stop_with_exit('', 1);
     like $err, qr/is gone without a last word; see its log/, 'says what';
 };
