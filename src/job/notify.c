@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #define DATAGRAM_MAX 4096
-#define FDS_MAX 16
 
 /* The length of the UTF-8 sequence that begins at p, 0 if none does. */
 static size_t utf8_length(const unsigned char *p, size_t len)
@@ -155,29 +154,29 @@ int notify_open(const char *path, uid_t uid, gid_t gid, struct err *e)
 	return -1;
 }
 
-static void close_passed(const struct cmsghdr *c)
-{
-	int fds[FDS_MAX];
-	size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+/* Room for the credentials of the sender and no more: what descriptors come along the kernel
+ * closes, and says that it did. */
+union control {
+	struct cmsghdr align;
+	char room[CMSG_SPACE(sizeof(struct ucred))];
+};
 
-	if (n > FDS_MAX)
-		n = FDS_MAX;
-	memcpy(fds, CMSG_DATA(c), n * sizeof(int));
-	for (size_t i = 0; i < n; i++)
-		close(fds[i]);
+bool notify_is_burdened(int fd)
+{
+	union control control;
+	struct msghdr m = { .msg_control = control.room, .msg_controllen = sizeof(control.room) };
+
+	/* Just a look: they stay open in the message. */
+	return recvmsg(fd, &m, MSG_DONTWAIT | MSG_PEEK) >= 0 && (m.msg_flags & MSG_CTRUNC) != 0;
 }
 
-/* What came along with a datagram: descriptors are closed, the sender is returned. */
-static struct ucred take_control(struct msghdr *m)
+static struct ucred sender(struct msghdr *m)
 {
 	struct ucred who = { .pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1 };
 
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
-		if (c->cmsg_level != SOL_SOCKET)
-			continue;
-		if (c->cmsg_type == SCM_RIGHTS)
-			close_passed(c);
-		else if (c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len >= CMSG_LEN(sizeof(who)))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS &&
+		    c->cmsg_len >= CMSG_LEN(sizeof(who)))
 			memcpy(&who, CMSG_DATA(c), sizeof(who));
 	}
 	return who;
@@ -185,10 +184,7 @@ static struct ucred take_control(struct msghdr *m)
 
 int notify_receive(int fd, uid_t uid, struct notify *n, struct err *e)
 {
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(FDS_MAX * sizeof(int))];
-	} control;
+	union control control;
 	char text[DATAGRAM_MAX];
 	struct iovec iov = { .iov_base = text, .iov_len = sizeof(text) };
 	struct msghdr m = { .msg_iov = &iov,
@@ -199,11 +195,11 @@ int notify_receive(int fd, uid_t uid, struct notify *n, struct err *e)
 	ssize_t len;
 
 	do {
-		len = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		len = recvmsg(fd, &m, MSG_DONTWAIT);
 	} while (len < 0 && errno == EINTR);
 	if (len < 0)
 		return 0;
-	who = take_control(&m);
+	who = sender(&m);
 	if (who.uid != uid && who.uid != 0)
 		return err_set(e,
 		    "ignored a notification from pid %d of user %d: only the job's user may send",

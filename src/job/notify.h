@@ -3,8 +3,8 @@
  * lines at a time.
  *
  * Whatever a job sends is untrusted: datagrams are bounded, senders checked by the credentials that
- * the kernel attaches, descriptors that come along closed at once (which is also the answer that
- * BARRIER=1 of systemd-notify waits for).
+ * the kernel attaches, descriptors that come along closed (which is also the answer that BARRIER=1
+ * of systemd-notify waits for).
  */
 #ifndef JOB_NOTIFY_H
 #define JOB_NOTIFY_H
@@ -32,6 +32,13 @@ void notify_parse(const char *text, size_t len, struct notify *n);
 /* A non-blocking socket at path, which only uid (and root) may write to; an old socket there is
  * replaced. */
 int notify_open(const char *path, uid_t uid, gid_t gid, struct err *e);
+
+/*
+ * Whether descriptors come along with the message that is next. To receive that one may take as
+ * long as its sender likes - a connection that lingers blocks whoever closes it last - so that
+ * belongs on a task thread.
+ */
+bool notify_is_burdened(int fd);
 
 /* 1: *n is a message. 0: none waits. -1: one came from a user who may not send; e says who. */
 int notify_receive(int fd, uid_t uid, struct notify *n, struct err *e);

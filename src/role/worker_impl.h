@@ -103,6 +103,7 @@ struct worker {
 	msec spawned_at;
 	unsigned heard; /* messages on the notify socket, since then */
 	msec hearing_since, hear_again_at;
+	bool hearing_aside; /* a message is being received on a thread */
 	/* The stop signal, and the checkpoint's, wait for the job's handlers. */
 	struct second_look stop_look, checkpoint_look;
 	bool kin; /* processes of the job may live */

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/sig.h"
+#include "base/task.h"
 #include "job/kin.h"
 #include "job/notify.h"
 #include "job/spawn.h"
@@ -102,24 +104,80 @@ static void pace_notify(struct worker *w)
 void worker_job_hear(struct worker *w)
 {
 	w->hear_again_at = MSEC_NEVER;
-	ev_io_start(w->loop, &w->notify);
+	if (!w->hearing_aside)
+		ev_io_start(w->loop, &w->notify);
+}
+
+/* One message. */
+struct hearing {
+	struct worker *w;
+	int fd;
+	uid_t uid;
+	struct notify n;
+	struct err e;
+	int rc;
+};
+
+static void hear(void *arg)
+{
+	struct hearing *h = arg;
+
+	h->rc = notify_receive(h->fd, h->uid, &h->n, &h->e);
+}
+
+static void heard(const struct hearing *h)
+{
+	if (h->rc < 0)
+		log_warn("%s", h->e.text);
+	else if (h->rc > 0 && h->w->job_pid != 0)
+		take_notification(h->w, &h->n);
+}
+
+static void heard_aside(void *arg)
+{
+	struct hearing *h = arg;
+	struct worker *w = h->w;
+
+	heard(h);
+	free(h);
+	w->hearing_aside = false;
+	if (w->hear_again_at == MSEC_NEVER)
+		ev_io_start(w->loop, &w->notify);
+}
+
+/* The messages behind it wait, or a job could have us start threads without end. */
+static void hear_aside(struct worker *w, const struct hearing *what)
+{
+	struct hearing *h = malloc(sizeof(*h));
+	struct err e;
+
+	ev_io_stop(w->loop, &w->notify);
+	if (h != NULL) {
+		*h = *what;
+		w->hearing_aside = true;
+		if (task_start(w->loop, hear, heard_aside, h, &e) != NULL)
+			return;
+		w->hearing_aside = false;
+		free(h);
+	}
+	w->hear_again_at = msec_add(clock_now(), NOTIFY_WINDOW_MS);
+	worker_rearm(w);
 }
 
 static void on_notify(struct ev_loop *loop, struct ev_io *io, int revents)
 {
 	struct worker *w = io->data;
-	struct notify n;
-	struct err e;
-	int rc;
+	struct hearing h = { .w = w, .fd = io->fd, .uid = worker_job_uid(w) };
 
 	(void)loop;
 	(void)revents;
 	pace_notify(w);
-	rc = notify_receive(io->fd, worker_job_uid(w), &n, &e);
-	if (rc < 0)
-		log_warn("%s", e.text);
-	else if (rc > 0 && w->job_pid != 0)
-		take_notification(w, &n);
+	if (notify_is_burdened(io->fd)) {
+		hear_aside(w, &h);
+		return;
+	}
+	hear(&h);
+	heard(&h);
 }
 
 void worker_job_open(struct worker *w)

@@ -100,6 +100,25 @@ subtest 'systemd-notify' => sub {
     is($master->wait_exit, 0, 'stopped');
 };
 
+subtest 'a descriptor that takes an hour to close' => sub {
+    my $program = $box->path('burden');
+    my @cc = split(' ', $ENV{CC} // 'cc');
+    system("@cc -o '$program' '$FindBin::Bin/../lib/burden.c' 2>'$program.log'");
+    plan(skip_all => 'there is no compiler') unless -x $program;
+    my $master = $box->start($box->config('web-1',
+        { burden => { command => [ $program, $box->dir ], ($> == 0 ? (user => 'nobody') : ()) } }));
+    my $worker = $master->wait_state(burden => 'running')->{worker_pid};
+
+    # So that it is the last one to have it.
+    kill('STOP', $worker);
+    spew($box->path('go'), '');
+    wait_for('the job to pass it on', sub { -e $box->path('done') });
+    kill('CONT', $worker);
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'stopped');
+    unlike($master->log_text, qr/the worker hangs/, 'by a worker that heard it at once');
+};
+
 subtest 'a foreign user' => sub {
     plan skip_all => 'needs root' if $> != 0;
     my $master = start('web-1', { guarded => { command => job('guarded') }, his => { command => job('his'), user => 'nobody' } });

@@ -273,6 +273,30 @@ static void test_passed_descriptors_are_closed(void **state)
 	}
 }
 
+/* Told without taking anything. */
+static void test_who_brings_descriptors_is_told_before(void **state)
+{
+	int before = count_fds();
+
+	(void)state;
+	assert_false(notify_is_burdened(sock));
+	send_text("READY=1");
+	send_message("WATCHDOG=1", 10, STDIN_FILENO, 1);
+	send_message("STATUS=x", 8, STDIN_FILENO, 253);
+	assert_false(notify_is_burdened(sock));
+	assert_int_equal(notify_receive(sock, geteuid(), &n, &err), 1);
+	assert_true(n.ready);
+	assert_true(notify_is_burdened(sock));
+	assert_true(notify_is_burdened(sock));
+	assert_int_equal(count_fds(), before);
+	assert_int_equal(notify_receive(sock, geteuid(), &n, &err), 1);
+	assert_true(n.watchdog);
+	assert_true(notify_is_burdened(sock));
+	assert_int_equal(notify_receive(sock, geteuid(), &n, &err), 1);
+	assert_true(n.has_status);
+	assert_false(notify_is_burdened(sock));
+}
+
 /* What BARRIER=1 waits for: the far end of a pipe is closed once the message was taken. */
 static void test_a_barrier(void **state)
 {
@@ -455,6 +479,7 @@ int main(void)
 		TEST(test_messages_come_one_by_one),
 		TEST(test_a_message_that_is_too_long_says_nothing),
 		TEST(test_passed_descriptors_are_closed),
+		TEST(test_who_brings_descriptors_is_told_before),
 		TEST(test_a_barrier),
 		TEST(test_systemd_notify),
 		TEST(test_only_the_user_of_the_job_may_send),
