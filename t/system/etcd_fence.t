@@ -66,7 +66,7 @@ sub play {
     my ($box, $name, @mangle) = @_;
     my $proxy = Graceful::Proxy->start($etcd->url(0), $box->path('proxy'));
     $proxy->mangle(@mangle) if @mangle;
-    my $first = $box->start(config($box, $name, 'first', '3s', $proxy->url, '200ms'));
+    my $first = $box->start(config($box, $name, 'first', '6s', $proxy->url, '200ms'));
     wait_for('a commit', sub { ($first->job($name)->{seq} // 0) >= 1 });
 
     # The commit waits on the way, and the machine sleeps.
