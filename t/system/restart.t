@@ -57,6 +57,8 @@ subtest 'the backoff' => sub {
     my $master = $box->start($conf);
     my $job;
 
+    # It is one already while what is left of the job is ended, and its state saved.
+    wait_for('the restart to come to be counted', sub { ($master->job('rests')->{restarts} // 0) == 1 });
     $job = $master->wait_state(rests => 'backoff');
     ok(!exists $job->{job_pid}, 'no job runs in a backoff');
     ok($job->{epoch} > 0, 'the lock is held');

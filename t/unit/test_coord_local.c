@@ -34,7 +34,7 @@
 #include "coord/places.h"
 #include "coord_test.h"
 
-#define PATIENCE_MS 60000 /* until a test that hangs fails; no test depends on it */
+#define PATIENCE_MS 120000 /* until a test that hangs fails; no test depends on it */
 #define NO_RECORD UINT64_MAX
 #define NOBODY 65534
 
@@ -479,10 +479,26 @@ static void queue_up(struct actor *a)
 	expect(a, WAITING);
 }
 
+/* Of an owner whose lock file is another one: its guard, which looks once a second, may have seen
+ * that by itself. */
+static struct report expect_past_loss(struct actor *a, enum report_kind kind)
+{
+	struct report r;
+
+	do
+		next_report(a, &r);
+	while (r.kind == LOST);
+	assert_int_equal(r.kind, kind);
+	return r;
+}
+
 static void commit(struct actor *a, uint64_t seq, bool release, enum coord_result result)
 {
+	struct report r;
+
 	order(a, release ? COMMIT_RELEASE : COMMIT, seq);
-	assert_int_equal(expect(a, COMMITTED).result, result);
+	r = result == COORD_LOST ? expect_past_loss(a, COMMITTED) : expect(a, COMMITTED);
+	assert_int_equal(r.result, result);
 }
 
 static void release(struct actor *a)
@@ -967,7 +983,8 @@ static void note_of_the_next_owner_is_left_alone(void **state)
 	put_file("lock", "");
 	b = enter("b");
 	own(&b, 2);
-	release(&a);
+	order(&a, RELEASE, 0);
+	assert_int_equal(expect_past_loss(&a, RELEASED).result, COORD_OK);
 	assert_true(exists("holder"));
 	leave(&a);
 	leave(&b);
