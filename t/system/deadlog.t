@@ -6,6 +6,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Fcntl qw(O_NOCTTY O_RDWR O_WRONLY);
+use IO::Socket;
 use POSIX qw(dup2);
 use Test::More;
 
@@ -73,6 +74,22 @@ subtest 'a pipe that is read again in the end' => sub {
     });
     1 while sysread($read, $text, 65536, length($text));
     like($text, qr/ warn +\w+\[\d+\] .*lines of this process were lost here.* lines=\d+$/m, 'what was lost is told');
+};
+
+# As systemd-journald has it.
+subtest 'a socket whose reader is dead' => sub {
+    my ($near, $far) = IO::Socket->socketpair(AF_UNIX, SOCK_STREAM, PF_UNSPEC) or die "socketpair: $!\n";
+
+    live(onto(fileno($far)), sub { close($near) });
+};
+
+subtest 'a socket that nobody reads' => sub {
+    my ($near, $far) = IO::Socket->socketpair(AF_UNIX, SOCK_STREAM, PF_UNSPEC) or die "socketpair: $!\n";
+
+    live(onto(fileno($far)));
+    sysread($near, my $text, 1 << 20);
+    like($text, qr/\A20\S+ \w+ +master\[\d+\] /, 'what found room is there');
+    unlike($text, qr/^(?!20\d\d-)/m, 'and no line of it was cut');
 };
 
 subtest 'a full disk' => sub {
