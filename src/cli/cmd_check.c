@@ -102,12 +102,23 @@ static void check_interpreter(
 	    dos ? "the line ends as on Windows, take the CR out" : strerror(found->interpreter));
 }
 
+static void check_way(
+    struct check *c, const struct job_conf *job, const char *key, const char *dir, int code)
+{
+	if (code != 0)
+		complain(c,
+		    "jobs.%s.user: %s cannot pass through %s %s: %s; let it, by its group or for "
+		    "all "
+		    "(chmod o+x), there and in the directories above",
+		    job->name, job->user_name, key, dir, strerror(code));
+}
+
 static void check_job(struct check *c, const struct job_conf *job)
 {
 	struct probe_job found;
 	struct err e;
 
-	if (probe_job(job, &found, &e) != 0) {
+	if (probe_job(c->conf, job, &found, &e) != 0) {
 		complain(c, "jobs.%s: cannot be checked: %s", job->name, e.text);
 		return;
 	}
@@ -117,6 +128,8 @@ static void check_job(struct check *c, const struct job_conf *job)
 	if (found.cwd != 0)
 		complain(c, "jobs.%s.cwd: %s cannot enter %s: %s", job->name, job->user_name,
 		    job->cwd, strerror(found.cwd));
+	check_way(c, job, "run_dir", c->conf->run_dir, found.run_dir);
+	check_way(c, job, "work_dir", c->conf->work_dir, found.work_dir);
 	if (found.command != 0)
 		complain(c, "jobs.%s.command: %s cannot execute %s: %s", job->name, job->user_name,
 		    job->argv[0], strerror(found.command));

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -49,13 +51,50 @@ static bool is_strange(const char *path)
 	return n >= 0 && memcmp(start, "#!", 2) != 0 && memcmp(start, "\177ELF", 4) != 0;
 }
 
+/* Takes the last name off an absolute path: "/a/b" to "/a", "/a" to "/". */
+static void go_up(char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	while (slash > path && slash[1] == '\0') {
+		*slash = '\0';
+		slash = strrchr(path, '/');
+	}
+	if (slash == path)
+		slash++;
+	*slash = '\0';
+}
+
+/* Leaves of path what is there already. As stat(). */
+static int go_to_existing(char *path, struct stat *st)
+{
+	int rc;
+
+	while ((rc = stat(path, st)) != 0 && errno == ENOENT && strchr(path, '/') != NULL)
+		go_up(path);
+	return rc;
+}
+
+/* What is not there yet the master makes such that all can pass. */
+static int pass_through(const char *dir)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s", dir);
+	return go_to_existing(path, &st) == 0 && access(path, X_OK) == 0 ? 0 : errno;
+}
+
 /* Never returns: the child is the job's user for good. */
-static void __attribute__((noreturn)) run_child(const struct job_conf *job, int out)
+static void __attribute__((noreturn))
+run_child(const struct conf *conf, const struct job_conf *job, int out)
 {
 	struct probe_job result = { .user = become_user(job) };
 
 	if (result.user == 0) {
 		result.cwd = chdir(job->cwd) == 0 ? 0 : errno;
+		result.run_dir = pass_through(conf->run_dir);
+		result.work_dir = pass_through(conf->work_dir);
 		result.command = find_command(job->argv[0]);
 		if (result.command == 0)
 			result.interpreter =
@@ -75,7 +114,8 @@ static ssize_t read_result(int fd, struct probe_job *result)
 	return n;
 }
 
-int probe_job(const struct job_conf *job, struct probe_job *result, struct err *e)
+int probe_job(
+    const struct conf *conf, const struct job_conf *job, struct probe_job *result, struct err *e)
 {
 	int fds[2];
 	ssize_t n;
@@ -85,7 +125,7 @@ int probe_job(const struct job_conf *job, struct probe_job *result, struct err *
 		return err_sys(e, "cannot make a pipe");
 	pid = fork();
 	if (pid == 0)
-		run_child(job, fds[1]);
+		run_child(conf, job, fds[1]);
 	close(fds[1]);
 	if (pid < 0) {
 		err_sys(e, "cannot fork");
@@ -108,20 +148,6 @@ static int probe_existing(const char *path, const struct stat *st, struct err *e
 	return 0;
 }
 
-/* Takes the last name off an absolute path: "/a/b" to "/a", "/a" to "/". */
-static void go_up(char *path)
-{
-	char *slash = strrchr(path, '/');
-
-	while (slash > path && slash[1] == '\0') {
-		*slash = '\0';
-		slash = strrchr(path, '/');
-	}
-	if (slash == path)
-		slash++;
-	*slash = '\0';
-}
-
 int probe_dir(const char *path, struct err *e)
 {
 	char *at = strdup(path);
@@ -130,8 +156,7 @@ int probe_dir(const char *path, struct err *e)
 
 	if (at == NULL)
 		return err_set(e, "out of memory");
-	while ((rc = stat(at, &st)) != 0 && errno == ENOENT && strchr(at, '/') != NULL)
-		go_up(at);
+	rc = go_to_existing(at, &st);
 	rc = rc == 0 ? probe_existing(at, &st, e) : err_sys(e, "cannot look at %s", at);
 	free(at);
 	return rc;

@@ -14,6 +14,8 @@
 struct probe_job {
 	int user;        /* becoming the user */
 	int cwd;         /* entering the working directory */
+	int run_dir;     /* passing through run_dir to its socket */
+	int work_dir;    /* passing through work_dir to its own directory */
 	int command;     /* executing the command */
 	int interpreter; /* executing what the command, a script, names in its first line */
 	char interpreter_path[SPAWN_INTERPRETER_MAX];
@@ -21,7 +23,8 @@ struct probe_job {
 };
 
 /* Tries all of it in a child process that becomes the job's user. -1: there is no such child. */
-int probe_job(const struct job_conf *job, struct probe_job *result, struct err *e);
+int probe_job(
+    const struct conf *conf, const struct job_conf *job, struct probe_job *result, struct err *e);
 
 /* Whether a file can be made at path: its directory has to be there. */
 int probe_file(const char *path, struct err *e);

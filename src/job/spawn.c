@@ -141,6 +141,7 @@ void spawn_env_free(char **env)
 
 struct child {
 	const struct job_conf *job;
+	const char *dir;
 	char *const *env;
 	int output_fd, report_fd;
 	pid_t parent;
@@ -297,6 +298,8 @@ static int run_child(void *arg)
 	apply_limits(job, report_fd);
 	switch_user(job, report_fd);
 	limit_privileges(job, report_fd);
+	if (c->dir != NULL && access(c->dir, W_OK | X_OK) != 0)
+		fail(report_fd, "write its state below \"work_dir\" as its user");
 	if (chdir(job->cwd) != 0)
 		fail(report_fd, "change to \"cwd\"");
 	/* After the switch of the user, which would clear it. A parent that died before this line
@@ -340,10 +343,12 @@ static int reap_failed(
 	return -1;
 }
 
-int spawn_job(
-    const struct job_conf *job, char *const env[], int output_fd, pid_t *pid, struct err *e)
+int spawn_job(const struct job_conf *job, const char *dir, char *const env[], int output_fd,
+    pid_t *pid, struct err *e)
 {
-	struct child child = { .job = job, .env = env, .output_fd = output_fd, .parent = getpid() };
+	struct child child = {
+		.job = job, .dir = dir, .env = env, .output_fd = output_fd, .parent = getpid()
+	};
 	struct failure f;
 	sigset_t old;
 	int report[2];

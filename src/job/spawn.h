@@ -31,10 +31,12 @@ void spawn_env_free(char **env);
 /*
  * Starts the job in a session of its own, with stdin /dev/null, stdout and stderr on output_fd and
  * no other descriptor, all signals at their default. The kernel sends it stop_signal when this
- * process dies. Blocks until exec has worked or failed, which e then tells (-1).
+ * process dies. dir: where it dumps its state, NULL: nowhere; a job that cannot write there is not
+ * started, as all that it does would be lost. Blocks until exec has worked or failed, which e then
+ * tells (-1).
  */
-int spawn_job(
-    const struct job_conf *job, char *const env[], int output_fd, pid_t *pid, struct err *e);
+int spawn_job(const struct job_conf *job, const char *dir, char *const env[], int output_fd,
+    pid_t *pid, struct err *e);
 
 #define SPAWN_INTERPRETER_MAX 128
 

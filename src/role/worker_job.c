@@ -233,7 +233,7 @@ static int spawn(struct worker *w, struct err *e)
 	env = spawn_env(w->job, &facts, e);
 	if (env == NULL)
 		return -1;
-	rc = spawn_job(w->job, env, w->setup->output[1], &w->job_pid, e);
+	rc = spawn_job(w->job, w->dir, env, w->setup->output[1], &w->job_pid, e);
 	spawn_env_free(env);
 	if (rc != 0) {
 		w->job_pid = 0;

@@ -398,6 +398,25 @@ subtest 'secrets' => sub {
         'of root, whom one trusts, but which cannot be read');
 };
 
+subtest 'directories that the user of a job cannot pass through' => sub {
+    plan skip_all => 'only root may run jobs as others' if !$is_root;
+    my $conf = $box->config('way', { way => { command => oracle('way'), user => 'nobody' } });
+
+    mkdir($box->path("$_-way")) for qw(run work);
+    chmod(0750, $box->path("$_-way")) for qw(run work);
+    my ($status, undef, $err) = $box->run($box->graceful, 'check', '-c', $conf);
+    is($status, 78, 'the configuration cannot be fulfilled');
+    like($err, qr/ jobs\.way\.user: nobody cannot pass through ${_}_dir \S+: Permission denied; let it/, "as ${_}_dir is closed")
+        for qw(run work);
+    my $master = $box->start($conf);
+    $master->wait_log(qr/cannot write its state below "work_dir" as its user: Permission denied/);
+    chown(-1, (ids('nobody'))[1], $box->path("$_-way")) for qw(run work);
+    is(($box->run($box->graceful, 'check', '-c', $conf))[0], 0, 'by its group it can');
+    wait_for('the job runs', sub { -s $box->path('work-way/jobs/way/state') });
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'exit status');
+};
+
 # As nobody, without any right of root.
 sub as_nobody {
     my ($uid, $gid) = ids('nobody');

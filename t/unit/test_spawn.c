@@ -259,7 +259,7 @@ static const char *run_job(char *const env[], int *status)
 	pid_t pid;
 
 	assert_int_equal(pipe(fds), 0);
-	assert_int_equal(spawn_job(&job, env, fds[1], &pid, &err), 0);
+	assert_int_equal(spawn_job(&job, NULL, env, fds[1], &pid, &err), 0);
 	close(fds[1]);
 	while ((n = read(fds[0], text + len, sizeof(text) - 1 - len)) > 0)
 		len += (size_t)n;
@@ -442,7 +442,7 @@ static void start_and_die(void)
 	pid_t pid;
 
 	CHECK(pipe(output) == 0);
-	CHECK(spawn_job(&job, no_env, output[1], &pid, &err) == 0);
+	CHECK(spawn_job(&job, NULL, no_env, output[1], &pid, &err) == 0);
 	CHECK(write(told[1], &pid, sizeof(pid)) == sizeof(pid));
 }
 
@@ -479,6 +479,8 @@ static void test_it_is_told_when_its_parent_dies(void **state)
 
 /* Failures */
 
+static const char *job_dir; /* NULL: of no concern */
+
 /* Nothing is left of it: no process, no descriptor, no changed mask. */
 static void check_failed(int code, const char *words)
 {
@@ -487,7 +489,7 @@ static void check_failed(int code, const char *words)
 
 	CHECK(pipe(output) == 0);
 	fds = count_fds();
-	CHECK(spawn_job(&job, no_env, output[1], &pid, &err) == -1);
+	CHECK(spawn_job(&job, job_dir, no_env, output[1], &pid, &err) == -1);
 	printf("# %s\n", err.text);
 	CHECK(err.code == code);
 	CHECK(strstr(err.text, words) != NULL);
@@ -547,6 +549,26 @@ static void test_directories_that_cannot_be_entered(void **state)
 	assert_fails("/bin/true", EACCES, "\"cwd\"");
 }
 
+static void test_a_state_that_could_not_be_written(void **state)
+{
+	char dir[PATH_MAX];
+
+	(void)state;
+	job_dir = dir;
+	snprintf(dir, sizeof(dir), "%s", at("missing"));
+	assert_fails("/bin/true", ENOENT, "\"work_dir\"");
+	if (geteuid() == 0) {
+		be_nobody();
+		snprintf(dir, sizeof(dir), "%s", at("open"));
+		assert_int_equal(chmod(scratch, 0700), 0);
+		assert_int_equal(mkdir(dir, 0755), 0);
+		assert_fails("/bin/true", EACCES, "\"work_dir\""); /* no way there */
+		assert_int_equal(chmod(scratch, 0755), 0);
+		assert_fails("/bin/true", EACCES, "\"work_dir\""); /* not its own */
+	}
+	job_dir = NULL;
+}
+
 static void test_limits_that_are_refused(void **state)
 {
 	struct conf_limit limit = { RLIMIT_NOFILE, { 99, 77 } };
@@ -596,7 +618,7 @@ static void fail_to_open(void)
 	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
 	limit.rlim_cur = 0;
 	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-	CHECK(spawn_job(&job, no_env, STDOUT_FILENO, &pid, &err) == -1);
+	CHECK(spawn_job(&job, NULL, no_env, STDOUT_FILENO, &pid, &err) == -1);
 	CHECK(err.code == EMFILE);
 	CHECK(waitpid(-1, NULL, 0) == -1 && errno == ECHILD);
 }
@@ -661,6 +683,7 @@ int main(void)
 		TEST(test_it_is_told_when_its_parent_dies),
 		TEST(test_commands_that_cannot_run),
 		TEST(test_directories_that_cannot_be_entered),
+		TEST(test_a_state_that_could_not_be_written),
 		TEST(test_limits_that_are_refused),
 		TEST(test_what_only_root_may_do),
 		TEST(test_out_of_processes_or_descriptors),
