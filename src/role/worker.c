@@ -144,9 +144,21 @@ static void note_state(struct worker *w)
 	show_title(w);
 }
 
+/* Whoever reads that a lock was left finds here why. What else it may be was told when it came. */
+static void tell_silence(const struct worker *w)
+{
+	const unsigned questions =
+	    LIFE_SAVE | LIFE_COMMIT_RELEASE | LIFE_MARK_RELEASE | LIFE_RELEASE;
+
+	if (w->life.left && (w->life.awaited & questions))
+		log_error("the coordinator has not answered in time: %s is left to its end",
+		    w->epoch != 0 ? "the lock" : "the place in the queue");
+}
+
 /* Before the last report: who has sent that is not waited for any more. */
 static void leave(struct worker *w)
 {
+	tell_silence(w);
 	worker_left_keep(w);
 	ev_break(w->loop, EVBREAK_ALL);
 }
