@@ -56,9 +56,9 @@ void fleet_interrupt(struct fleet *f, msec now)
 
 int fleet_exit_status(const struct fleet *f)
 {
-	if (f->any_left)
+	if (f->left > 0)
 		return EXIT_LOCKED;
-	return f->any_unclean ? EXIT_UNCLEAN : EXIT_OK;
+	return f->unclean > 0 ? EXIT_UNCLEAN : EXIT_OK;
 }
 
 const char *seat_state_name(enum seat_state s)

@@ -166,7 +166,7 @@ struct fleet {
 	size_t free; /* places */
 	bool acted;
 	msec rotate_at;
-	bool any_unclean, any_left;
+	size_t unclean, left; /* seats that ended so in this stop */
 	bool exiting;
 };
 

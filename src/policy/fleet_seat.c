@@ -173,8 +173,8 @@ static void ended(struct fleet *f, struct seat *s, msec now)
 	bool rescue = s->state == SEAT_RESCUED;
 	bool counts = f->level != STOP_NOT;
 
-	f->any_left |= counts && s->end.left;
-	f->any_unclean |= counts && s->end.unclean;
+	f->left += counts && s->end.left;
+	f->unclean += counts && s->end.unclean;
 	s->rescues = 0;
 	if (s->end.done) {
 		s->state = SEAT_FINISHED;
@@ -239,17 +239,18 @@ static void rescue_went_early(struct seat *s, msec now)
 
 void fleet_give_up(struct fleet *f, struct seat *s, msec now)
 {
-	f->any_left |= f->level != STOP_NOT;
-	f->any_unclean |= f->level != STOP_NOT;
+	f->left += f->level != STOP_NOT;
+	f->unclean += f->level != STOP_NOT;
 	s->rescues = 0;
 	s->state = SEAT_DUE;
 	delay_fork(s, now);
 }
 
-/* A rescue worker that dies is replaced a few times. */
+/* A rescue worker that dies is replaced a few times; one that was told to quit and hangs is not, as
+ * the next would do no better. */
 static void rescue_died(struct fleet *f, struct seat *s, msec now)
 {
-	if (++s->rescues >= FLEET_RESCUES_MAX) {
+	if (++s->rescues >= FLEET_RESCUES_MAX || (f->level == STOP_KILL && s->hung)) {
 		fleet_give_up(f, s, now);
 		return;
 	}

@@ -227,23 +227,22 @@ static void raise_limit(struct master *m)
 /* Of this stop: what had ended before it is no part of the exit status either. */
 static void closing_line(const struct master *m, int status)
 {
-	size_t released = 0, unclean = 0, left = 0;
+	const struct fleet *f = &m->roster.fleet;
+	size_t released = 0;
 	uint64_t bytes = 0;
 
-	for (size_t i = 0; i < m->roster.fleet.n; i++) {
+	for (size_t i = 0; i < f->n; i++) {
 		const struct post *p = roster_post(&m->roster, i);
 		const struct report *r = &p->report;
 
 		if (p->reported_at < m->stop_began)
 			continue;
 		released += r->end.released;
-		left += r->end.left;
-		unclean += r->end.unclean;
 		bytes += r->saved != 0 ? r->size : 0;
 	}
 	log_info("stopped: jobs=%zu dumped_bytes=%" PRIu64
 		 " locks_released=%zu unclean=%zu left=%zu time=%" PRId64 "ms exit=%d",
-	    m->roster.fleet.n, bytes, released, unclean, left, clock_now() - m->stop_began, status);
+	    f->n, bytes, released, f->unclean, f->left, clock_now() - m->stop_began, status);
 }
 
 static int run(struct master *m)

@@ -247,7 +247,7 @@ static void the_exit_status_tells_the_worst(void **state)
 	PLAY(&s, TO_HOLDING, AT(200000, STOP, "TELL_STOP", WORKING), AT(200100, LEFT, "", WORKING),
 	    AT(200101, AT_EOF, "", WORKING), AT(200102, REAPED, "DROP_ANCHOR EXIT", VACANT));
 	assert_status(&s, 4);
-	s.fleet.any_unclean = true;
+	s.fleet.unclean = 1;
 	assert_int_equal(fleet_exit_status(&s.fleet), 4);
 }
 
@@ -420,6 +420,20 @@ static void a_silent_worker_that_was_told_to_quit_is_not_asked(void **state)
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, ALIVE_HOLDS, "", WORKING),
 	    AT(201000, QUIT, "TELL_KILL", WORKING), AT(211000, DUE_NOW, "KILL_WORKER", WORKING));
+}
+
+/* The next one would do no better, and five of them take most of a minute. */
+static void a_rescue_that_hangs_and_was_told_to_quit_is_the_last(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_RESCUED, AT(201000, QUIT, "TELL_KILL", RESCUED),
+	    AT(211000, DUE_NOW, "KILL_WORKER", RESCUED), AT(211001, REAPED, "", RESCUED),
+	    AT(211002, AT_EOF, "DROP_ANCHOR EXIT", VACANT));
+	assert_status(&s, 4);
+	assert_int_equal(s.fleet.left, 1);
 }
 
 /* While it ends its job. */
@@ -1167,6 +1181,7 @@ int main(void)
 		cmocka_unit_test(a_sleep_of_the_whole_machine_is_no_silence),
 		cmocka_unit_test(a_worker_that_never_reports_hangs),
 		cmocka_unit_test(a_silent_worker_that_was_told_to_quit_is_not_asked),
+		cmocka_unit_test(a_rescue_that_hangs_and_was_told_to_quit_is_the_last),
 		cmocka_unit_test(a_worker_without_the_lock_does_not_hang),
 		cmocka_unit_test(a_worker_does_not_outlive_its_last_report),
 		cmocka_unit_test(orphans_do_not_outlive_the_lock),

@@ -233,7 +233,7 @@ static void do_drop(struct world *w, struct seat *s, struct worker *k)
 	demand(w, !k->lives && !k->job_lives, "and not before the job's last process");
 	demand(w,
 	    !k->rescue_due || k->rescue_deaths >= 5 ||
-		(k->rescue_fails >= 5 && w->fleet.level == STOP_KILL),
+		((k->rescue_fails >= 5 || s->hung) && w->fleet.level == STOP_KILL),
 	    "nor while a rescue is possible");
 	demand(
 	    w, s->state == SEAT_DUE || s->state == SEAT_FINISHED, "nor before the seat is empty");
@@ -454,7 +454,9 @@ static void expect(struct world *w, struct worker *k, const struct seat *s)
 		if (!k->went_early)
 			count_end(w, k, end);
 	} else if (k->rescue) {
-		if (++k->rescue_deaths >= 5 && s->state == SEAT_RESCUED) {
+		bool last = s->hung && w->fleet.level == STOP_KILL;
+
+		if ((++k->rescue_deaths >= 5 || last) && s->state == SEAT_RESCUED) {
 			w->unclean |= counts;
 			w->left |= counts;
 		}
