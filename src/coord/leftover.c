@@ -16,6 +16,9 @@
 #define ROUND_MS 500
 /* Between two rounds of SIGKILL: a process that is just being born may have slipped through one. */
 #define KILL_AGAIN_MS 50
+/* More than the kernel takes at an exec. A process may say later that all its memory is its
+ * environment, which would take hours to read. */
+#define ENVIRON_MAX (8 << 20)
 
 /* Whether what is not to be seen is not there, or not for us; else there was no descriptor, say. */
 static bool is_none(int code)
@@ -90,6 +93,7 @@ static bool is_marked(const struct leftover *l, pid_t pid, int *blind)
 {
 	static const char state[] = "GRACEFUL_STATE=", epoch[] = "GRACEFUL_EPOCH=";
 	bool same_state = false, same_epoch = false;
+	ssize_t left = ENVIRON_MAX, n;
 	char *var = NULL;
 	size_t room = 0;
 	FILE *f;
@@ -99,7 +103,7 @@ static bool is_marked(const struct leftover *l, pid_t pid, int *blind)
 	f = proc_open(pid, "environ");
 	if (f == NULL)
 		return fail(blind);
-	while (getdelim(&var, &room, '\0', f) > 0) {
+	for (; left > 0 && (n = getdelim(&var, &room, '\0', f)) > 0; left -= n) {
 		if (strncmp(var, state, sizeof(state) - 1) == 0)
 			same_state = strcmp(var + sizeof(state) - 1, l->state) == 0;
 		if (strncmp(var, epoch, sizeof(epoch) - 1) == 0)

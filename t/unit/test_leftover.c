@@ -15,8 +15,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -134,6 +137,72 @@ static void others_are_found_by_environment(void **unused)
 	assert_int_equal(leftover_any(&other_job, &err), 0);
 	put_down(pid);
 	assert_int_equal(leftover_any(&right, &err), 0);
+}
+
+/* Now, that memory is all its environment, in which nothing is marked. */
+static void claim(char *memory, size_t len)
+{
+	unsigned long v[64] = { 0 };
+	char text[4096] = "", *at, *word;
+	struct prctl_mm_map map = { .exe_fd = (unsigned)-1 };
+	FILE *f = fopen("/proc/self/stat", "re");
+
+	if (f == NULL || fread(text, 1, sizeof(text) - 1, f) == 0 ||
+	    (at = strrchr(text, ')')) == NULL)
+		_exit(1);
+	for (size_t i = 3; i < 64 && (word = strtok(at, ") \n")) != NULL; at = NULL)
+		v[i++] = strtoul(word, NULL, 10);
+	/* As they are numbered in proc_pid_stat(5). */
+	map.start_code = v[26];
+	map.end_code = v[27];
+	map.start_stack = v[28];
+	map.start_data = v[45];
+	map.end_data = v[46];
+	map.start_brk = v[47];
+	map.brk = (uintptr_t)sbrk(0);
+	map.arg_start = v[48];
+	map.arg_end = v[49];
+	map.env_start = (uintptr_t)memory;
+	map.env_end = (uintptr_t)memory + len;
+	if (prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0) != 0)
+		_exit(1);
+}
+
+/* A stranger cannot keep the next owner for hours by one process. */
+static void an_environment_without_end(void **unused)
+{
+	const size_t len = SIZE_MAX >> 24;
+	struct leftover l = leftover(0, 0, 7);
+	int ready[2];
+	char c;
+	pid_t pid;
+
+	(void)unused;
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		char *memory =
+		    mmap(NULL, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (memory == MAP_FAILED)
+			_exit(1);
+		claim(memory, len);
+		if (write(ready[1], "x", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	close(ready[1]);
+	if (read(ready[0], &c, 1) != 1) {
+		end_of(pid);
+		skip(); /* a kernel without it */
+	}
+	alarm(60); /* ends this program */
+	assert_int_equal(leftover_any(&l, &err), 0);
+	alarm(0);
+	put_down(pid);
+	close(ready[0]);
 }
 
 /* Without descriptors nothing can be seen, which proves nothing. */
@@ -385,6 +454,7 @@ int main(void)
 		cmocka_unit_test(birth_is_of_the_living),
 		cmocka_unit_test(main_is_found_by_number_and_birth),
 		cmocka_unit_test(others_are_found_by_environment),
+		cmocka_unit_test(an_environment_without_end),
 		cmocka_unit_test(blindness_is_no_proof),
 		cmocka_unit_test(environment_counts_of_the_jobs_user),
 		cmocka_unit_test(jobs_that_keep_their_user),
