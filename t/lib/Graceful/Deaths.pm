@@ -220,6 +220,7 @@ sub begin_long_dump {
     my $box = Graceful::Test->new;
     my $actor = Graceful::Actor->new($box, 'orders');
     my $lease = coordinator('short lease');
+    local $limits{stop_timeout} = '10m';    # the games end one after the other
     my $first = $box->start(conf_of($box, $actor, 'web-1', $lease, {}, 'hold=' . $box->path('go')),
         sub { $ENV{GRACEFUL_FAULT} = $fault unless $fault eq 'none' });
 
