@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/plain.h"
+
 /* Appends ": more", as far as it fits. */
 static void append(struct err *e, const char *more)
 {
@@ -24,17 +26,6 @@ static void append_cause(struct err *e, int cause)
 	append(e, why);
 }
 
-/* What stands in a message - a file name, what a job sent - may hold newlines and worse. */
-static void make_one_line(char *text)
-{
-	for (; *text != '\0'; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c < 0x20 || c == 0x7f)
-			*text = '?';
-	}
-}
-
 int err_set(struct err *e, const char *fmt, ...)
 {
 	va_list ap;
@@ -45,7 +36,7 @@ int err_set(struct err *e, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->text, sizeof(e->text), fmt, ap);
 	va_end(ap);
-	make_one_line(e->text);
+	plain_make(e->text);
 	return -1;
 }
 
@@ -60,8 +51,8 @@ int err_sys(struct err *e, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->text, sizeof(e->text), fmt, ap);
 	va_end(ap);
-	make_one_line(e->text);
 	append_cause(e, cause);
+	plain_make(e->text);
 	return -1;
 }
 
@@ -76,7 +67,7 @@ int err_add(struct err *e, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->text, sizeof(e->text), fmt, ap);
 	va_end(ap);
-	make_one_line(e->text);
 	append(e, old);
+	plain_make(e->text);
 	return -1;
 }

@@ -15,7 +15,7 @@
 
 struct err {
 	int code;                /* errno of the cause, 0 if the cause was no system call */
-	char text[ERR_TEXT_MAX]; /* one line, no newline, never empty after a failure */
+	char text[ERR_TEXT_MAX]; /* one line by plain.h, never empty after a failure */
 };
 
 /* Fills e (which may be NULL) with the formatted text. Always returns -1: `return err_set(e, ...)`.

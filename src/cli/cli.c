@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,9 +14,32 @@
 #include "conf/conf.h"
 #include "conf/nearest.h"
 
+#define LINE_BYTES (3 * PATH_MAX)
 #define LETTER_HELP 'h'
 #define LONG_ONLY 256  /* getopt's value for an option without a letter: this and its place */
 #define OPTIONS_MAX 32 /* bits of cli_command.options */
+
+static void tell(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
+
+/* Names, and what others said, may hold anything. */
+static void tell(const char *fmt, va_list ap)
+{
+	char text[LINE_BYTES], fit[LINE_BYTES];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	text_fit(fit, sizeof(fit), text, SIZE_MAX);
+	fputs(fit, stderr);
+}
+
+void cli_tell(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	tell(fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
 
 int cli_fail(int status, const char *fmt, ...)
 {
@@ -23,7 +47,7 @@ int cli_fail(int status, const char *fmt, ...)
 
 	fputs("graceful: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	tell(fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
 	return status;
@@ -41,7 +65,7 @@ int cli_misuse(const struct cli_command *cmd, const char *fmt, ...)
 
 	fprintf(stderr, "graceful %s: ", cmd->name);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	tell(fmt, ap);
 	va_end(ap);
 	fprintf(stderr, "; see graceful %s --help\n", cmd->name);
 	return EXIT_BAD_USE;
@@ -50,7 +74,7 @@ int cli_misuse(const struct cli_command *cmd, const char *fmt, ...)
 void cli_report(const struct conf_errors *errors)
 {
 	for (size_t i = 0; i < errors->n; i++)
-		fprintf(stderr, "%s\n", errors->lines[i]);
+		cli_tell("%s", errors->lines[i]);
 }
 
 struct conf *cli_load(const char *conf_file, const char *const *only)

@@ -85,6 +85,9 @@ int cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 
  */
 int cli_fail_err(const struct err *e);
 
+/* Prints a line on stderr, made fit for a terminal (text.h), as all of these do. */
+void cli_tell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
 /* A wrong command line: prints one line that points to the help, returns EXIT_BAD_USE. */
 int cli_misuse(const struct cli_command *cmd, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -40,9 +40,10 @@ static void say(const struct check *c, const char *kind, const char *fmt, va_lis
 
 static void say(const struct check *c, const char *kind, const char *fmt, va_list ap)
 {
-	fprintf(stderr, "%s: %s", c->conf->file, kind);
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
+	char text[2 * PATH_MAX];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	cli_tell("%s: %s%s", c->conf->file, kind, text);
 }
 
 static void complain(struct check *c, const char *fmt, ...)

@@ -57,14 +57,11 @@ static const char *word_of(enum check_result result)
 static void complain(
     struct connect *c, enum check_result result, const char *what, const char *text)
 {
-	char fit[TEXT_MAX];
-
 	c->n_unreachable += result == CHECK_UNREACHABLE;
 	c->n_mistakes += result == CHECK_MISTAKE;
 	if (result != CHECK_UNREACHABLE && result != CHECK_MISTAKE)
 		return;
-	text_fit(fit, sizeof(fit), text, SIZE_MAX);
-	fprintf(stderr, "%s: %s: %s\n", c->conf->file, what, fit);
+	cli_tell("%s: %s: %s", c->conf->file, what, text);
 }
 
 static void on_endpoint(void *ctx, const struct check_endpoint *at)

@@ -6,7 +6,6 @@
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "cli/table.h"
-#include "cli/text.h"
 
 #define ANSWER 30000 /* msec for the master to read its configuration: users may be looked up */
 
@@ -74,15 +73,13 @@ static int tell_applied(const struct statusview *v)
 
 static int tell_refused(const struct statusview *v)
 {
-	char line[1024];
 	json_t *error;
 	size_t i;
 
 	json_array_foreach (json_object_get(v->config, "errors"), i, error) {
 		const char *text = json_string_value(error);
 
-		text_fit(line, sizeof(line), text != NULL ? text : "?", sizeof(line));
-		fprintf(stderr, "%s\n", line);
+		cli_tell("%s", text != NULL ? text : "?");
 	}
 	return cli_fail(EXIT_BAD_CONF,
 	    "the master refused the configuration and goes on as before%s",

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <wchar.h>
 
+#include "base/plain.h"
+
 /* One character of a text: its bytes, its columns, and whether it may be shown as it is. */
 struct glyph {
 	size_t bytes;
@@ -23,14 +25,6 @@ void text_setup(void)
 {
 	setlocale(LC_CTYPE, "");
 	utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
-}
-
-/* Characters of no width that change how their neighbours look: direction, joining, tags. */
-static bool is_invisible_format(wchar_t c)
-{
-	return c == 0x00ad || c == 0x061c || (c >= 0x200b && c <= 0x200f) ||
-	       (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff ||
-	       (c >= 0xfff9 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe0fff);
 }
 
 /* A character outside ASCII on a terminal that may not know it: one '?' for all its bytes. */
@@ -59,7 +53,7 @@ static struct glyph glyph_at(const char *text)
 	if (n == (size_t)-1 || n == (size_t)-2)
 		return (struct glyph){ 1, 1, false };
 	width = wcwidth(c);
-	if (width < 0 || is_invisible_format(c))
+	if (width < 0 || !plain_is((uint32_t)c))
 		return (struct glyph){ n, 1, false };
 	return (struct glyph){ n, (size_t)width, true };
 }

@@ -1,8 +1,9 @@
 /*
  * text.h - text that jobs and files gave us, made fit for a terminal.
  *
- * Control characters, broken UTF-8 and invisible characters that reorder or hide text become '?':
- * no job can move the cursor, colour or forge a line of `graceful status`.
+ * Control characters, broken UTF-8 and invisible characters that reorder or hide text become '?',
+ * by base/plain.h, and so does what the terminal cannot show: no job can move the cursor, colour or
+ * forge a line of `graceful status`.
  */
 #ifndef CLI_TEXT_H
 #define CLI_TEXT_H

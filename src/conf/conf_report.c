@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/plain.h"
 #include "conf/conf_tree.h"
 
 #define ENTRY_TEXT_MAX 1024
@@ -18,23 +19,6 @@ struct report_entry {
 static char no_memory_text[] = "out of memory while reading the configuration";
 static char *no_memory_lines[] = { no_memory_text };
 
-/*
- * Control characters, those of UTF-8's second block (0xC2 0x80..0x9F) too, could move the cursor or
- * break the line.
- */
-static void make_printable(char *text)
-{
-	unsigned char previous = 0;
-
-	for (char *p = text; *p != '\0'; p++) {
-		unsigned char c = (unsigned char)*p;
-
-		if (c < 0x20 || c == 0x7f || (previous == 0xc2 && c < 0xa0))
-			*p = '?';
-		previous = c;
-	}
-}
-
 static void add_entry(struct report *r, unsigned line, const char *text)
 {
 	struct report_entry *grown;
@@ -45,7 +29,7 @@ static void add_entry(struct report *r, unsigned line, const char *text)
 	grown = arena_grow(&r->arena, r->entries, r->n, &r->room, sizeof(*r->entries));
 	if (grown == NULL)
 		return;
-	make_printable(copy);
+	plain_make(copy);
 	r->entries = grown;
 	r->entries[r->n++] = (struct report_entry){ .line = line, .text = copy };
 }

@@ -1,8 +1,8 @@
 /*
  * conf_report.h - everything that is wrong with one configuration file, collected.
  *
- * Each entry becomes one line, "FILE:LINE: KEY.PATH: text". What comes from the file is cut and its
- * control characters are replaced, so a line stays a line on any terminal.
+ * Each entry becomes one line, "FILE:LINE: KEY.PATH: text". What comes from the file is cut, and
+ * made plain (base/plain.h), so a line stays a line on any terminal.
  */
 #ifndef CONF_CONF_REPORT_H
 #define CONF_CONF_REPORT_H

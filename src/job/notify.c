@@ -8,51 +8,27 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/plain.h"
+
 #define DATAGRAM_MAX 4096
-
-/* The length of the UTF-8 sequence that begins at p, 0 if none does. */
-static size_t utf8_length(const unsigned char *p, size_t len)
-{
-	size_t n = p[0] < 0x80                   ? 1
-		   : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
-		   : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
-		   : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-						 : 0;
-
-	if (n == 0 || n > len)
-		return 0;
-	for (size_t i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) ||
-	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] >= 0x90))
-		return 0;
-	return n;
-}
 
 /* Copies as much as fits and is text; the rest of the world (terminals, JSON) may rely on that. */
 static void take_status(struct notify *n, const char *text, size_t len)
 {
-	const unsigned char *p = (const unsigned char *)text;
 	size_t out = 0;
 
 	while (len > 0) {
-		size_t step = utf8_length(p, len);
-		bool bad = step == 0 || (step == 1 && (p[0] < 0x20 || p[0] == 0x7f)) ||
-			   (step == 2 && p[0] == 0xc2 && p[1] < 0xa0);
+		bool plain;
+		size_t step = plain_next(text, len, &plain);
 
-		if (step == 0)
-			step = 1;
-		if (out + (bad ? 1 : step) > NOTIFY_STATUS_MAX)
+		if (out + (plain ? step : 1) > NOTIFY_STATUS_MAX)
 			break;
-		if (bad) {
-			n->status[out++] = '?';
-		} else {
-			memcpy(n->status + out, p, step);
-			out += step;
-		}
-		p += step;
+		if (plain)
+			memcpy(n->status + out, text, step);
+		else
+			n->status[out] = '?';
+		out += plain ? step : 1;
+		text += step;
 		len -= step;
 	}
 	n->status[out] = '\0';

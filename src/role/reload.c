@@ -1,13 +1,27 @@
 #include "role/reload.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/plain.h"
 #include "conf/conf_diff.h"
 #include "role/home.h"
 
 #define ERRORS_MAX 100 /* in the status file; the log has all of them */
+
+#define TEXT_MAX 4096
+
+/* As JSON takes it: the name of the file may be in any charset. */
+static json_t *plain_text(const char *text)
+{
+	char plain[TEXT_MAX];
+
+	snprintf(plain, sizeof(plain), "%s", text);
+	plain_make(plain);
+	return json_string(plain);
+}
 
 static void append(json_t *o, const char *key, const char *text)
 {
@@ -17,7 +31,7 @@ static void append(json_t *o, const char *key, const char *text)
 		list = json_array();
 		json_object_set_new(o, key, list);
 	}
-	json_array_append_new(list, json_string(text));
+	json_array_append_new(list, plain_text(text));
 }
 
 static void note_error(json_t *report, const char *line)
@@ -114,8 +128,8 @@ static bool apply(struct roster *r, const char *file, json_t *report)
 
 json_t *reload_run(struct roster *r, const char *file, unsigned nth, bool *applied)
 {
-	json_t *report = json_pack("{s:s, s:i, s:I, s:I}", "file", file, "reloads", (int)nth,
-	    "began_ms", (json_int_t)clock_now(), "time", (json_int_t)clock_wall());
+	json_t *report = json_pack("{s:o, s:i, s:I, s:I}", "file", plain_text(file), "reloads",
+	    (int)nth, "began_ms", (json_int_t)clock_now(), "time", (json_int_t)clock_wall());
 
 	*applied = apply(r, file, report);
 	json_object_set_new(report, "result", json_string(*applied ? "applied" : "refused"));

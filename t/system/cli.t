@@ -570,6 +570,17 @@ subtest 'kill' => sub {
     end_master($m);
 };
 
+# A file name, or what a server says: C1 controls drive some terminals, direction marks turn a line around.
+subtest 'names that hold more than text' => sub {
+    my $odd = "/nowhere/a\xc2\x9b2Jb\xe2\x80\xaec\xffd";
+    for my $case ([ 'status', '-c', $odd ], [ 'status', '--run-dir', $odd ], [ 'check', '-c', $odd ], [ 'check', $odd ]) {
+        my ($rc, $out, $err) = run(@$case);
+        isnt $rc, 0, "@{$case}[0, 1]";
+        like $err, qr{/nowhere/a\?2Jb\?c\?d}, 'what it is about can be read';
+        unlike "$out$err", qr/[^\n\x20-\x7e]/, 'and nothing else is there';
+    }
+};
+
 subtest 'checkpoint and handoff' => sub {
     my $m = master(worker => 1);
     my @dir = ('--run-dir', $m->{dir});

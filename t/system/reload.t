@@ -292,4 +292,27 @@ subtest 'graceful log-reopen' => sub {
     is(stop($master), 0, 'stopped, all is well');
 };
 
+# JSON takes UTF-8 alone, and what cannot be put into the status file would be lost: the whole answer, for the file's name.
+subtest 'reasons that are no UTF-8 reach the operator' => sub {
+    my $box = Graceful::Test->new;
+    my $actor = Graceful::Actor->new($box, 'orders');
+    my %job = (command => $actor->command);
+    my $conf = $box->path("m\xfcller.json");
+
+    rename($box->config('web-1', { orders => \%job }), $conf) or die "rename: $!\n";
+    my $master = $box->start($conf)->wait_ready('orders');
+    my @reload = ($box->graceful, 'reload', '--run-dir', $master->{run_dir});
+    # A name is cut in the middle of a character.
+    for my $stem (77 .. 80) {
+        rename($box->config('web-1', { orders => { %job, on_exit => 'x' x $stem . "\xe2\x82\xac" x 3 } }), $conf) or die "rename: $!\n";
+        my ($status, $out, $err) = $box->run(@reload);
+        is($status, 78, 'refused');
+        like($err, qr{/m\?ller\.json:\d+: jobs\.orders\.on_exit: must be}, 'and why');
+    }
+    rename($box->config('web-1', { orders => \%job }), $conf) or die "rename: $!\n";
+    my ($status, $out, $err) = $box->run(@reload);
+    is("$status $err", '0 ', 'applied');
+    stop($master);
+};
+
 done_testing();

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/plain.h"
 #include "base/sig.h"
 
 static void test_err_set(void **state)
@@ -85,6 +86,37 @@ static void test_an_error_is_one_line(void **state)
 	err_set(&e, "f\u00fcr");
 	err_add(&e, "%s", "x\ny");
 	assert_string_equal(e.text, "x?y: f\u00fcr");
+}
+
+/* C1 controls drive some terminals, direction marks turn a line around; JSON takes UTF-8 alone. */
+static void test_an_error_is_plain_text(void **state)
+{
+	char path[ERR_TEXT_MAX];
+	struct err e;
+
+	(void)state;
+	err_set(&e, "etcd: %s",
+	    "a\xc2\x9b"
+	    "2J\u202efdp.exe\u200b");
+	assert_string_equal(e.text, "etcd: a?2J?fdp.exe?");
+	errno = ENOENT;
+	err_sys(&e, "%s", "\xff\xe2\x80z \u20ac");
+	assert_string_equal(e.text, "???z \u20ac: No such file or directory");
+	/* Whatever the place at which it is cut. */
+	for (size_t i = 0; i + 1 < sizeof(path); i++)
+		path[i] = "\xe2\x82\xac"[i % 3];
+	for (size_t skip = 0; skip < 6; skip++) {
+		err_set(&e, "%.*s%s", (int)skip, "xxxxxx", path);
+		err_add(&e, "f\u00fcr");
+		assert_in_range(strlen(e.text), ERR_TEXT_MAX - 4, ERR_TEXT_MAX - 1);
+		assert_in_range(strcspn(e.text, "?"), ERR_TEXT_MAX - 4, ERR_TEXT_MAX - 1);
+		for (size_t at = 0; at < strlen(e.text);) {
+			bool plain;
+
+			at += plain_next(e.text + at, strlen(e.text) - at, &plain);
+			assert_true(plain);
+		}
+	}
 }
 
 static void test_sums_of_time(void **state)
@@ -297,6 +329,7 @@ int main(void)
 		cmocka_unit_test(test_err_add),
 		cmocka_unit_test(test_a_long_error_keeps_its_cause),
 		cmocka_unit_test(test_an_error_is_one_line),
+		cmocka_unit_test(test_an_error_is_plain_text),
 		cmocka_unit_test(test_sums_of_time),
 		cmocka_unit_test(test_the_clock),
 		cmocka_unit_test(test_signal_names),

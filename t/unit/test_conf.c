@@ -370,7 +370,7 @@ static void bad_job_values_are_refused(void **state)
 		{ "'user': '4294967295'", "user: there is no user \"4294967295\" on this machine" },
 		{ "'group': 'no:such'", "group: there is no group \"no:such\" on this machine" },
 		{ "'on_exit': '\\n\\u001b\\u009b'",
-		    "on_exit: must be \"restart\", \"release\" or \"done\", not \"??\xc2?\"" },
+		    "on_exit: must be \"restart\", \"release\" or \"done\", not \"???\"" },
 	};
 
 	(void)state;
