@@ -210,6 +210,8 @@ subtest 'a stop during the backoff' => sub {
     my $master = $box->start($box->config('web-1',
         { orders => { command => $actor->command('crash'), restart_min => '1h', restart_max => '1h', %infinite } }));
 
+    # Not already while what is left of the job is ended: that is called so, too.
+    $master->wait_log(qr/orders: the job is started again in/);
     $master->wait_state(orders => 'backoff');
     $master->signal('INT');
     is($master->wait_exit, 0, 'exit status');
