@@ -295,6 +295,9 @@ static int run_child(void *arg)
 
 	setsid();
 	connect_stdio(c->output_fd, report_fd);
+	/* Before the switch: from then on the user may stop this process for as long as he likes,
+	 * and what it held of the worker's nobody would see closed: its end of the report. */
+	fs_close_others(&report_fd, 1);
 	apply_limits(job, report_fd);
 	switch_user(job, report_fd);
 	limit_privileges(job, report_fd);
@@ -307,7 +310,6 @@ static int run_child(void *arg)
 	prctl(PR_SET_PDEATHSIG, job->stop_signal);
 	if (getppid() != c->parent)
 		_exit(127);
-	fs_close_others(&report_fd, 1);
 	sig_reset();
 	execve(job->argv[0], job->argv, c->env);
 	fail_exec(report_fd, job->argv[0]);

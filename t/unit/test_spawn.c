@@ -7,6 +7,7 @@
 
 #include <grp.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include "base/sig.h"
 #include "job/spawn.h"
@@ -45,6 +46,18 @@ int asprintf(char **ptr, const char *fmt, ...)
 void *reallocarray(void *ptr, size_t nmemb, size_t size)
 {
 	return is_scarce() ? NULL : realloc(ptr, nmemb * size);
+}
+
+/* Descriptors that the child had when it was the job's user already; its memory is ours. */
+
+static int had;
+
+int chdir(const char *path)
+{
+	had = 0;
+	for (int fd = 0; fd < 1024; fd++)
+		had += fcntl(fd, F_GETFD) >= 0;
+	return (int)syscall(SYS_chdir, path);
 }
 
 static int set_up(void **state)
@@ -416,6 +429,19 @@ static int count_blocked(void)
 	return n;
 }
 
+/* Its user may stop it there, for ever; nobody must have to wait for what else it holds. */
+static void test_what_it_holds_once_it_is_of_the_user(void **state)
+{
+	int low = dup(0);
+
+	(void)state;
+	if (geteuid() == 0)
+		be_nobody();
+	output_of("/bin/true", NULL, NULL);
+	assert_int_equal(had, 4); /* the fourth tells us of the exec */
+	close(low);
+}
+
 static void test_the_parent_stays_as_it_was(void **state)
 {
 	int before = count_fds();
@@ -679,6 +705,7 @@ int main(void)
 		TEST(test_a_session_of_its_own),
 		TEST(test_place_mask_and_limits),
 		TEST(test_user_and_groups),
+		TEST(test_what_it_holds_once_it_is_of_the_user),
 		TEST(test_the_parent_stays_as_it_was),
 		TEST(test_it_is_told_when_its_parent_dies),
 		TEST(test_commands_that_cannot_run),
