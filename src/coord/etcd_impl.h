@@ -11,7 +11,8 @@
  * state may be gone on from only if no other owner's job ran in between, and that is what the key
  * `owner` tells: it must say N. So it must never say N at a grant, once the job of a later owner Y
  * has run. An owner announces itself: it puts its epoch there. One that leaves in order deletes the
- * key with its lock key, in one transaction.
+ * key with its lock key, in one transaction; but not with a record that is not clean, as its job
+ * may have left a newer state.
  *  - Both depend on the lock key of the owner that asks (`compare`). That of N was deleted before Y
  *    was granted, so from then on nothing of N can change the key, be it carried out ever so late
  *    by a member that hung.

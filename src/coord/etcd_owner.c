@@ -231,13 +231,18 @@ static void on_committed(void *ctx, const struct etcd_answer *answer)
 		not_committed(t, answer, &e);
 }
 
-/* Until its outcome is known, however long that takes: etcd tells whether the lock is ours. */
+/*
+ * Until its outcome is known, however long that takes: etcd tells whether the lock is ours. The
+ * owner key stays when the record is not clean: the job may have left a newer state here.
+ */
 static void send(struct etcd *t)
 {
+	const char *owner_key = t->trace.clean ? t->view.owner_key : NULL;
+
 	t->unsure = false;
 	ask_start(&t->step, "/v3/kv/txn",
 	    wire_commit(t->view.own_key, t->epoch, t->view.state_key, t->view.state_mod, t->text,
-		t->release, t->view.owner_key),
+		t->release, owner_key),
 	    MSEC_NEVER, on_committed, t);
 }
 

@@ -216,7 +216,9 @@ json_t *wire_commit(const char *lock_key, uint64_t epoch, const char *state_key,
 	json_t *failure = list_of(do_range(wire_get(lock_key)));
 
 	if (release)
-		success = append(append(success, do_delete(lock_key)), do_delete(owner_key));
+		success = append(success, do_delete(lock_key));
+	if (release && owner_key != NULL)
+		success = append(success, do_delete(owner_key));
 	failure = append(failure, do_range(wire_get(state_key)));
 	return set(txn_if(compares, success), "failure", failure);
 }

@@ -9,6 +9,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use Graceful::Actor;
+use Graceful::Etcd;
 use Graceful::Test qw(slurp spew);
 
 my %limits = (checkpoint => '1h', restart_min => '10ms', restart_max => '50ms', stop_timeout => '6s', hurry_timeout => '3s');
@@ -65,6 +66,23 @@ subtest 'the store goes away for good' => sub {
     is("$start->{restored} $start->{count}", 'clean 1', 'the next run goes on from the dump, as nobody else did');
     stop_ok($master, 0);
 };
+
+for my $etcd (undef, Graceful::Etcd->installed ? Graceful::Etcd->start : ()) {
+    subtest 'the store goes away for good, after a state was committed' . ($etcd ? ', with etcd' : '') => sub {
+        my ($box, $actor, $conf) = open_box({}, $etcd && { coordinator => $etcd->coordinator });
+        my $master = $box->start($conf)->wait_ready('orders');
+
+        stop_ok($master, 0);
+        $master = $box->start($conf)->wait_ready('orders');
+        move($box->path('store'), $box->path('away'));
+        stop_ok($master, 3);
+        move($box->path('away'), $box->path('store'));
+        $master = $box->start($conf)->wait_ready('orders');
+        my $start = $actor->wait_start(3);
+        is("$start->{restored} $start->{count}", 'clean 2', 'the next run goes on from the dump');
+        stop_ok($master, 0);
+    };
+}
 
 subtest 'a job that ended without a store is started again from what it left' => sub {
     my ($box, $actor, $conf) = open_box();

@@ -401,6 +401,7 @@ static void begin_commit_after(
 
 	make_record(&r, p->epoch, seq, p->conf.instance);
 	r.after = after;
+	r.clean = release;
 	coord_commit(p->coord, &r, release);
 	record_clear(&r);
 }
@@ -1012,7 +1013,7 @@ static void answer_is_lost_until_the_next_owner_commits(void **state)
 	relay.swallow = INT32_MAX;
 	begin_commit(a, 1, true);
 	WAIT_FOR(b->granted == 1 && coord_is_announced(b->coord));
-	begin_commit_after((struct record_trace){ a->epoch, 1, false }, b, 2, false);
+	begin_commit_after((struct record_trace){ a->epoch, 1, true }, b, 2, false);
 	WAIT_FOR(b->committed == 1);
 	relay.swallow = 0;
 	WAIT_FOR(a->committed == 1);

@@ -105,6 +105,12 @@ static void test_commit_requests(void **state)
 		     "{'request_delete_range':{" KEY_K "}},"
 		     "{'request_delete_range':{'key':'L28='}}],"
 		     "'failure':[" GET_K "," GET_S "]}");
+	assert_request(wire_commit("/k/1", 9, "/s", 0, "", true, NULL),
+	    "{'compare':[" IF_K("9") "," IF_S(
+		"0") "],"
+		     "'success':[{'request_put':{'key':'L3M=','value':''}},"
+		     "{'request_delete_range':{" KEY_K "}}],"
+		     "'failure':[" GET_K "," GET_S "]}");
 }
 
 static void test_release_requests(void **state)
