@@ -9,6 +9,8 @@
  * before their last report is read;
  *  - a worker that went without saying RELEASED gets a rescue worker at once, which keeps the lock
  * while what is left of the job ends, and is told when nothing of it is left;
+ *  - what a worker that died in the queue left there is given back, if by a worker forked for that
+ *    alone: whoever waits behind it would wait until the lease ends;
  *  - the anchor of a seat is dropped only when its lock is released or nobody can release it any
  * more;
  *  - a signal is sent once per level: repeated ones change nothing;
@@ -95,6 +97,8 @@ struct seat {
 	uint64_t ticket; /* PARKED: the smallest is served first */
 	bool eof, reaped;
 	bool holds;   /* it reported that the lock is its: it does so before it starts the job */
+	bool queues;  /* likewise, that it has a place in the queue which does not end with it */
+	int litters;  /* workers in a row that died and left such a place behind */
 	msec dead_by; /* its lock covers the job until then */
 	/*
 	 * A worker that lives says anew until when, before that time comes. One that does not while
@@ -188,7 +192,7 @@ void seat_init(struct seat *s, const struct seat_limits *limits, msec now);
 /* What happened. */
 void fleet_forked(struct seat *s, pid_t pid, msec now);
 void fleet_fork_failed(struct seat *s, msec now);
-void fleet_reported(struct seat *s, bool holds, const struct seat_end *end, msec now);
+void fleet_reported(struct seat *s, bool holds, bool queues, const struct seat_end *end, msec now);
 /* Until when the lock covers the job, and when the next report is due, by the same report;
  * MSEC_NEVER: it does not end by itself. A rescue worker's counts when it has the lock. */
 void fleet_covered(struct seat *s, msec until, msec mute_by);

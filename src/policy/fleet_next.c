@@ -123,15 +123,34 @@ static void park(struct fleet *f, struct seat *s)
 	f->acted = true;
 }
 
-static enum fleet_verb begin(struct fleet *f, struct seat *s)
+static enum fleet_verb fork_worker(struct fleet *f, struct seat *s)
 {
-	if (!fleet_may_start(f, s))
-		return FLEET_NOTHING;
-	if (f->free != FLEET_ALL)
+	if (f->free != FLEET_ALL && f->free > 0)
 		f->free--;
 	s->state = SEAT_DUE;
 	s->due = MSEC_NEVER; /* until the answer */
 	return FLEET_FORK;
+}
+
+static enum fleet_verb begin(struct fleet *f, struct seat *s)
+{
+	return fleet_may_start(f, s) ? fork_worker(f, s) : FLEET_NOTHING;
+}
+
+/* Whether a worker is wanted for no more than to give back the place in the queue that the last one
+ * left. Who kills leaves it, and so does what failed again and again, to the end of its lease. */
+static bool is_littered(const struct fleet *f, const struct seat *s)
+{
+	bool ends = f->level != STOP_NOT || f->draining || s->wish == SEAT_LEAVES;
+
+	return ends && s->litters > 0 && s->litters < FLEET_RESCUES_MAX &&
+	       s->fork_failures < FLEET_RESCUES_MAX && f->level < STOP_KILL;
+}
+
+static enum fleet_verb next_of_littered(struct fleet *f, struct seat *s, msec now)
+{
+	s->state = SEAT_DUE;
+	return now < s->due ? FLEET_NOTHING : fork_worker(f, s);
 }
 
 /* No worker, and nothing held: the anchor goes, and with it a seat that leaves, or in a stop. */
@@ -141,6 +160,12 @@ static enum fleet_verb next_of_idle(struct fleet *f, struct seat *s, msec now)
 		s->anchored = false;
 		f->acted = true;
 		return FLEET_DROP_ANCHOR;
+	}
+	if (is_littered(f, s))
+		return next_of_littered(f, s, now);
+	if (f->level != STOP_NOT) {
+		f->left += s->litters > 0;
+		s->litters = 0;
 	}
 	if (s->wish == SEAT_LEAVES)
 		return FLEET_FREE;

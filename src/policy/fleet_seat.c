@@ -126,7 +126,7 @@ void fleet_spared(struct seat *s, msec mute_by)
 	s->hung = false;
 }
 
-void fleet_reported(struct seat *s, bool holds, const struct seat_end *end, msec now)
+void fleet_reported(struct seat *s, bool holds, bool queues, const struct seat_end *end, msec now)
 {
 	/* All that it does after its last report is to give its lease back. */
 	if (seat_end_is_told(end) && !seat_end_is_told(&s->end))
@@ -136,6 +136,7 @@ void fleet_reported(struct seat *s, bool holds, const struct seat_end *end, msec
 	if (s->holds && !holds)
 		s->mute_by = MSEC_NEVER;
 	s->holds = holds;
+	s->queues = queues;
 	s->end = *end;
 	if (holds)
 		s->turn = FLEET_TURN_MIN;
@@ -176,6 +177,7 @@ static void ended(struct fleet *f, struct seat *s, msec now)
 	f->left += counts && s->end.left;
 	f->unclean += counts && s->end.unclean;
 	s->rescues = 0;
+	s->litters = 0;
 	if (s->end.done) {
 		s->state = SEAT_FINISHED;
 	} else if (s->end.failed) {
@@ -195,6 +197,7 @@ static void orphaned(struct fleet *f, struct seat *s, msec now)
 	if (f->level >= STOP_HURRY)
 		limit = msec_min(limit, s->limits.hurry_timeout);
 	s->calm = was_quiet(s, now);
+	s->litters = 0;
 	delay_fork(s, now); /* of the next worker; its rescue comes first, and at once */
 	s->due = now;
 	s->state = SEAT_ORPHANED;
@@ -258,9 +261,11 @@ static void rescue_died(struct fleet *f, struct seat *s, msec now)
 	replace_rescue(s, now);
 }
 
-/* A worker died while it held nothing: its place in the queue goes with the anchor. */
+/* A worker died while it held nothing: its place in the queue goes with the anchor, or has to be
+ * given back by the next one. */
 static void died_idle(struct seat *s, msec now)
 {
+	s->litters = s->queues ? s->litters + 1 : 0;
 	s->state = SEAT_DUE;
 	delay_fork(s, now);
 }

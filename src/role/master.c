@@ -27,7 +27,8 @@ static void take_report(struct master *m, struct post *p)
 {
 	board_reported(&m->board, p);
 	complaints_note(&m->complaints, p, false, clock_now());
-	fleet_reported(&p->seat, p->report.owner, &p->report.end, clock_now());
+	fleet_reported(
+	    &p->seat, p->report.owner, p->report.lease != 0, &p->report.end, clock_now());
 	fleet_covered(&p->seat, p->report.dead_by, p->report.mute_by);
 }
 

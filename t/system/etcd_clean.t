@@ -78,6 +78,20 @@ subtest 'stopped as soon as it runs' => sub {
     nothing_left('by those that had hardly begun');
 };
 
+subtest 'a worker that dies in the queue while its master stops' => sub {
+    my $owner = master('owns', ['orders']);
+
+    $owner->wait_state(orders => 'running');
+    local $ENV{GRACEFUL_FAULT} = 'worker.before_release=kill';
+    my $waiter = master('dies', ['orders']);
+    waits_for($waiter, 1);
+    stop($waiter);
+    like($waiter->log_text, qr/the worker was ended by SIGKILL/, 'its worker died');
+    ok($etcd->leases_become(1), 'the next one gave its place back');
+    stop($owner);
+    nothing_left('by it');
+};
+
 subtest 'killed workers' => sub {
     my $owner = master('kills', ['orders']);
 

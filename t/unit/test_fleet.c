@@ -19,6 +19,7 @@ enum what {
 	LOOK,        /* nothing happened, time went by */
 	DUE_NOW,     /* likewise, and fleet_deadline() asked for this moment */
 	UP,          /* the worker reports that it holds nothing */
+	QUEUES,      /* likewise, and that it has a place in the queue that outlasts it */
 	HOLDS,       /* that the lock is its */
 	COVERED,     /* likewise, for 30 s */
 	ALIVE,       /* that it holds nothing, and reports again within 30 s */
@@ -77,8 +78,8 @@ static void open_script(struct script *s, const struct seat_limits *limits)
 static void report(struct script *s, enum what what, msec now)
 {
 	struct seat_end end = {
-		.released = what != UP && what != HOLDS && what != COVERED && what != ALIVE &&
-			    what != ALIVE_HOLDS && what != LEFT,
+		.released = what != UP && what != QUEUES && what != HOLDS && what != COVERED &&
+			    what != ALIVE && what != ALIVE_HOLDS && what != LEFT,
 		.asked = what == ASKED,
 		.left = what == LEFT,
 		.unclean = what == UNCLEAN,
@@ -86,8 +87,8 @@ static void report(struct script *s, enum what what, msec now)
 		.done = what == DONE,
 	};
 
-	fleet_reported(
-	    &s->seat, what == HOLDS || what == COVERED || what == ALIVE_HOLDS, &end, now);
+	fleet_reported(&s->seat, what == HOLDS || what == COVERED || what == ALIVE_HOLDS,
+	    what == QUEUES, &end, now);
 }
 
 static void happen(struct script *s, enum what what, msec now)
@@ -96,6 +97,7 @@ static void happen(struct script *s, enum what what, msec now)
 	case LOOK:
 	case DUE_NOW: break;
 	case UP:
+	case QUEUES:
 	case HOLDS:
 	case RELEASED:
 	case ASKED:
@@ -218,6 +220,59 @@ static void stops_when_the_worker_has_released(void **state)
 	    AT(200102, REAPED, "DROP_ANCHOR EXIT", VACANT), AT(200103, LOOK, "", VACANT),
 	    AT(200104, STOP, "", VACANT));
 	assert_status(&s, 0);
+}
+
+/* It would keep those behind it waiting until its lease ends. */
+static void a_place_in_the_queue_is_given_back_in_a_stop(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_WORKING, AT(200000, QUEUES, "", WORKING),
+	    AT(200001, STOP, "TELL_STOP", WORKING), AT(200002, REAPED, "", WORKING),
+	    AT(200002, AT_EOF, "DROP_ANCHOR", DUE), AT(200202, DUE_NOW, "FORK TELL_STOP", WORKING),
+	    AT(200300, ASKED, "", WORKING), AT(200301, AT_EOF, "", WORKING),
+	    AT(200302, REAPED, "DROP_ANCHOR EXIT", VACANT));
+	assert_status(&s, 0);
+	/* Of a lease that the last one may not have got to know. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_WORKING, AT(200000, QUEUES, "", WORKING), AT(200001, REAPED, "", WORKING),
+	    AT(200001, AT_EOF, "DROP_ANCHOR", DUE), AT(200100, STOP, "", DUE),
+	    AT(200201, DUE_NOW, "FORK TELL_STOP", WORKING), AT(200210, REAPED, "", WORKING),
+	    AT(200210, AT_EOF, "DROP_ANCHOR", DUE), AT(200610, DUE_NOW, "FORK TELL_STOP", WORKING));
+}
+
+static void a_place_in_the_queue_is_given_back_in_a_drain(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_WORKING, AT(200000, QUEUES, "", WORKING),
+	    AT(200001, DRAIN, "TELL_STOP", WORKING), AT(200002, REAPED, "", WORKING),
+	    AT(200002, AT_EOF, "DROP_ANCHOR", DUE), AT(200202, DUE_NOW, "FORK TELL_STOP", WORKING),
+	    AT(200300, ASKED, "", WORKING), AT(200301, AT_EOF, "", WORKING),
+	    AT(200302, REAPED, "DROP_ANCHOR", PARKED));
+	open_script(&s, &usual);
+	PLAY(&s, TO_WORKING, AT(200000, QUEUES, "", WORKING),
+	    AT(200001, REMOVE, "TELL_STOP", WORKING), AT(200002, REAPED, "", WORKING),
+	    AT(200002, AT_EOF, "DROP_ANCHOR", DUE), AT(200202, DUE_NOW, "FORK TELL_STOP", WORKING),
+	    AT(200300, ASKED, "", WORKING), AT(200301, AT_EOF, "", WORKING),
+	    AT(200302, REAPED, "DROP_ANCHOR FREE", DUE));
+}
+
+/* Who kills does not wait for it; the exit status tells. */
+static void a_place_in_the_queue_is_left_by_a_kill(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_WORKING, AT(200000, QUEUES, "", WORKING),
+	    AT(200001, QUIT, "TELL_KILL", WORKING), AT(200002, REAPED, "", WORKING),
+	    AT(200002, AT_EOF, "DROP_ANCHOR EXIT", VACANT));
+	assert_status(&s, 4);
 }
 
 /* Most workers are reaped before their last report is read. */
@@ -1023,13 +1078,13 @@ static void open_crew(struct crew *c, size_t places)
 
 static void take(struct crew *c, int i)
 {
-	fleet_reported(&c->seats[i], true, &(struct seat_end){ 0 }, 0);
+	fleet_reported(&c->seats[i], true, false, &(struct seat_end){ 0 }, 0);
 }
 
 static void leave(struct crew *c, int i, msec now)
 {
 	fleet_reported(
-	    &c->seats[i], false, &(struct seat_end){ .released = true, .asked = true }, now);
+	    &c->seats[i], false, false, &(struct seat_end){ .released = true, .asked = true }, now);
 	fleet_eof(&c->fleet, &c->seats[i], now);
 	fleet_reaped(&c->fleet, &c->seats[i], now);
 }
@@ -1166,6 +1221,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stops_when_the_worker_has_released),
+		cmocka_unit_test(a_place_in_the_queue_is_given_back_in_a_stop),
+		cmocka_unit_test(a_place_in_the_queue_is_given_back_in_a_drain),
+		cmocka_unit_test(a_place_in_the_queue_is_left_by_a_kill),
 		cmocka_unit_test(a_worker_is_gone_when_reaped_and_read_to_the_end),
 		cmocka_unit_test(the_exit_status_tells_the_worst),
 		cmocka_unit_test(what_was_unclean_before_the_stop_does_not_count),

@@ -26,7 +26,7 @@
 #define TRACE_MAX 60
 
 struct report {
-	bool holds;
+	bool holds, queues;
 	struct seat_end end;
 };
 
@@ -34,6 +34,7 @@ struct report {
 struct worker {
 	bool lives, rescue;
 	bool cleared;    /* the rescue knows that nothing is left of the job */
+	bool littered;   /* it died, or the one before, and left a place in the queue */
 	bool went_early; /* it ended in order before that: that counts when nothing is left */
 	bool job_lives;  /* may be longer than the worker */
 	bool stubborn;   /* the job ends by SIGKILL only */
@@ -47,12 +48,12 @@ struct worker {
 	bool anchor;
 	enum stop_level told;
 	bool orphans_stopped, orphans_killed;
-	msec heard_at;                   /* forked, or the last report that counts */
-	msec gone_at;                    /* for the master: reaped and read to the end */
-	bool rescue_due;                 /* it died holding, and the master knows that it held */
-	int rescue_deaths, rescue_fails; /* in a row; forks that failed */
-	unsigned drops, forks;           /* anchors dropped, series of forks begun */
-	bool listed;                     /* in the fleet */
+	msec heard_at;   /* forked, or the last report that counts */
+	msec gone_at;    /* for the master: reaped and read to the end */
+	bool rescue_due; /* it died holding, and the master knows that it held */
+	int rescue_deaths, litters, fork_fails; /* in a row; forks that failed */
+	unsigned drops, forks;                  /* anchors dropped, series of forks begun */
+	bool listed;                            /* in the fleet */
 	enum seat_wish wish;
 };
 
@@ -140,21 +141,37 @@ static void begin_worker(struct world *w, struct worker *k, bool rescue)
 	k->stubborn = dice_chance(&w->dice, 30);
 }
 
-static void do_fork(struct world *w, struct seat *s, struct worker *k)
+/* Nobody but a worker could give the place back, and no more is wanted of it. */
+static bool is_tidied(const struct world *w, const struct worker *k)
+{
+	return k->littered &&
+	       (w->fleet.level != STOP_NOT || w->fleet.draining || k->wish == SEAT_LEAVES);
+}
+
+static void may_fork(struct world *w, const struct worker *k)
 {
 	demand(w, w->fleet.level == STOP_NOT, "no new worker during a stop");
+	demand(w, busy(w) < most(w), "no more workers than places");
+	demand(w, k->wish == SEAT_STAYS, "under the newest definition, of a job that is wanted");
+}
+
+static void do_fork(struct world *w, struct seat *s, struct worker *k)
+{
+	if (!is_tidied(w, k))
+		may_fork(w, k);
+	demand(w, w->fleet.level != STOP_KILL, "nor in one that kills");
 	demand(w, !k->lives && !k->job_lives, "one worker at a time, and nothing left of the last");
 	demand(w, !k->anchor && !k->lock, "the last lock is gone");
 	demand(w, !k->rescue_due, "a worker that died holding is rescued first");
-	demand(w, busy(w) < most(w), "no more workers than places");
-	demand(w, k->wish == SEAT_STAYS, "under the newest definition, of a job that is wanted");
 	if (dice_chance(&w->dice, 15)) {
+		k->fork_fails++;
 		fleet_fork_failed(s, w->now);
 		return;
 	}
 	begin_worker(w, k, false);
 	k->anchor = true;
 	k->forks++;
+	k->fork_fails = 0;
 	k->rescue_deaths = 0;
 	fleet_forked(s, 1, w->now);
 }
@@ -165,11 +182,11 @@ static void do_fork_rescue(struct world *w, struct seat *s, struct worker *k)
 	demand(w, k->anchor && k->rescue_due, "a rescue has something to rescue");
 	demand(w, s->state != SEAT_STRANDED || !k->job_lives, "nothing is left of a stranded job");
 	if (dice_chance(&w->dice, 15)) {
-		k->rescue_fails++;
+		k->fork_fails++;
 		fleet_fork_failed(s, w->now);
 		return;
 	}
-	k->rescue_fails = 0;
+	k->fork_fails = 0;
 	begin_worker(w, k, true);
 	k->cleared = s->state == SEAT_STRANDED;
 	fleet_forked(s, 1, w->now);
@@ -233,7 +250,7 @@ static void do_drop(struct world *w, struct seat *s, struct worker *k)
 	demand(w, !k->lives && !k->job_lives, "and not before the job's last process");
 	demand(w,
 	    !k->rescue_due || k->rescue_deaths >= 5 ||
-		((k->rescue_fails >= 5 || s->hung) && w->fleet.level == STOP_KILL),
+		((k->fork_fails >= 5 || s->hung) && w->fleet.level == STOP_KILL),
 	    "nor while a rescue is possible");
 	demand(
 	    w, s->state == SEAT_DUE || s->state == SEAT_FINISHED, "nor before the seat is empty");
@@ -265,6 +282,17 @@ static void demand_empty(struct world *w, const struct worker *k)
 	demand(w, k->forks == k->drops, "one anchor dropped for each series of forks");
 }
 
+/* Its seat goes, or the master. */
+static void look_for_litter(struct world *w, struct worker *k)
+{
+	if (!k->littered)
+		return;
+	demand(w, w->fleet.level == STOP_KILL || k->litters >= 5 || k->fork_fails >= 5,
+	    "no place in a queue is left without need");
+	w->left |= w->fleet.level != STOP_NOT;
+	k->littered = false;
+}
+
 static void do_renew(struct world *w, struct seat *s, struct worker *k)
 {
 	struct seat_limits limits;
@@ -281,6 +309,7 @@ static void do_free(struct world *w, struct seat *s, struct worker *k)
 {
 	demand(w, k->listed && k->wish == SEAT_LEAVES, "only what shall leave is freed");
 	demand_empty(w, k);
+	look_for_litter(w, k);
 	k->listed = false;
 	fleet_remove(&w->fleet, s);
 	w->n_listed--;
@@ -291,8 +320,10 @@ static void do_exit(struct world *w)
 {
 	demand(w, ++w->exits == 1, "EXIT comes once");
 	demand(w, w->fleet.level != STOP_NOT, "and only when asked for");
-	for (size_t i = 0; i < w->n; i++)
+	for (size_t i = 0; i < w->n; i++) {
 		demand_empty(w, &w->workers[i]); /* the master goes last */
+		look_for_litter(w, &w->workers[i]);
+	}
 	demand(w,
 	    fleet_exit_status(&w->fleet) == (w->left         ? 4
 						: w->unclean ? 3
@@ -394,7 +425,8 @@ static void settle(struct world *w)
 static void write_report(struct worker *k, bool holds, const struct seat_end *end)
 {
 	if (k->unread < REPORTS_MAX)
-		k->pipe[k->unread++] = (struct report){ holds, *end };
+		k->pipe[k->unread++] =
+		    (struct report){ holds, !holds && !seat_end_is_told(end), *end };
 }
 
 static void read_report(struct world *w, struct seat *s, struct worker *k)
@@ -402,7 +434,7 @@ static void read_report(struct world *w, struct seat *s, struct worker *k)
 	struct report r = k->pipe[0];
 
 	memmove(k->pipe, k->pipe + 1, --k->unread * sizeof(r));
-	fleet_reported(s, r.holds, &r.end, w->now);
+	fleet_reported(s, r.holds, r.queues, &r.end, w->now);
 	if (s->state == SEAT_WORKING || r.holds)
 		k->heard_at = w->now;
 	if (w->cover == 0) {
@@ -435,6 +467,8 @@ static void count_end(struct world *w, struct worker *k, const struct seat_end *
 	bool counts = w->fleet.level != STOP_NOT;
 
 	k->rescue_deaths = 0;
+	k->littered = false;
+	k->litters = 0;
 	k->went_early = false;
 	w->unclean |= counts && end->unclean;
 	w->left |= counts && end->left;
@@ -462,6 +496,8 @@ static void expect(struct world *w, struct worker *k, const struct seat *s)
 		}
 	} else {
 		k->rescue_due = s->holds;
+		k->littered = !s->holds && s->queues;
+		k->litters = k->littered ? k->litters + 1 : 0;
 	}
 }
 
