@@ -65,6 +65,9 @@ static void report_unknown(
 		if (node_get(n, schema->keys[i].name) == NULL)
 			nearest_try(&search, schema->keys[i].name);
 	}
+	/* Else a command would go by the default, and to another master. */
+	if (schema == &schema_top && search.best != NULL && report_wants(rd->report, search.best))
+		rd->report->meant = member;
 	if (search.best != NULL)
 		report_error(rd->report, member, "no such key in %s; did you mean \"%s\"?",
 		    schema->where, search.best);
@@ -73,6 +76,7 @@ static void report_unknown(
 		    "no such key in %s; it belongs into a job or into \"defaults\"", schema->where);
 	else
 		report_error(rd->report, member, "no such key in %s", schema->where);
+	rd->report->meant = NULL;
 }
 
 bool read_object(struct reader *rd, const struct node *n, const struct schema *schema)

@@ -48,6 +48,8 @@ static bool is_muted(const struct report *r, const struct node *at)
 	for (; at->parent != NULL; at = at->parent) {
 		if (at == r->muted)
 			return true;
+		if (at == r->meant)
+			return false;
 		if (at->parent->parent == NULL && at->key != NULL && !report_wants(r, at->key))
 			return true;
 	}

@@ -28,6 +28,8 @@ struct report {
 	const struct node *muted;
 	/* Of the top's keys only these matter, NULL-terminated; NULL: all do. */
 	const char *const *only;
+	/* A key of the top that is none, but was meant as one of these; NULL: no such. */
+	const struct node *meant;
 };
 
 /* Whether it matters what this key of the top says. */

@@ -1246,6 +1246,9 @@ static void a_part_is_read_by_itself(void **state)
 	    "f:1: run_dir: must be an absolute path without \"..\", not \"r\"");
 	assert_part("{ 'run_dir': '/r', 'run_dir': '/s' }", run_dir,
 	    "f:1: run_dir: is given twice, the first time on line 1; remove one");
+	/* A command would go to the master of the default directory. */
+	assert_part("{ 'run-dir': '/r', 'work-dir': '/w' }", run_dir,
+	    "f:1: run-dir: no such key in the configuration; did you mean \"run_dir\"?");
 	assert_part("[ { 'a': 1 } ]", run_dir,
 	    "f:1: must be an object: { \"key\": value, ... }, not an array");
 }
