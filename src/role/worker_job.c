@@ -113,6 +113,7 @@ struct hearing {
 	struct worker *w;
 	int fd;
 	uid_t uid;
+	pid_t job_pid; /* whose it is: the next run is not ready because the last one was */
 	struct notify n;
 	struct err e;
 	int rc;
@@ -129,7 +130,7 @@ static void heard(const struct hearing *h)
 {
 	if (h->rc < 0)
 		log_warn("%s", h->e.text);
-	else if (h->rc > 0 && h->w->job_pid != 0)
+	else if (h->rc > 0 && h->w->job_pid != 0 && h->w->job_pid == h->job_pid)
 		take_notification(h->w, &h->n);
 }
 
@@ -167,7 +168,9 @@ static void hear_aside(struct worker *w, const struct hearing *what)
 static void on_notify(struct ev_loop *loop, struct ev_io *io, int revents)
 {
 	struct worker *w = io->data;
-	struct hearing h = { .w = w, .fd = io->fd, .uid = worker_job_uid(w) };
+	struct hearing h = {
+		.w = w, .fd = io->fd, .uid = worker_job_uid(w), .job_pid = w->job_pid
+	};
 
 	(void)loop;
 	(void)revents;
@@ -290,10 +293,13 @@ void worker_job_wake(struct worker *w, int signo)
 	worker_job_signal(w, SIGCONT);
 }
 
-/* It may not have come to installing its handlers. */
+/* It may not have come to installing its handlers. It gets no more than half of what a stop has
+ * until it hurries, or the signal to hurry would be its first. */
 static bool is_young(const struct worker *w)
 {
-	return !w->report.ready && clock_now() < w->spawned_at + SETTLE_MS;
+	msec most = (w->job->stop_timeout - w->job->hurry_timeout) / 2;
+
+	return !w->report.ready && clock_now() < msec_add(w->spawned_at, msec_min(most, SETTLE_MS));
 }
 
 /*

@@ -58,6 +58,18 @@ for my $signal (qw(INT TERM)) {
     };
 }
 
+# It is given time to install a handler, which it never does; but not until it is told to hurry.
+subtest 'a job without a handler hears the signal to stop before the one to hurry' => sub {
+    my $box = Graceful::Test->new;
+    my $job = { command => ['/bin/sleep', 'infinity'], stop_timeout => '20s', hurry_timeout => '16s' };
+    my $master = $box->start($box->config('web-1', { orders => $job }));
+
+    $master->wait_log(qr/started the job/);
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'exit status');
+    like($master->log_text, qr/the job was ended by SIGINT/, 'it ended of the first');
+};
+
 subtest 'a second INT hurries, a third kills' => sub {
     my ($box, $actor, $master) = running(['hold=/nonexistent'], \%infinite);
 
