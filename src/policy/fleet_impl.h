@@ -11,6 +11,7 @@
 #include "policy/fleet.h"
 
 #define FLEET_RESCUES_MAX 5
+#define FLEET_TIDIES_MAX 2 /* workers in a row that are to give back a place in a queue */
 
 /* fleet_seat.c */
 

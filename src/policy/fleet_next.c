@@ -143,14 +143,17 @@ static bool is_littered(const struct fleet *f, const struct seat *s)
 {
 	bool ends = f->level != STOP_NOT || f->draining || s->wish == SEAT_LEAVES;
 
-	return ends && s->litters > 0 && s->litters < FLEET_RESCUES_MAX &&
+	return ends && s->litters > 0 && s->litters <= FLEET_TIDIES_MAX &&
 	       s->fork_failures < FLEET_RESCUES_MAX && f->level < STOP_KILL;
 }
 
 static enum fleet_verb next_of_littered(struct fleet *f, struct seat *s, msec now)
 {
 	s->state = SEAT_DUE;
-	return now < s->due ? FLEET_NOTHING : fork_worker(f, s);
+	/* A stop has no time for the pauses between one death and the next. */
+	if (now < s->due && (f->level == STOP_NOT || s->fork_failures > 0))
+		return FLEET_NOTHING;
+	return fork_worker(f, s);
 }
 
 /* No worker, and nothing held: the anchor goes, and with it a seat that leaves, or in a stop. */

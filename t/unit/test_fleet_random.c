@@ -287,7 +287,7 @@ static void look_for_litter(struct world *w, struct worker *k)
 {
 	if (!k->littered)
 		return;
-	demand(w, w->fleet.level == STOP_KILL || k->litters >= 5 || k->fork_fails >= 5,
+	demand(w, w->fleet.level == STOP_KILL || k->litters > 2 || k->fork_fails >= 5,
 	    "no place in a queue is left without need");
 	w->left |= w->fleet.level != STOP_NOT;
 	k->littered = false;
