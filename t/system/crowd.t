@@ -10,7 +10,8 @@ use Test::More;
 
 use Graceful::Test qw(slurp spew wait_for);
 
-my $CROWD = 1000;
+# With so many a time that grows with their square stands out on any machine.
+my $CROWD = 3000;
 my $box = Graceful::Test->new;
 
 # At its first start it leaves processes that nothing but KILL ends, each in a session of its own, and fails.
@@ -44,7 +45,7 @@ sub time_of {
     return ($fields[11] + $fields[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
 }
 
-subtest 'a thousand' => sub {
+subtest 'three thousand' => sub {
     my $file = $box->path('failed');
     my $master = $box->start($box->config('web-1',
         { orders => { command => [ $^X, $script, $file, "$CROWD" ], hurry_timeout => '100ms', restart_min => '10ms' } }));
@@ -52,8 +53,9 @@ subtest 'a thousand' => sub {
 
     wait_for('the second start', sub { ($job->()->{state} // '') eq 'running' && ($job->()->{restarts} // 0) == 1 });
     like($master->log_text, qr/orders: killing every process of the job/, 'the crowd was killed');
-    # Each in a time that grows with how many there are: seconds.
-    cmp_ok(time_of($job->()->{worker_pid}), '<', 0.2, 'and that was no work');
+    # It would be more than that if all were looked at once more for each that ends.
+    my $took = time_of($job->()->{worker_pid});
+    cmp_ok($took, '<', 2, "and that was little work: $took s");
     $master->signal('INT');
     is($master->wait_exit, 0, 'stopped');
 };
