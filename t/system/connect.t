@@ -67,7 +67,7 @@ if (!Graceful::Etcd->installed) {
 
 subtest 'users and permissions' => sub {
     my $etcd = Graceful::Etcd->start(users => 1);
-    my $good = $etcd->coordinator;
+    my $good = $etcd->coordinator(ttl => '300s');
     my ($before) = $etcd->ctl('endpoint', 'status', '-w', 'json') =~ /"revision":(\d+)/;
     my ($status, $out, $err) = check($good);
 
@@ -75,7 +75,7 @@ subtest 'users and permissions' => sub {
     like($out, qr{^http://127.0.0.1:\d+ +3\.\d+\.\d+ +yes +ok$}m, 'the endpoint, its version, and that it has a leader');
     like($out, qr/^coordinator.user +ok +etcd accepts user "graceful"$/m, 'the user');
     like($out, qr{^namespace +ok +keys below /graceful/jobs/ may be read and written$}m, 'its permissions');
-    like($out, qr/^coordinator.ttl +ok +leases are granted for 15s/m, 'leases');
+    like($out, qr/^coordinator.ttl +ok +leases are granted for 300s/m, 'leases');
     my ($after) = $etcd->ctl('endpoint', 'status', '-w', 'json') =~ /"revision":(\d+)/;
     is($after, $before, 'no key was written for that');
     ok($etcd->leases_become(0), 'and no lease is left');

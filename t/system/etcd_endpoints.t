@@ -34,7 +34,7 @@ subtest 'bad endpoints before the good one' => sub {
     my @bad = ('http://127.0.0.1:' . $silent->sockport, 'http://127.0.0.1:1', $alone->url($leader));
     my %order = (first => [ @bad, $etcd->url(0) ], second => [ reverse(@bad), $etcd->url(0) ]);
     my $team = Graceful::Team->new($etcd, ['orders'],
-        coordinator => sub { return $etcd->coordinator(ttl => '15s', endpoints => $order{ $_[0] }) });
+        coordinator => sub { return $etcd->coordinator(ttl => '300s', endpoints => $order{ $_[0] }) });
 
     my $first = $team->start('first');
     $team->wait_running($first);
@@ -46,7 +46,7 @@ subtest 'bad endpoints before the good one' => sub {
 
 subtest 'TLS, users, tokens that expire, a member that is restarted' => sub {
     my $etcd = Graceful::Etcd->start(tls => 1, users => 1);
-    my $team = Graceful::Team->new($etcd, ['orders'], ttl => '30s');
+    my $team = Graceful::Team->new($etcd, ['orders'], ttl => '300s');
     my $first = $team->start('first');
     $team->wait_running($first);
     my $second = $team->start('second');
@@ -66,7 +66,7 @@ subtest 'watches that are cut and compacted' => sub {
     my $etcd = Graceful::Etcd->start;
     my %proxy = map { $_ => Graceful::Proxy->start($etcd->url(0), $etcd->path("proxy-$_")) } qw(first second);
     my $team = Graceful::Team->new($etcd, ['orders'],
-        coordinator => sub { return $etcd->coordinator(ttl => '60s', endpoints => [ $proxy{ $_[0] }->url ]) });
+        coordinator => sub { return $etcd->coordinator(ttl => '300s', endpoints => [ $proxy{ $_[0] }->url ]) });
     my $first = $team->start('first');
     $team->wait_running($first);
     my $second = $team->start('second');

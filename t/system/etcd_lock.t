@@ -69,14 +69,14 @@ sub waits {
 
 subtest 'from one master to the next' => sub {
     my $command = command('orders');
-    my $first = master('first', 'orders', $command, '15s');
+    my $first = master('first', 'orders', $command, '300s');
 
     wait_first($first, 'orders');
-    my $next = master('next', 'orders', $command, '15s');
+    my $next = master('next', 'orders', $command, '300s');
     waits($next);
     like($next->log_text, qr/held by first on \S+ \(pid \d+\)/, 'it says who has the lock');
     wait_for('its status says so, too', sub { ($next->job('orders')->{holder} // '') =~ /^first on \S+ \(pid \d+\) since / });
-    my $last = master('last', 'orders', $command, '15s');
+    my $last = master('last', 'orders', $command, '300s');
     waits($last);
     cmp_ok($first->job('orders')->{lease_ms}, '>', 0, 'the status shows the lease');
     is(stop($first), 0, 'the first one stops');

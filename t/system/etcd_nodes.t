@@ -95,5 +95,6 @@ subtest 'all members are killed, and come back' => sub {
     pass('the jobs go on');
 };
 
-$team->finish;
+# With leases as short as these it would say nothing that none is left.
+$team->finish(leases => 1);
 done_testing;

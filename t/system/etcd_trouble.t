@@ -69,7 +69,7 @@ sub wait_running {
 subtest 'users' => sub {
     my $box = Graceful::Test->new;
     my $etcd = Graceful::Etcd->start(users => 1);
-    my $coordinator = $etcd->coordinator;
+    my $coordinator = $etcd->coordinator(ttl => '300s');
     my $password = $box->path('password');
 
     chmod(0600, spew($password, "wrong\n"));
@@ -109,7 +109,7 @@ END
     my $password = $box->path('rotated');
     chmod(0600, spew($password, "secret\n"));
     my $master = $box->start($box->config('rotates', { counts => { command => [$command], checkpoint => '1s' } },
-        { coordinator => { %{ $etcd->coordinator(ttl => '30s') }, password_file => $password } }));
+        { coordinator => { %{ $etcd->coordinator(ttl => '300s') }, password_file => $password } }));
     my $job = $master->wait_state(counts => 'running');
     wait_for('a backup', sub { ($master->job('counts')->{seq} // 0) > 1 });
     $etcd->ctl_input(spew($box->path('new'), "secret2\n"), 'user', 'passwd', 'graceful', '--interactive=false');
@@ -206,7 +206,7 @@ subtest 'etcd hangs while jobs wait' => sub {
     wait_for('the status forgets it', sub { !defined $master->job('job1')->{trouble} });
     is(stop($master), 0, 'the one that waits stops');
     is(stop($owner), 0, 'and the owner');
-    ok($etcd->leases_become(0), 'no lease is left');
+    ok($etcd->leases_become(0), 'no lease of the owner is left');
 };
 
 # Who waits holds a lease that etcd may keep for as long as it likes, and what etcd does not take back is left to it.

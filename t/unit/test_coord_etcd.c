@@ -23,6 +23,8 @@
 #include "net/http.h"
 
 #define PATIENCE_MS 120000 /* until a test that hangs fails; no test depends on it */
+/* For longer than that: such a lease is gone only because somebody gave it back. */
+#define LASTING 300000
 #define NS "/graceful-test"
 #define NO_RECORD UINT64_MAX
 #define PUPPETS 3
@@ -498,7 +500,7 @@ static void farewell(struct puppet *p)
 
 static void first_and_second(void **state)
 {
-	struct puppet *a = owner(0, 15000, direct);
+	struct puppet *a = owner(0, LASTING, direct);
 	uint64_t first = a->epoch;
 	char mine[256];
 
@@ -518,7 +520,7 @@ static void first_and_second(void **state)
 	assert_true(no_lock_is_left());
 	WAIT_FOR(leases() == 0);
 
-	a = owner(0, 15000, direct);
+	a = owner(0, LASTING, direct);
 	assert_true(a->epoch > first);
 	assert_true(a->seq == 3);
 	assert_true(coord_predecessor(a->coord) == 0);
@@ -568,9 +570,9 @@ static void taken_over_without_a_read(void **state)
 
 static void handed_over_in_order(void **state)
 {
-	struct puppet *a = owner(0, 15000, direct);
-	struct puppet *b = waiter(1, 15000, direct);
-	struct puppet *c = waiter(2, 15000, direct);
+	struct puppet *a = owner(0, LASTING, direct);
+	struct puppet *b = waiter(1, LASTING, direct);
+	struct puppet *c = waiter(2, LASTING, direct);
 
 	(void)state;
 	assert_non_null(strstr(b->text, "puppet-0 on "));
@@ -614,7 +616,7 @@ static void leaves_at_any_moment(void **state)
 {
 	(void)state;
 	for (int rounds = 0; rounds < 12; rounds++) {
-		struct puppet *a = wake(0, 15000, direct);
+		struct puppet *a = wake(0, LASTING, direct);
 
 		coord_acquire(a->coord);
 		for (int i = 0; i < rounds; i++) {
@@ -755,7 +757,7 @@ static void slept_too_long(void **state)
 	(void)state;
 	commit(a, 1, false);
 	a->asleep = true;
-	b = waiter(1, 15000, direct);
+	b = waiter(1, LASTING, direct);
 	WAIT_FOR(b->granted == 1);
 	assert_true(b->seq == 1);
 	commit(b, 2, false);
@@ -834,9 +836,9 @@ static void own_key_is_deleted_before_the_news_is_read(void **state)
 
 static void own_key_is_deleted(void **state)
 {
-	struct puppet *a = owner(0, 15000, direct);
-	struct puppet *b = waiter(1, 15000, direct);
-	struct puppet *c = waiter(2, 15000, direct);
+	struct puppet *a = owner(0, LASTING, direct);
+	struct puppet *b = waiter(1, LASTING, direct);
+	struct puppet *c = waiter(2, LASTING, direct);
 
 	(void)state;
 	ctl("del %s", own_key(b));
@@ -913,8 +915,8 @@ static void adopted(void **state)
 /* The dead worker released its lock, and had no time to give its lease back. */
 static void freed_before_the_adoption(void **state)
 {
-	struct puppet *a = owner(0, 15000, direct);
-	struct puppet *b = waiter(1, 15000, direct);
+	struct puppet *a = owner(0, LASTING, direct);
+	struct puppet *b = waiter(1, LASTING, direct);
 	uint64_t lease = coord_lease(a->coord);
 	uint64_t epoch = a->epoch;
 
@@ -923,7 +925,7 @@ static void freed_before_the_adoption(void **state)
 	WAIT_FOR(a->lost == 1 && b->granted == 1);
 	commit(b, 1, false);
 	dismiss(a);
-	a = wake(0, 15000, direct);
+	a = wake(0, LASTING, direct);
 	coord_adopt(a->coord, lease, epoch);
 	WAIT_FOR(a->freed == 1);
 	assert_true(a->seq == 1);

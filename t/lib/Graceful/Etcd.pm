@@ -304,7 +304,7 @@ sub leases {
 }
 
 # Waits until there are just $n. A lease that is given back to a busy etcd may go after its worker, which does not wait for that for
-# long.
+# long. That says something only of leases that last for longer than this waits: 300s.
 sub leases_become {
     my ($self, $n) = @_;
     my @left;

@@ -114,7 +114,7 @@ sub stop {
 }
 
 # The end: everything is counted, everybody stops, nothing is left. Options: leases => 1: leases may be left, as etcd was not there
-# when they should have been given back; status => qr: exit statuses that will do.
+# when they should have been given back, or as they end too soon to be found; status => qr: exit statuses that will do.
 sub finish {
     my ($self, %options) = @_;
     my @jobs = @{ $self->{jobs} };
