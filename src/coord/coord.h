@@ -149,9 +149,10 @@ void coord_close(struct coord *c);
 
 bool coord_is_announced(const struct coord *c);
 /*
- * The epoch of the owner before us; 0 if there was none, it left in order, or it is not known. A
- * state that a job left on this machine under that epoch, when its lock was lost or its dump could
- * not be committed, is newer than the record, and nobody else has gone on from the record.
+ * The epoch of the owner before us; 0 if there was none, it is certain that its job left nothing
+ * but what is in the record, or it is not known. A state that a job left on this machine under that
+ * epoch, when its lock was lost or its dump could not be committed, is newer than the record, and
+ * nobody else has gone on from the record.
  */
 uint64_t coord_predecessor(const struct coord *c);
 

@@ -6,7 +6,8 @@
  *                                          is the epoch
  *   <ns>/jobs/<job>/state                  the record
  *   <ns>/jobs/<job>/owner                  the epoch of the last owner, decimal, also if it
- * committed nothing; not there when it left in order
+ *                                          committed nothing; not there when its job can have
+ *                                          left nothing that is not in the record
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -188,6 +189,7 @@ static void begin(struct etcd *t)
 	t->announced = false;
 	t->doubt = false;
 	t->wavering = false;
+	t->started = false;
 	t->predecessor = 0;
 	t->holder[0] = '\0';
 }
@@ -212,6 +214,7 @@ static void adopt(struct coord *c, uint64_t lease, uint64_t epoch)
 
 	begin(t);
 	t->adopting = true;
+	t->started = true; /* for all we know */
 	t->epoch = epoch;
 	t->adopt_by = msec_add(clock_now(), c->conf->ttl);
 	keeper_adopt(&t->keeper, lease, c->conf->ttl, c->conf->ttl);
@@ -227,9 +230,9 @@ static void bury(struct coord *c, uint64_t lease)
  */
 static int started(struct coord *c, pid_t job, struct err *e)
 {
-	(void)c;
 	(void)job;
 	(void)e;
+	etcd_of(c)->started = true;
 	return 0;
 }
 
@@ -269,10 +272,17 @@ static void on_released(void *ctx, const struct etcd_answer *answer)
 	answer_released(t);
 }
 
-/* The lease would take the lock key with it, but not the owner key. */
+/* No state of ours, nor one of an owner before us that we might have taken over. */
+static bool leaves_nothing(const struct etcd *t)
+{
+	return !t->started && t->predecessor == 0;
+}
+
+/* The lease would take the lock key with it, but not the owner key. Without a record nothing is
+ * known of what a job left, so once there was one that key stays. */
 void etcd_release(struct etcd *t)
 {
-	const char *owner_key = t->announced ? t->view.owner_key : NULL;
+	const char *owner_key = leaves_nothing(t) ? t->view.owner_key : NULL;
 
 	etcd_rest(t);
 	t->phase = PHASE_RELEASING;

@@ -7,23 +7,22 @@
  *
  * The owner key, and when a new owner has to wait for it.
  *
- * A job that lost its lock leaves a state on its machine, with a note of its epoch N. Later that
- * state may be gone on from only if no other owner's job ran in between, and that is what the key
- * `owner` tells: it must say N. So it must never say N at a grant, once the job of a later owner Y
- * has run. An owner announces itself: it puts its epoch there. One that leaves in order deletes the
- * key with its lock key, in one transaction; but not with a record that is not clean, as its job
- * may have left a newer state.
+ * A job that lost its lock, or whose dump could not be committed, leaves a state on its machine,
+ * with a note of its epoch N. Later that state may be gone on from only if no other owner's job ran
+ * in between, and that is what the key `owner` tells: it must say N. So it must never say N at a
+ * grant, once the job of a later owner Y has run. An owner announces itself: it puts its epoch
+ * there. It deletes the key with its lock key, in one transaction, only where no such state can be:
+ * with a clean record, or when it started no job and there was no number before it.
  *  - Both depend on the lock key of the owner that asks (`compare`). That of N was deleted before Y
  *    was granted, so from then on nothing of N can change the key, be it carried out ever so late
  *    by a member that hung.
  *  - If the key did not say N when Y was granted, it never will again: Y, and whoever comes after
  *    Y, writes other numbers or deletes. So when it was not there, Y may start its job at once, and
  *    its announcement follows. Until that has landed only Y's own note will not be taken.
- *  - If there was a number, it may be N: its owner did not leave in order. Then Y's announcement
+ *  - If there was a number, it may be N: its owner may have left a state. Then Y's announcement
  *    must have landed before the job starts.
- * What Y saw is true: see etcd_view.h; no owner before Y can have changed it since. And Y deletes
- * the key only when its job may have been started (`announced`): if it was not, the last number is
- * still true.
+ * What Y saw is true: see etcd_view.h; no owner before Y can have changed it since. And if
+ * Y leaves before it has announced itself, the last number stays, and is still true.
  *
  * A hook may close the coord, so it is always the last thing called.
  */
@@ -78,6 +77,7 @@ struct etcd {
 	bool leave_wanted;    /* coord_release() came while something had to be waited for */
 	uint64_t epoch;       /* while owner; the one that is adopted */
 	bool announced;       /* the job may be started: see above */
+	bool started;         /* it was, or may have been */
 	uint64_t predecessor; /* what the owner key said at the grant */
 
 	struct view view;

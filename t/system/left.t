@@ -54,22 +54,25 @@ subtest 'the store goes away, and comes back in time' => sub {
     stop_ok($master, 0);
 };
 
-subtest 'the store goes away for good' => sub {
-    my ($box, $actor, $conf) = open_box();
-    my $master = $box->start($conf)->wait_ready('orders');
-
-    move($box->path('store'), $box->path('away'));
-    stop_ok($master, 3);
-    move($box->path('away'), $box->path('store'));
-    $master = $box->start($conf)->wait_ready('orders');
-    my $start = $actor->wait_start(2);
-    is("$start->{restored} $start->{count}", 'clean 1', 'the next run goes on from the dump, as nobody else did');
-    stop_ok($master, 0);
-};
-
 for my $etcd (undef, Graceful::Etcd->installed ? Graceful::Etcd->start : ()) {
-    subtest 'the store goes away for good, after a state was committed' . ($etcd ? ', with etcd' : '') => sub {
-        my ($box, $actor, $conf) = open_box({}, $etcd && { coordinator => $etcd->coordinator });
+    my $on = $etcd ? ', with etcd' : '';
+    my $at = sub { return $etcd ? { coordinator => $etcd->coordinator, namespace => $_[0] } : {} };
+
+    subtest "the store goes away for good$on" => sub {
+        my ($box, $actor, $conf) = open_box({}, $at->('/first'));
+        my $master = $box->start($conf)->wait_ready('orders');
+
+        move($box->path('store'), $box->path('away'));
+        stop_ok($master, 3);
+        move($box->path('away'), $box->path('store'));
+        $master = $box->start($conf)->wait_ready('orders');
+        my $start = $actor->wait_start(2);
+        is("$start->{restored} $start->{count}", 'clean 1', 'the next run goes on from the dump, as nobody else did');
+        stop_ok($master, 0);
+    };
+
+    subtest "the store goes away for good, after a state was committed$on" => sub {
+        my ($box, $actor, $conf) = open_box({}, $at->('/later'));
         my $master = $box->start($conf)->wait_ready('orders');
 
         stop_ok($master, 0);
@@ -78,6 +81,27 @@ for my $etcd (undef, Graceful::Etcd->installed ? Graceful::Etcd->start : ()) {
         stop_ok($master, 3);
         move($box->path('away'), $box->path('store'));
         $master = $box->start($conf)->wait_ready('orders');
+        my $start = $actor->wait_start(3);
+        is("$start->{restored} $start->{count}", 'clean 2', 'the next run goes on from the dump');
+        stop_ok($master, 0);
+    };
+
+    subtest "and then the job cannot be started for a while$on" => sub {
+        my ($box, $actor, $conf) = open_box({}, $at->('/broken'));
+        my $broken = $box->path('broken');
+        my $master = $box->start($conf)->wait_ready('orders');
+
+        stop_ok($master, 0);
+        $master = $box->start($conf)->wait_ready('orders');
+        move($box->path('store'), $box->path('away'));
+        stop_ok($master, 3);
+        move($box->path('away'), $box->path('store'));
+        spew($broken, "#!/nowhere/interpreter\n");
+        chmod(0755, $broken) or die "chmod $broken: $!\n";
+        $master = $box->start(conf_of($box, $actor, 'web-1', { command => [$broken] }, $at->('/broken')));
+        $master->wait_log(qr/cannot start \Q$broken\E/);
+        stop_ok($master, 0);
+        $master = $box->start(conf_of($box, $actor, 'web-1', {}, $at->('/broken')))->wait_ready('orders');
         my $start = $actor->wait_start(3);
         is("$start->{restored} $start->{count}", 'clean 2', 'the next run goes on from the dump');
         stop_ok($master, 0);

@@ -423,6 +423,18 @@ static void commit(struct puppet *p, uint64_t seq, bool release)
 	assert_int_equal(p->result, COORD_OK);
 }
 
+static void commit_unclean_and_release(struct puppet *p, uint64_t seq)
+{
+	struct record r;
+
+	make_record(&r, p->epoch, seq, p->conf.instance);
+	r.clean = false;
+	coord_commit(p->coord, &r, true);
+	record_clear(&r);
+	WAIT_FOR(p->committed == 1);
+	assert_int_equal(p->result, COORD_OK);
+}
+
 static void release(struct puppet *p)
 {
 	coord_release(p->coord);
@@ -1206,10 +1218,43 @@ static void one_that_lost_its_lock_is_known(void **state)
 	let_pass();
 	assert_int_equal(owner_key_puts(), 2);
 	release(b);
-	/* Not the first one's state: another has owned the job since. */
+	/* Not the first one's state: another has owned the job since. And that one may have taken
+	 * it over. */
 	a = owner(0, 15000, direct);
-	assert_true(a->at_once && coord_predecessor(a->coord) == 0);
+	assert_true(!a->at_once && coord_predecessor(a->coord) == b->epoch);
 	release(a);
+}
+
+/* Its job ran, and no record says that its last state is in there. */
+static void one_that_may_have_left_a_state_is_known(void **state)
+{
+	struct puppet *a, *b;
+	struct err e;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		a = owner(0, 15000, direct);
+		assert_int_equal(coord_started(a->coord, getpid(), &e), 0);
+		WAIT_FOR(owner_key() == a->epoch);
+		if (i == 0)
+			commit_unclean_and_release(a, 1);
+		else
+			release(a);
+		assert_true(owner_key() == a->epoch);
+		farewell(a);
+		/* Its job cannot be started here. */
+		b = owner(1, 15000, direct);
+		assert_true(!b->at_once && coord_predecessor(b->coord) == a->epoch);
+		release(b);
+		assert_true(owner_key() == b->epoch);
+		farewell(b);
+		a = owner(0, 15000, direct);
+		assert_true(!a->at_once && coord_predecessor(a->coord) == b->epoch);
+		assert_int_equal(coord_started(a->coord, getpid(), &e), 0);
+		commit(a, 2, true);
+		assert_true(owner_key() == 0);
+		farewell(a);
+	}
 }
 
 /* Nothing ran in between. */
@@ -1276,7 +1321,7 @@ static void rescued_before_it_was_announced(void **state)
 	coord_adopt(a->coord, lease, epoch);
 	WAIT_FOR(a->granted == 1);
 	release(a);
-	assert_true(owner_key() == 0);
+	assert_true(owner_key() == epoch);
 }
 
 /* Not even its own state is gone on from, as nobody knows that it owned the job. */
@@ -1516,6 +1561,7 @@ int main(void)
 		TEST(renewed_and_told),
 		TEST(one_that_left_in_order_is_not_waited_for),
 		TEST(one_that_lost_its_lock_is_known),
+		TEST(one_that_may_have_left_a_state_is_known),
 		TEST(one_that_left_before_it_was_announced),
 		TEST(answer_to_the_announcement_is_lost),
 		TEST(one_that_died_before_it_was_announced),
