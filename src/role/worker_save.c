@@ -268,7 +268,8 @@ static void prepare(struct worker *w)
 /*
  * While it is not known of one blob whether it counts, no other is uploaded: a coordinator that is
  * in that trouble for long would fill the store with one for each try. A release does not wait for
- * that; its own tries are of one file, and upload it once.
+ * that; its own tries are of one file, and upload it once. And one that may count is the newest: to
+ * mark the record before it would put an older state over it.
  */
 static void begin(struct worker *w)
 {
@@ -276,7 +277,7 @@ static void begin(struct worker *w)
 	struct err e;
 
 	prepare(w);
-	if (s->settles) {
+	if (s->settles || (w->saving == SAVE_MARK && s->have_doubted)) {
 		s->id = w->doubted_id;
 		commit_again(w, &w->doubted);
 	} else if (w->saving == SAVE_MARK && w->have_record) {
@@ -390,7 +391,7 @@ static void adopt_record(struct worker *w)
 	w->record = *r;
 	memset(r, 0, sizeof(*r));
 	w->have_record = true;
-	if (w->saving != SAVE_MARK && !w->record.empty) {
+	if ((w->saving != SAVE_MARK || w->save->have_doubted) && !w->record.empty) {
 		w->saved_id = w->save->id;
 		w->have_saved_id = true;
 	}

@@ -313,13 +313,14 @@ subtest 'commits of unknown outcome' => sub {
     my $dir = $box->path('local/graceful/jobs/unsure');
     my $master = $box->start($conf);
     my $fails = 0;
+    my $failures = sub { return scalar(() = $master->log_text =~ / unsure: cannot save the state, .*cannot open directory/g) };
     my $fail = sub {
         my ($data) = @_;
 
         put_state($master, unsure => $data);
         $fails++;
         $master->signal('USR1');
-        wait_for("failure $fails", sub { (() = $master->log_text =~ / unsure: cannot save the state, .*cannot open directory/g) >= $fails });
+        wait_for("failure $fails", sub { $failures->() >= $fails });
     };
 
     running($master, 'unsure');
@@ -347,7 +348,16 @@ subtest 'commits of unknown outcome' => sub {
     running($master, 'unsure');
     is(slurp("$master->{work_dir}/jobs/unsure/state"), 'at the end', 'and restored');
     wait_for('the next owner to clear up', sub { blobs('unsure') == 1 });
-    stop_ok($master);
+    # That its state is not of an end any more.
+    $master->wait_log(qr/ unsure: committed the state epoch=2 /);
+    chmod(0300, $dir) or die "$dir: $!";
+    $fails = $failures->();
+    $fail->('doubtful at the end');
+    chmod(0700, $dir) or die "$dir: $!";
+    unlink("$master->{work_dir}/jobs/unsure/state") or die "no state: $!";
+    stop_ok($master, 3);
+    is(record('unsure')->{sha256}, sha256_hex('doubtful at the end'), 'no older state is put over one that may be the last');
+    ok(!record('unsure')->{clean}, 'though it is marked');
 };
 
 # As a worker leaves it that dies, with its master, between the upload and the commit.
