@@ -9,6 +9,8 @@
 #include "base/task.h"
 #include "role/worker_impl.h"
 
+#define SETTLES_MAX 16 /* tries to make one record certain, before a newer state is tried */
+
 /* Looks at the file, backs it up if it is new, commits, forgets the blob before it. */
 struct save {
 	struct worker *w;
@@ -22,6 +24,7 @@ struct save {
 	bool uploaded;  /* it is the one of the record that is in doubt */
 	bool settles;   /* no file is looked at, until that record is certain */
 	bool at_work;   /* its thread has it */
+	bool late;      /* its time is over: it ends with what the coordinator has */
 	bool abandoned; /* nobody waits for it any more */
 	struct err e;
 	int rc; /* as of transfer_backup() */
@@ -260,7 +263,7 @@ static void prepare(struct worker *w)
 	s->have_known = w->have_saved_id && w->have_record;
 	s->doubted = w->doubted_id;
 	s->have_doubted = w->doubted.url != NULL;
-	s->settles = s->have_doubted && !releases(w->saving);
+	s->settles = s->have_doubted && !releases(w->saving) && w->settled < SETTLES_MAX;
 	label(w, &s->record);
 	s->number = s->record.seq;
 }
@@ -268,8 +271,9 @@ static void prepare(struct worker *w)
 /*
  * While it is not known of one blob whether it counts, no other is uploaded: a coordinator that is
  * in that trouble for long would fill the store with one for each try. A release does not wait for
- * that; its own tries are of one file, and upload it once. And one that may count is the newest: to
- * mark the record before it would put an older state over it.
+ * that; its own tries are of one file, and upload it once. Nor does every so many-th try: what is
+ * in doubt may be what everybody reads, and must not become old. And one that may count is the
+ * newest: to mark the record before it would put an older state over it.
  */
 static void begin(struct worker *w)
 {
@@ -303,8 +307,12 @@ void worker_save_abandon(struct worker *w)
 {
 	struct err e;
 
-	if (w->save == NULL || !w->save->at_work)
+	if (w->save == NULL)
 		return;
+	if (!w->save->at_work) {
+		w->save->late = true;
+		return;
+	}
 	w->save->abandoned = true;
 	w->spent = w->save->number;
 	w->save = NULL;
@@ -372,6 +380,7 @@ static void end_doubt(struct worker *w)
 	if (w->doubted.url == NULL || releases(w->saving))
 		return;
 	record_clear(&w->doubted);
+	w->settled = 0;
 	worker_garbage_sweep_ours(w);
 }
 
@@ -417,12 +426,29 @@ static void doubt(struct worker *w)
 {
 	struct record *r = &w->save->record;
 
+	w->settled++;
 	if (r->url == NULL || names_known_blob(w, r))
 		return;
+	w->settled = 0;
 	record_clear(&w->doubted);
 	w->doubted = *r;
 	w->doubted_id = w->save->id;
 	memset(r, 0, sizeof(*r));
+}
+
+/* Nothing is in doubt any more: on with what was asked for, unless nobody waits for that. */
+static void settled(struct worker *w)
+{
+	struct err e;
+
+	if (w->saving == SAVE_PACED && (w->save_next != SAVE_NONE || !w->pacer.on)) {
+		finish(w, LIFE_EV_SAVED, 0);
+	} else if (w->save->late) {
+		err_set(&e, "no time was left to look at it");
+		fail(w, &e, false);
+	} else {
+		begin(w);
+	}
 }
 
 void worker_save_committed(struct worker *w, enum coord_result result, const struct err *e)
@@ -450,8 +476,8 @@ void worker_save_committed(struct worker *w, enum coord_result result, const str
 		 " clean=%d",
 	    release ? " and released the lock" : "", w->record.epoch, w->record.seq, w->record.size,
 	    w->record.clean);
-	if (w->save->settles && w->save_next == SAVE_NONE)
-		begin(w); /* with what it was asked for */
+	if (w->save->settles)
+		settled(w);
 	else
 		finish(w, LIFE_EV_SAVED, 0);
 }
