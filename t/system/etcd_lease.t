@@ -138,25 +138,39 @@ subtest 'what was dumped meanwhile is committed when etcd is back' => sub {
     check_journal($actor);
 };
 
-# Cuts a master off until its key is gone and its job has dumped.
-sub cut_off {
-    my ($actor, $proxy) = @_;
-    my $name = $actor->{name};
-    my ($key) = $etcd->keys_below("/graceful/jobs/$name/lock/");
+# Starts a master that can be cut off.
+sub start_behind_proxy {
+    my ($name, $fault) = @_;
+    my $actor = Graceful::Actor->new($box, $name);
+    my $proxy = Graceful::Proxy->start($etcd->url(0), $box->path("$name.proxy"));
+    my $master = $box->start(config($name, $actor, [], endpoints => [ $proxy->url ]), sub { $ENV{GRACEFUL_FAULT} = $fault if $fault });
 
-    $proxy->pause;
-    $actor->wait_for_line(qr/^dumped 1/);
-    wait_for('its lease has ended', sub { !grep { $_ eq $key } $etcd->keys_below("/graceful/jobs/$name/lock/") });
+    return { name => $name, actor => $actor, proxy => $proxy, master => $master };
+}
+
+# Waits until the key of one that was cut off is gone and its job has dumped.
+sub wait_cut_off {
+    my ($one) = @_;
+
+    $one->{actor}->wait_for_line(qr/^dumped 1/);
+    wait_for('its lease has ended', sub { !grep { $_ eq $one->{key} } $etcd->keys_below("/graceful/jobs/$one->{name}/lock/") });
     return;
 }
 
-subtest 'the lease has ended meanwhile, but nobody owned the job' => sub {
-    my $actor = Graceful::Actor->new($box, 'alone');
-    my $proxy = Graceful::Proxy->start($etcd->url(0), $box->path('alone.proxy'));
-    my $master = $box->start(config('alone', $actor, [], endpoints => [ $proxy->url ]));
+# All are cut off at a time, as they do little but wait for the end of their leases.
+my %point = (in => 'in_restore', after => 'after_restore');
+my %one = map { $_ => start_behind_proxy($_, $point{$_} ? "worker.$point{$_}=kill::2" : undef) } qw(alone stale),
+    Graceful::Test->has_faults ? keys %point : ();
+$_->{actor}->wait_start(1) for values %one;
+my $next = $box->start(config('fresh', $one{stale}{actor}, []));
+$next->wait_state(stale => 'standby');
+($_->{key}) = $etcd->keys_below("/graceful/jobs/$_->{name}/lock/") for values %one;
+$_->{proxy}->pause for values %one;
 
-    $actor->wait_start(1);
-    cut_off($actor, $proxy);
+subtest 'the lease has ended meanwhile, but nobody owned the job' => sub {
+    my ($actor, $proxy, $master) = @{ $one{alone} }{qw(actor proxy master)};
+
+    wait_cut_off($one{alone});
     is(record('alone'), '', 'nothing is committed');
     $proxy->resume;
     $master->wait_log(qr/could not be committed and stays there/);
@@ -170,17 +184,12 @@ subtest 'the lease has ended meanwhile, but nobody owned the job' => sub {
 };
 
 # The next one of this machine is about to go on from it and dies, before or after it has written that down. Its job did not run.
-for my $point ('in_restore', 'after_restore') {
-    subtest "and the worker that would go on from it dies $point" => sub {
+for my $name (qw(in after)) {
+    subtest "and the worker that would go on from it dies $point{$name}" => sub {
         plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
-        my $name = $point =~ s/_.*//r;
-        my $actor = Graceful::Actor->new($box, $name);
-        my $proxy = Graceful::Proxy->start($etcd->url(0), $box->path("$name.proxy"));
-        my $master = $box->start(config($name, $actor, [], endpoints => [ $proxy->url ]),
-            sub { $ENV{GRACEFUL_FAULT} = "worker.$point=kill::2" });
+        my ($actor, $proxy, $master) = @{ $one{$name} }{qw(actor proxy master)};
 
-        $actor->wait_start(1);
-        cut_off($actor, $proxy);
+        wait_cut_off($one{$name});
         $proxy->resume;
         my $second = $actor->wait_start(2);
         like($master->log_text, qr/worker was ended by SIGKILL/, 'it died');
@@ -191,14 +200,9 @@ for my $point ('in_restore', 'after_restore') {
 }
 
 subtest 'somebody else owned the job meanwhile' => sub {
-    my $actor = Graceful::Actor->new($box, 'stale');
-    my $proxy = Graceful::Proxy->start($etcd->url(0), $box->path('stale.proxy'));
-    my $first = $box->start(config('stale', $actor, [], endpoints => [ $proxy->url ]));
+    my ($actor, $proxy, $first) = @{ $one{stale} }{qw(actor proxy master)};
 
-    $actor->wait_start(1);
-    my $next = $box->start(config('fresh', $actor, []));
-    $next->wait_state(stale => 'standby');
-    cut_off($actor, $proxy);
+    wait_cut_off($one{stale});
     is($actor->wait_start(2)->{restored}, 'none', 'the next one knows nothing of what was dumped');
     is(stop($next), 0, 'it stops');
     my $committed = record('stale');

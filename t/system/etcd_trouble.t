@@ -230,8 +230,9 @@ subtest 'those that wait are stopped while etcd takes nothing back' => sub {
     is(stop($waiters{refused}), 4, 'by one that is refused: its place is left to its lease');
     like($waiters{refused}->log_text, qr/cannot give the place in the queue back: etcd refuses user/, 'the log says why');
     $etcd->pause(0);
-    is(stop($waiters{hung}), 4, 'by one that hangs, likewise');
-    is(stop($owner), 4, 'and the owner');
+    $_->signal('INT') for $waiters{hung}, $owner;
+    is($waiters{hung}->wait_exit, 4, 'by one that hangs, likewise');
+    is($owner->wait_exit, 4, 'and the owner');
     $etcd->resume(0);
 };
 
