@@ -293,7 +293,7 @@ subtest 'graceful stop --hurry right after graceful stop' => sub {
 };
 
 subtest 'a value that names no level' => sub {
-    plan(skip_all => 'kill(1) here has no --queue') if system(q{kill --help 2>&1 | grep -q -e --queue}) != 0;
+    plan(skip_all => 'kill(1) here has no --queue') if system(q{env kill --help 2>&1 | grep -q -e --queue}) != 0;
     my ($box, $actor, $master) = running(['hold=/nonexistent'], \%infinite);
     my $queue = sub { return system('env', 'kill', '-INT', '--queue', $_[0], $master->pid) };
 
