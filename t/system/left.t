@@ -10,7 +10,7 @@ use Test::More;
 
 use Graceful::Actor;
 use Graceful::Etcd;
-use Graceful::Test qw(slurp spew);
+use Graceful::Test qw(slurp spew wait_for);
 
 my %limits = (checkpoint => '1h', restart_min => '10ms', restart_max => '50ms', stop_timeout => '6s', hurry_timeout => '3s');
 
@@ -39,11 +39,21 @@ sub stop_ok {
 
 sub move { my ($from, $to) = @_; rename($from, $to) or die "rename $from: $!\n"; return }
 
+# One that nobody has come to remember yet would be made anew.
+sub take_away {
+    my ($box) = @_;
+    my $memory = $box->path('work-web-1/places.json');
+    my $store = $box->path('store');
+
+    wait_for('the store to be remembered', sub { -e $memory && slurp($memory) =~ /\Q$store\E"/ });
+    return move($store, $box->path('away'));
+}
+
 subtest 'the store goes away, and comes back in time' => sub {
     my ($box, $actor, $conf) = open_box({ stop_timeout => '10m' });
     my $master = $box->start($conf)->wait_ready('orders');
 
-    move($box->path('store'), $box->path('away'));
+    take_away($box);
     $master->signal('INT');
     $master->wait_log(qr/cannot save the state.*is not the directory that was used before/);
     move($box->path('away'), $box->path('store'));
@@ -62,7 +72,7 @@ for my $etcd (undef, Graceful::Etcd->installed ? Graceful::Etcd->start : ()) {
         my ($box, $actor, $conf) = open_box({}, $at->('/first'));
         my $master = $box->start($conf)->wait_ready('orders');
 
-        move($box->path('store'), $box->path('away'));
+        take_away($box);
         stop_ok($master, 3);
         move($box->path('away'), $box->path('store'));
         $master = $box->start($conf)->wait_ready('orders');
@@ -77,7 +87,7 @@ for my $etcd (undef, Graceful::Etcd->installed ? Graceful::Etcd->start : ()) {
 
         stop_ok($master, 0);
         $master = $box->start($conf)->wait_ready('orders');
-        move($box->path('store'), $box->path('away'));
+        take_away($box);
         stop_ok($master, 3);
         move($box->path('away'), $box->path('store'));
         $master = $box->start($conf)->wait_ready('orders');
@@ -93,7 +103,7 @@ for my $etcd (undef, Graceful::Etcd->installed ? Graceful::Etcd->start : ()) {
 
         stop_ok($master, 0);
         $master = $box->start($conf)->wait_ready('orders');
-        move($box->path('store'), $box->path('away'));
+        take_away($box);
         stop_ok($master, 3);
         move($box->path('away'), $box->path('store'));
         spew($broken, "#!/nowhere/interpreter\n");
@@ -114,7 +124,7 @@ subtest 'a job that ended without a store is started again from what it left' =>
 
     stop_ok($master, 0);
     $master = $box->start($conf)->wait_ready('orders');
-    move($box->path('store'), $box->path('away'));
+    take_away($box);
     # It takes a TERM for a reason to dump and to end, too.
     kill('TERM', $actor->wait_start(2)->{pid});
     $master->wait_log(qr/cannot save the state.*is not the directory that was used before/);
@@ -134,7 +144,7 @@ subtest 'a file that was refused once says nothing about the next one' => sub {
     move("$state.new", $state);
     $master->signal('USR1');
     $master->wait_log(qr/cannot save the state.*too large/);
-    move($box->path('store'), $box->path('away'));
+    take_away($box);
     spew("$state.new", "7\n");
     move("$state.new", $state);
     move($lock, "$lock.away");
@@ -151,7 +161,7 @@ subtest 'what was left in one namespace is nothing to the job of that name in an
 
     stop_ok($master, 0, 'a first owner in the other namespace');
     $master = $box->start($conf)->wait_ready('orders');
-    move($box->path('store'), $box->path('away'));
+    take_away($box);
     stop_ok($master, 3, 'a first owner in this one, whose dump is left');
     move($box->path('away'), $box->path('store'));
     spew($box->path('work-web-1/jobs/orders/mark'), '');
@@ -168,7 +178,7 @@ subtest 'nor after the coordinator was emptied, and counts from 1 again' => sub 
     my $other = conf_of($box, $actor, 'web-2');
     my $master = $box->start($conf)->wait_ready('orders');
 
-    move($box->path('store'), $box->path('away'));
+    take_away($box);
     stop_ok($master, 3, 'the dump of the first owner is left');
     move($box->path('local'), $box->path('emptied'));
     $master = $box->start($other)->wait_ready('orders');
