@@ -96,10 +96,11 @@ struct seat {
 	bool yields;     /* it has to give its place to another seat */
 	uint64_t ticket; /* PARKED: the smallest is served first */
 	bool eof, reaped;
-	bool holds;   /* it reported that the lock is its: it does so before it starts the job */
-	bool queues;  /* likewise, that it has a place in the queue which does not end with it */
-	int litters;  /* workers in a row that died and left such a place behind */
-	msec dead_by; /* its lock covers the job until then */
+	bool holds;    /* it reported that the lock is its: it does so before it starts the job */
+	bool queues;   /* likewise, that it has a place in the queue which does not end with it */
+	bool littered; /* its worker died and left such a place behind */
+	int tidies;    /* workers forked in a row for no more than to give that back */
+	msec dead_by;  /* its lock covers the job until then */
 	/*
 	 * A worker that lives says anew until when, before that time comes. One that does not while
 	 * its lock is about to end hangs. When nothing ends by itself there is time to ask whether

@@ -134,7 +134,10 @@ static enum fleet_verb fork_worker(struct fleet *f, struct seat *s)
 
 static enum fleet_verb begin(struct fleet *f, struct seat *s)
 {
-	return fleet_may_start(f, s) ? fork_worker(f, s) : FLEET_NOTHING;
+	if (!fleet_may_start(f, s))
+		return FLEET_NOTHING;
+	s->tidies = 0;
+	return fork_worker(f, s);
 }
 
 /* Whether a worker is wanted for no more than to give back the place in the queue that the last one
@@ -143,7 +146,7 @@ static bool is_littered(const struct fleet *f, const struct seat *s)
 {
 	bool ends = f->level != STOP_NOT || f->draining || s->wish == SEAT_LEAVES;
 
-	return ends && s->litters > 0 && s->litters <= FLEET_TIDIES_MAX &&
+	return ends && s->littered && s->tidies < FLEET_TIDIES_MAX &&
 	       s->fork_failures < FLEET_RESCUES_MAX && f->level < STOP_KILL;
 }
 
@@ -153,6 +156,7 @@ static enum fleet_verb next_of_littered(struct fleet *f, struct seat *s, msec no
 	/* A stop has no time for the pauses between one death and the next. */
 	if (now < s->due && (f->level == STOP_NOT || s->fork_failures > 0))
 		return FLEET_NOTHING;
+	s->tidies++;
 	return fork_worker(f, s);
 }
 
@@ -167,8 +171,8 @@ static enum fleet_verb next_of_idle(struct fleet *f, struct seat *s, msec now)
 	if (is_littered(f, s))
 		return next_of_littered(f, s, now);
 	if (f->level != STOP_NOT) {
-		f->left += s->litters > 0;
-		s->litters = 0;
+		f->left += s->littered;
+		s->littered = false;
 	}
 	if (s->wish == SEAT_LEAVES)
 		return FLEET_FREE;

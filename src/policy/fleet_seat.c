@@ -101,6 +101,8 @@ void fleet_forked(struct seat *s, pid_t pid, msec now)
 void fleet_fork_failed(struct seat *s, msec now)
 {
 	s->fork_failures++;
+	if (s->tidies > 0)
+		s->tidies--; /* none came of it */
 	s->calm = false;
 	delay_fork(s, now);
 }
@@ -177,7 +179,8 @@ static void ended(struct fleet *f, struct seat *s, msec now)
 	f->left += counts && s->end.left;
 	f->unclean += counts && s->end.unclean;
 	s->rescues = 0;
-	s->litters = 0;
+	s->littered = false;
+	s->tidies = 0;
 	if (s->end.done) {
 		s->state = SEAT_FINISHED;
 	} else if (s->end.failed) {
@@ -197,7 +200,8 @@ static void orphaned(struct fleet *f, struct seat *s, msec now)
 	if (f->level >= STOP_HURRY)
 		limit = msec_min(limit, s->limits.hurry_timeout);
 	s->calm = was_quiet(s, now);
-	s->litters = 0;
+	s->littered = false;
+	s->tidies = 0;
 	delay_fork(s, now); /* of the next worker; its rescue comes first, and at once */
 	s->due = now;
 	s->state = SEAT_ORPHANED;
@@ -265,7 +269,7 @@ static void rescue_died(struct fleet *f, struct seat *s, msec now)
  * given back by the next one. */
 static void died_idle(struct seat *s, msec now)
 {
-	s->litters = s->queues ? s->litters + 1 : 0;
+	s->littered = s->queues;
 	s->state = SEAT_DUE;
 	delay_fork(s, now);
 }

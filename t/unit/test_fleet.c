@@ -246,6 +246,25 @@ static void a_place_in_the_queue_is_given_back_in_a_stop(void **state)
 	assert_status(&s, 4);
 }
 
+/* However often workers died before in the queue. */
+static void deaths_of_long_ago_leave_no_place_in_the_queue(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_WORKING, AT(200000, QUEUES, "", WORKING), AT(200001, REAPED, "", WORKING),
+	    AT(200001, AT_EOF, "DROP_ANCHOR", DUE), AT(200201, DUE_NOW, "FORK", WORKING),
+	    AT(300000, QUEUES, "", WORKING), AT(300001, REAPED, "", WORKING),
+	    AT(300001, AT_EOF, "DROP_ANCHOR", DUE), AT(300201, DUE_NOW, "FORK", WORKING),
+	    AT(400000, QUEUES, "", WORKING), AT(400001, STOP, "TELL_STOP", WORKING),
+	    AT(400002, REAPED, "", WORKING),
+	    AT(400002, AT_EOF, "DROP_ANCHOR FORK TELL_STOP", WORKING),
+	    AT(400300, ASKED, "", WORKING), AT(400301, AT_EOF, "", WORKING),
+	    AT(400302, REAPED, "DROP_ANCHOR EXIT", VACANT));
+	assert_status(&s, 0);
+}
+
 static void a_place_in_the_queue_is_given_back_in_a_drain(void **state)
 {
 	struct script s;
@@ -1225,6 +1244,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stops_when_the_worker_has_released),
 		cmocka_unit_test(a_place_in_the_queue_is_given_back_in_a_stop),
+		cmocka_unit_test(deaths_of_long_ago_leave_no_place_in_the_queue),
 		cmocka_unit_test(a_place_in_the_queue_is_given_back_in_a_drain),
 		cmocka_unit_test(a_place_in_the_queue_is_left_by_a_kill),
 		cmocka_unit_test(a_worker_is_gone_when_reaped_and_read_to_the_end),

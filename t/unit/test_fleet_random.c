@@ -51,9 +51,9 @@ struct worker {
 	msec heard_at;   /* forked, or the last report that counts */
 	msec gone_at;    /* for the master: reaped and read to the end */
 	bool rescue_due; /* it died holding, and the master knows that it held */
-	int rescue_deaths, litters, fork_fails; /* in a row; forks that failed */
-	unsigned drops, forks;                  /* anchors dropped, series of forks begun */
-	bool listed;                            /* in the fleet */
+	int rescue_deaths, tidies, fork_fails; /* in a row; forks that failed */
+	unsigned drops, forks;                 /* anchors dropped, series of forks begun */
+	bool listed;                           /* in the fleet */
 	enum seat_wish wish;
 };
 
@@ -168,6 +168,7 @@ static void do_fork(struct world *w, struct seat *s, struct worker *k)
 		fleet_fork_failed(s, w->now);
 		return;
 	}
+	k->tidies = is_tidied(w, k) ? k->tidies + 1 : 0;
 	begin_worker(w, k, false);
 	k->anchor = true;
 	k->forks++;
@@ -287,7 +288,7 @@ static void look_for_litter(struct world *w, struct worker *k)
 {
 	if (!k->littered)
 		return;
-	demand(w, w->fleet.level == STOP_KILL || k->litters > 2 || k->fork_fails >= 5,
+	demand(w, w->fleet.level == STOP_KILL || k->tidies >= 2 || k->fork_fails >= 5,
 	    "no place in a queue is left without need");
 	w->left |= w->fleet.level != STOP_NOT;
 	k->littered = false;
@@ -468,7 +469,7 @@ static void count_end(struct world *w, struct worker *k, const struct seat_end *
 
 	k->rescue_deaths = 0;
 	k->littered = false;
-	k->litters = 0;
+	k->tidies = 0;
 	k->went_early = false;
 	w->unclean |= counts && end->unclean;
 	w->left |= counts && end->left;
@@ -497,7 +498,7 @@ static void expect(struct world *w, struct worker *k, const struct seat *s)
 	} else {
 		k->rescue_due = s->holds;
 		k->littered = !s->holds && s->queues;
-		k->litters = k->littered ? k->litters + 1 : 0;
+		k->tidies = s->holds ? 0 : k->tidies;
 	}
 }
 
