@@ -202,9 +202,12 @@ unsigned life_leave_lost(struct life *l)
 unsigned life_abandon(struct life *l, msec now)
 {
 	l->abandoned = true;
-	l->abandon_at = MSEC_NEVER;
-	if (l->stopping || l->state == LIFE_RELEASING)
+	if (l->stopping || l->state == LIFE_RELEASING) {
+		l->abandon_at = MSEC_NEVER;
 		l->leave_at = answer_by(l, now);
+	} else { /* again, should this one be answered and the next begin behind it */
+		l->abandon_at = msec_add(now, later(l->conf->stop_timeout, LIFE_TRY_MIN));
+	}
 	return LIFE_ABANDON;
 }
 

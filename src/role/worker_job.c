@@ -293,13 +293,17 @@ void worker_job_wake(struct worker *w, int signo)
 	worker_job_signal(w, SIGCONT);
 }
 
-/* It may not have come to installing its handlers. It gets no more than half of what a stop has
- * until it hurries, or the signal to hurry would be its first. */
+/* It may not have come to installing its handlers. A stop leaves half of its time until TERM for
+ * the signal before that. */
 static bool is_young(const struct worker *w)
 {
-	msec most = (w->job->stop_timeout - w->job->hurry_timeout) / 2;
+	msec hurries_at = w->life.term_at;
+	msec until = msec_add(w->spawned_at, SETTLE_MS);
 
-	return !w->report.ready && clock_now() < msec_add(w->spawned_at, msec_min(most, SETTLE_MS));
+	if (hurries_at != MSEC_NEVER)
+		until = msec_min(
+		    until, hurries_at - (w->job->stop_timeout - w->job->hurry_timeout) / 2);
+	return !w->report.ready && clock_now() < until;
 }
 
 /*

@@ -254,6 +254,12 @@ static bool is_saved_quickly(const struct worker *w, struct save *s)
 	       s->id.size <= (off_t)w->conf->inline_max;
 }
 
+/* Instead of another try to make certain what is in doubt. */
+static bool is_newer_tried(const struct worker *w)
+{
+	return w->saving == SAVE_PACED && w->settled >= SETTLES_MAX;
+}
+
 /* What is known of the state by now. */
 static void prepare(struct worker *w)
 {
@@ -263,7 +269,9 @@ static void prepare(struct worker *w)
 	s->have_known = w->have_saved_id && w->have_record;
 	s->doubted = w->doubted_id;
 	s->have_doubted = w->doubted.url != NULL;
-	s->settles = s->have_doubted && !releases(w->saving) && w->settled < SETTLES_MAX;
+	s->settles = s->have_doubted && !releases(w->saving) && !is_newer_tried(w);
+	if (w->saving == SAVE_PACED && !s->settles)
+		w->settled = 0;
 	label(w, &s->record);
 	s->number = s->record.seq;
 }
