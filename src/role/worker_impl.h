@@ -135,7 +135,7 @@ struct worker {
 	 * none. */
 	struct record doubted;
 	struct state_id doubted_id;
-	int settled; /* tries in a row to make it certain */
+	int settled;                /* tries in a row to make it certain */
 	struct state_id refused_id; /* of a file that can never be saved; all zero: none */
 	uint64_t spent;             /* the last number of a save that failed */
 	bool swept;
