@@ -30,7 +30,7 @@ sub begin {
         open(STDIN, '<', '/dev/null');
         open(STDOUT, '>', $out);
         open(STDERR, '>&', \*STDOUT);
-        exec($^X, "$FindBin::Bin/../chaos/run", '--ttl', 8, @words) or POSIX::_exit(127);
+        exec($^X, "$FindBin::Bin/../chaos/run", '--ttl', 8, '--slack', 2, @words) or POSIX::_exit(127);
     }
     return $pid;
 }

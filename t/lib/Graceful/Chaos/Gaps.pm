@@ -12,7 +12,7 @@ package Graceful::Chaos::Gaps;
 #
 # The facts: faults as Faults.pm logs them; places and renewals as History.pm and Wire.pm tell them; elections and leaderless of
 # Leaders.pm; stored are jobs with states that are files of their own; farewells of Farewells.pm; late() says by how much the whole
-# computer was late between two moments, which is allowed on top.
+# computer was late between two moments, which is allowed on top; slack, if given, how much more may have no cause.
 #
 # At each moment it is the turn of the first in the queue for the lock (its "head"): to end its tenure, or to start the job. What kept it
 # from that is the cause of that moment. It must be about that very process, machine or etcd node, and it ends with the fault, or when the
@@ -377,7 +377,7 @@ sub judge {
         $self->violate($account, sprintf('%s for %.2f s longer than it may', $text{ $piece->{cause} }, $beyond)) if $beyond > 0;
     }
     $account->{ours} = sum0(map { length_of($_) } @ours);
-    my $allowed = LONG + sum0(map { $self->late($_) } @ours);
+    my $allowed = LONG + ($self->{slack} // 0) + sum0(map { $self->late($_) } @ours);
     $self->violate($account, sprintf('%.2f s without a cause', $account->{ours})) if $account->{ours} > $allowed;
     return;
 }

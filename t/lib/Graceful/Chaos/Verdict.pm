@@ -57,7 +57,7 @@ sub facts {
         places => { Graceful::Chaos::History::places($self->{history}, $self->{when}) },
         stored => { map { job_of($_) => 1 } grep { $_->{record} && $_->{record}{url} } @{ $self->{history} } },
         farewells => [ map { Graceful::Chaos::Farewells::read_log($cluster->log_text($_), $offset) } $cluster->machines ],
-        elections => [ $leaders->elections ], leaderless => [ $leaders->leaderless ], late => sub { $cluster->pulse->late(@_) },
+        slack => $self->{slack}, elections => [ $leaders->elections ], leaderless => [ $leaders->leaderless ], late => sub { $cluster->pulse->late(@_) },
     );
 }
 
