@@ -49,6 +49,18 @@ sub take_away {
     return move($store, $box->path('away'));
 }
 
+# Behind one dump that was committed, a second one that could not be, in work_dir. The store is back.
+sub leave_dump {
+    my ($box, $conf) = @_;
+    my $master = $box->start($conf)->wait_ready('orders');
+
+    stop_ok($master, 0);
+    $master = $box->start($conf)->wait_ready('orders');
+    take_away($box);
+    stop_ok($master, 3);
+    return move($box->path('away'), $box->path('store'));
+}
+
 subtest 'the store goes away, and comes back in time' => sub {
     my ($box, $actor, $conf) = open_box({ stop_timeout => '10m' });
     my $master = $box->start($conf)->wait_ready('orders');
@@ -83,14 +95,9 @@ for my $etcd (undef, Graceful::Etcd->installed ? Graceful::Etcd->start : ()) {
 
     subtest "the store goes away for good, after a state was committed$on" => sub {
         my ($box, $actor, $conf) = open_box({}, $at->('/later'));
-        my $master = $box->start($conf)->wait_ready('orders');
 
-        stop_ok($master, 0);
-        $master = $box->start($conf)->wait_ready('orders');
-        take_away($box);
-        stop_ok($master, 3);
-        move($box->path('away'), $box->path('store'));
-        $master = $box->start($conf)->wait_ready('orders');
+        leave_dump($box, $conf);
+        my $master = $box->start($conf)->wait_ready('orders');
         my $start = $actor->wait_start(3);
         is("$start->{restored} $start->{count}", 'clean 2', 'the next run goes on from the dump');
         stop_ok($master, 0);
@@ -99,16 +106,11 @@ for my $etcd (undef, Graceful::Etcd->installed ? Graceful::Etcd->start : ()) {
     subtest "and then the job cannot be started for a while$on" => sub {
         my ($box, $actor, $conf) = open_box({}, $at->('/broken'));
         my $broken = $box->path('broken');
-        my $master = $box->start($conf)->wait_ready('orders');
 
-        stop_ok($master, 0);
-        $master = $box->start($conf)->wait_ready('orders');
-        take_away($box);
-        stop_ok($master, 3);
-        move($box->path('away'), $box->path('store'));
+        leave_dump($box, $conf);
         spew($broken, "#!/nowhere/interpreter\n");
         chmod(0755, $broken) or die "chmod $broken: $!\n";
-        $master = $box->start(conf_of($box, $actor, 'web-1', { command => [$broken] }, $at->('/broken')));
+        my $master = $box->start(conf_of($box, $actor, 'web-1', { command => [$broken] }, $at->('/broken')));
         $master->wait_log(qr/cannot start \Q$broken\E/);
         stop_ok($master, 0);
         $master = $box->start(conf_of($box, $actor, 'web-1', {}, $at->('/broken')))->wait_ready('orders');
