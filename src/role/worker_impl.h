@@ -8,6 +8,7 @@
  *   worker_restore.c  from the record to the file, before the job starts
  *   worker_watch.c    notices that the job replaced the file
  *   worker_save.c     from the file to the record: backup, commit, release
+ *   worker_doubt.c    the last record of whose commit nobody knows the outcome
  *   worker_garbage.c  what no record names any more
  *   worker_left.c     the state that a job left and that could not be committed any more
  *   worker_freed.c    a rescue worker's view of a lock that the dead one had released
@@ -37,6 +38,13 @@ enum save_kind {
 	SAVE_KEEP,    /* the life's, like the next two: commit, keep the lock */
 	SAVE_RELEASE, /* commit and release as one */
 	SAVE_MARK,    /* no new bytes: the last record becomes unclean; release */
+};
+
+/* A record of whose commit nobody knows the outcome: it may count, or come to. */
+struct doubt {
+	struct record record; /* epoch 0: none */
+	struct state_id id;   /* of the file that it was made from */
+	int tries;            /* in a row, and in vain, to make it certain */
 };
 
 struct happening {
@@ -131,11 +139,7 @@ struct worker {
 	enum save_kind saving; /* under way */
 	enum save_kind save_next;
 	struct save *save;
-	/* The last one that was uploaded, and of whose commit nobody knows the outcome; url NULL:
-	 * none. */
-	struct record doubted;
-	struct state_id doubted_id;
-	int settled;                /* tries in a row to make it certain */
+	struct doubt doubt;
 	struct state_id refused_id; /* of a file that can never be saved; all zero: none */
 	uint64_t spent;             /* the last number of a save that failed */
 	bool swept;
@@ -221,6 +225,22 @@ void worker_save_abandon(struct worker *w);
 void worker_save_committed(struct worker *w, enum coord_result result, const struct err *e);
 /* The lock was released without a commit, while a save asked for that. */
 void worker_save_released(struct worker *w, enum coord_result result, const struct err *e);
+
+/*
+ * worker_doubt.c: what is in doubt is the newest record that came to be: to commit an older one
+ * over it could lose a state.
+ */
+bool worker_is_in_doubt(const struct worker *w);
+/* A save that keeps the lock begins: whether it has to commit that record once more, for certain,
+ * before it looks at the file. */
+bool worker_doubt_comes_first(struct worker *w);
+/* The outcome of a commit is not known: of new bytes, and their record is taken over; of those of a
+ * record before. */
+void worker_doubt_begin(struct worker *w, struct record *r, const struct state_id *id);
+void worker_doubt_goes_on(struct worker *w);
+/* A commit has counted, without a release: no record that was in doubt can count any more
+ * (coord.h), so none names a blob of theirs - but for the one that was just committed. */
+void worker_doubt_end(struct worker *w);
 
 /* worker_garbage.c */
 /* Removes a blob that no record names any more, beside the loop; url may be NULL, and is taken

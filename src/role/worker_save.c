@@ -9,23 +9,33 @@
 #include "base/task.h"
 #include "role/worker_impl.h"
 
-#define SETTLES_MAX 16 /* tries to make one record certain, before a newer state is tried */
+/* Which bytes its record is of. */
+enum save_bytes {
+	BYTES_NEW,       /* those of the file */
+	BYTES_COMMITTED, /* those of the last record */
+	BYTES_DOUBTED,   /* those of the record that is in doubt */
+};
+
+enum save_stage {
+	STAGE_LOOP,      /* the loop has it, or the coordinator */
+	STAGE_LATE,      /* its time is over: it ends with what the coordinator has */
+	STAGE_THREAD,    /* its thread has it */
+	STAGE_ABANDONED, /* likewise, and nobody waits for it any more */
+};
 
 /* Looks at the file, backs it up if it is new, commits, forgets the blob before it. */
 struct save {
 	struct worker *w;
 	struct backup backup;
 	struct record record;
-	uint64_t number; /* of the record, which its thread may be writing */
-	struct state_id id, known, doubted;
-	bool have_known, have_doubted;
+	uint64_t number;                /* of the record, which its thread may be writing */
+	struct state_id known, doubted; /* files that need no backup; all zero: none */
+	enum save_stage stage;
+	bool settles; /* no file is looked at, until what is in doubt is certain */
+	/* Of the file, from here on. */
+	struct state_id id;
 	bool found;
-	bool unchanged; /* the file is the one of the last record */
-	bool uploaded;  /* it is the one of the record that is in doubt */
-	bool settles;   /* no file is looked at, until that record is certain */
-	bool at_work;   /* its thread has it */
-	bool late;      /* its time is over: it ends with what the coordinator has */
-	bool abandoned; /* nobody waits for it any more */
+	enum save_bytes bytes;
 	struct err e;
 	int rc; /* as of transfer_backup() */
 };
@@ -44,12 +54,18 @@ static void look(struct save *s)
 	s->found = s->rc > 0;
 }
 
+static enum save_bytes find_bytes(const struct save *s)
+{
+	if (state_id_equal(&s->id, &s->doubted))
+		return BYTES_DOUBTED;
+	return state_id_equal(&s->id, &s->known) ? BYTES_COMMITTED : BYTES_NEW;
+}
+
 /* After look(). */
 static void back_up(struct save *s)
 {
-	s->unchanged = s->found && s->have_known && state_id_equal(&s->id, &s->known);
-	s->uploaded = s->found && s->have_doubted && state_id_equal(&s->id, &s->doubted);
-	if (s->rc > 0 && !s->unchanged && !s->uploaded)
+	s->bytes = s->found ? find_bytes(s) : BYTES_NEW;
+	if (s->found && s->bytes == BYTES_NEW)
 		s->rc = transfer_backup(&s->backup, &s->record, &s->id, &s->e);
 	FAULT("after_upload");
 }
@@ -136,12 +152,14 @@ static void commit(struct worker *w)
 	coord_commit(w->coord, &w->save->record, releases(w->saving));
 }
 
-/* The bytes of another record under a new label. */
-static void commit_again(struct worker *w, const struct record *from)
+/* The bytes of a record before under a new label. */
+static void commit_again(struct worker *w, enum save_bytes bytes)
 {
+	const struct record *from = bytes == BYTES_DOUBTED ? &w->doubt.record : &w->record;
 	struct record *r = &w->save->record;
 	struct err e;
 
+	w->save->bytes = bytes;
 	record_clear(r);
 	if (record_copy(r, from, &e) != 0) {
 		fail(w, &e, false);
@@ -222,26 +240,35 @@ static void forget_late(struct save *s)
 	save_free(s);
 }
 
+/* Nothing is new, and the record says so already. */
+static bool is_saved(const struct worker *w)
+{
+	const struct save *s = w->save;
+
+	return s->bytes == BYTES_COMMITTED && !releases(w->saving) &&
+	       w->record.clean == s->record.clean;
+}
+
 static void save_done(void *arg)
 {
 	struct save *s = arg;
 	struct worker *w = s->w;
 
-	s->at_work = false;
-	if (s->abandoned)
+	if (s->stage == STAGE_ABANDONED) {
 		forget_late(s);
-	else if (s->rc < 0)
+		return;
+	}
+	s->stage = STAGE_LOOP;
+	if (s->rc < 0)
 		fail(w, &s->e, refuse(w, s));
 	else if (s->rc == 0)
 		save_without_file(w);
-	else if (s->uploaded)
-		commit_again(w, &w->doubted);
-	else if (!s->unchanged)
+	else if (s->bytes == BYTES_NEW)
 		commit(w);
-	else if (!releases(w->saving) && w->record.clean == s->record.clean)
+	else if (is_saved(w))
 		finish(w, LIFE_EV_SAVED, 0);
 	else
-		commit_again(w, &w->record);
+		commit_again(w, s->bytes);
 }
 
 /* Nothing of the job lives that could replace what is seen here. */
@@ -254,34 +281,23 @@ static bool is_saved_quickly(const struct worker *w, struct save *s)
 	       s->id.size <= (off_t)w->conf->inline_max;
 }
 
-/* Instead of another try to make certain what is in doubt. */
-static bool is_newer_tried(const struct worker *w)
-{
-	return w->saving == SAVE_PACED && w->settled >= SETTLES_MAX;
-}
-
 /* What is known of the state by now. */
 static void prepare(struct worker *w)
 {
+	static const struct state_id none;
 	struct save *s = w->save;
 
-	s->known = w->saved_id;
-	s->have_known = w->have_saved_id && w->have_record;
-	s->doubted = w->doubted_id;
-	s->have_doubted = w->doubted.url != NULL;
-	s->settles = s->have_doubted && !releases(w->saving) && !is_newer_tried(w);
-	if (w->saving == SAVE_PACED && !s->settles)
-		w->settled = 0;
+	s->known = w->have_saved_id && w->have_record ? w->saved_id : none;
+	s->doubted = worker_is_in_doubt(w) ? w->doubt.id : none;
+	s->settles = !releases(w->saving) && worker_doubt_comes_first(w);
 	label(w, &s->record);
 	s->number = s->record.seq;
 }
 
 /*
- * While it is not known of one blob whether it counts, no other is uploaded: a coordinator that is
- * in that trouble for long would fill the store with one for each try. A release does not wait for
- * that; its own tries are of one file, and upload it once. Nor does every so many-th try: what is
- * in doubt may be what everybody reads, and must not become old. And one that may count is the
- * newest: to mark the record before it would put an older state over it.
+ * A release does not wait for what is in doubt to become certain: its own tries are of one file,
+ * and upload it once. And what may count is the newest: to mark the record before it would put an
+ * older state over it.
  */
 static void begin(struct worker *w)
 {
@@ -289,20 +305,20 @@ static void begin(struct worker *w)
 	struct err e;
 
 	prepare(w);
-	if (s->settles || (w->saving == SAVE_MARK && s->have_doubted)) {
-		s->id = w->doubted_id;
-		commit_again(w, &w->doubted);
+	if (s->settles || (w->saving == SAVE_MARK && worker_is_in_doubt(w))) {
+		s->id = w->doubt.id;
+		commit_again(w, BYTES_DOUBTED);
 	} else if (w->saving == SAVE_MARK && w->have_record) {
-		commit_again(w, &w->record);
+		commit_again(w, BYTES_COMMITTED);
 	} else if (w->saving == SAVE_MARK) {
 		coord_release(w->coord);
 	} else if (is_saved_quickly(w, s)) {
 		back_up(s);
 		save_done(s);
+	} else if (task_start(w->loop, save_work, save_done, s, &e) != NULL) {
+		s->stage = STAGE_THREAD;
 	} else {
-		s->at_work = task_start(w->loop, save_work, save_done, s, &e) != NULL;
-		if (!s->at_work)
-			fail(w, &e, false);
+		fail(w, &e, false);
 	}
 }
 
@@ -317,11 +333,11 @@ void worker_save_abandon(struct worker *w)
 
 	if (w->save == NULL)
 		return;
-	if (!w->save->at_work) {
-		w->save->late = true;
+	if (w->save->stage != STAGE_THREAD) {
+		w->save->stage = STAGE_LATE;
 		return;
 	}
-	w->save->abandoned = true;
+	w->save->stage = STAGE_ABANDONED;
 	w->spent = w->save->number;
 	w->save = NULL;
 	if (w->saving == SAVE_PACED) {
@@ -364,34 +380,6 @@ void worker_save_begin(struct worker *w, enum save_kind kind)
 	begin(w);
 }
 
-static bool same_blob(const struct record *a, const struct record *b)
-{
-	return a->url != NULL && b->url != NULL && strcmp(a->url, b->url) == 0;
-}
-
-/* The same bytes may be saved again under a new label. */
-static bool names_good_blob(const struct worker *w, const struct record *r)
-{
-	return w->have_record && same_blob(r, &w->record);
-}
-
-/* It was uploaded for another record, which may count, or come to. */
-static bool names_known_blob(const struct worker *w, const struct record *r)
-{
-	return names_good_blob(w, r) || same_blob(r, &w->doubted);
-}
-
-/* No record that was in doubt can count any more (coord.h), so none names its blob - but for the
- * one that was just committed. */
-static void end_doubt(struct worker *w)
-{
-	if (w->doubted.url == NULL || releases(w->saving))
-		return;
-	record_clear(&w->doubted);
-	w->settled = 0;
-	worker_garbage_sweep_ours(w);
-}
-
 /* The new record counts. The blob of the one before goes - if the lock was just released, with the
  * next owner's sweep: the store may hang, and nothing may keep this process from its end. */
 static void adopt_record(struct worker *w)
@@ -399,7 +387,7 @@ static void adopt_record(struct worker *w)
 	struct record *r = &w->save->record;
 	char *old = w->have_record ? w->record.url : NULL;
 
-	if (releases(w->saving) || names_good_blob(w, r))
+	if (releases(w->saving) || w->save->bytes == BYTES_COMMITTED)
 		free(old);
 	else
 		worker_garbage_drop(w, old);
@@ -408,40 +396,37 @@ static void adopt_record(struct worker *w)
 	w->record = *r;
 	memset(r, 0, sizeof(*r));
 	w->have_record = true;
-	if ((w->saving != SAVE_MARK || w->save->have_doubted) && !w->record.empty) {
+	if (w->save->bytes != BYTES_COMMITTED && !w->record.empty) {
 		w->saved_id = w->save->id;
 		w->have_saved_id = true;
 	}
 	w->report.saved = clock_wall();
 	w->report.backups++;
 	worker_left_committed(w);
-	end_doubt(w);
+	if (!releases(w->saving))
+		worker_doubt_end(w);
 }
 
-/* That of the new bytes. */
+/* No record will ever name the blob of the new bytes. */
 static void forget_blob(struct worker *w)
 {
-	struct record *r = &w->save->record;
+	struct save *s = w->save;
 
-	if (r->url == NULL || names_known_blob(w, r))
+	if (s->bytes != BYTES_NEW)
 		return;
-	worker_garbage_drop(w, r->url);
-	r->url = NULL;
+	worker_garbage_drop(w, s->record.url);
+	s->record.url = NULL;
 }
 
-/* Its blob stays: the record may count, or come to. */
+/* Its blob stays. */
 static void doubt(struct worker *w)
 {
-	struct record *r = &w->save->record;
+	struct save *s = w->save;
 
-	w->settled++;
-	if (r->url == NULL || names_known_blob(w, r))
-		return;
-	w->settled = 0;
-	record_clear(&w->doubted);
-	w->doubted = *r;
-	w->doubted_id = w->save->id;
-	memset(r, 0, sizeof(*r));
+	if (s->bytes == BYTES_NEW)
+		worker_doubt_begin(w, &s->record, &s->id);
+	else
+		worker_doubt_goes_on(w);
 }
 
 /* Nothing is in doubt any more: on with what was asked for, unless nobody waits for that. */
@@ -451,7 +436,7 @@ static void settled(struct worker *w)
 
 	if (w->saving == SAVE_PACED && (w->save_next != SAVE_NONE || !w->pacer.on)) {
 		finish(w, LIFE_EV_SAVED, 0);
-	} else if (w->save->late) {
+	} else if (w->save->stage == STAGE_LATE) {
 		err_set(&e, "no time was left to look at it");
 		fail(w, &e, false);
 	} else {
