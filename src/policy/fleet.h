@@ -19,6 +19,9 @@
  * process did, is not;
  *  - a stop that kills ends, whatever hangs: a worker that does not is killed, too. So is one that
  * does not go after its last report;
+ *  - a stop does not wait for a worker that was killed and hangs in the kernel, unless something of
+ *    its job may live: what it has said of its end stands, and a lock that it did not let go is
+ *    left;
  *  - a seat that is renewed or leaves is told to hand over, and forgotten when nothing is held;
  *  - no more seats than there are places have a worker. The others are parked, first come first
  * served. A worker that has queued in vain for its turn gives its place to a parked seat: every
@@ -113,7 +116,10 @@ struct seat {
 	/* Told to kill its job, it has let go of the lock by then; after its last report it has
 	 * gone by then. */
 	msec quit_by;
-	bool hung; /* it did not, and was killed */
+	bool hung;     /* it did not, and was killed */
+	msec bury_by;  /* then it has ended by that time, */
+	bool stuck;    /* or hangs in the kernel: on a disk, say */
+	bool forsaken; /* and a stop has gone on without it. `pid` is still its own */
 	struct seat_end end;
 	enum stop_level told;
 	bool anchored;
@@ -139,6 +145,9 @@ enum fleet_verb {
 	FLEET_TELL_KILL,
 	FLEET_TELL_CLEARED, /* to the rescue worker: nothing is left of the job */
 	FLEET_KILL_WORKER,  /* SIGKILL to the worker: it hangs; or fleet_spared() */
+	FLEET_STUCK,        /* that did not end it: what it reported before it was killed is to be
+			       read, as nobody looks for that later, and the operator to be told */
+	FLEET_FORSAKE,      /* likewise, and the stop goes on without it */
 	FLEET_ORPHANS_STOP, /* stop_signal to the job's main process, unless the kernel has sent it:
 			       it does not to one that changed its credentials */
 	FLEET_ORPHANS_TERM, /* SIGTERM to it; when it has ended, to what else is left */
@@ -178,6 +187,8 @@ struct fleet {
 /* More than a life takes that was told to kill its job (life.h), once that is gone; and more than a
  * worker does after its last report. */
 #define FLEET_QUIT_MAX 10000
+/* More than the kernel takes to end a process that was killed and does not hang in it. */
+#define FLEET_BURY_MAX 5000
 
 #define FLEET_TURN_MIN 500
 #define FLEET_TURN_MAX 10000

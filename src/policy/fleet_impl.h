@@ -17,6 +17,8 @@
 
 /* Nobody can commit and release what was held: the lock is left to the anchor's end. */
 void fleet_give_up(struct fleet *f, struct seat *s, msec now);
+/* A stop goes on without its worker, which is stuck. False: something of its job may live. */
+bool fleet_forsake(struct fleet *f, struct seat *s, msec now);
 
 /* fleet_places.c */
 

@@ -12,9 +12,17 @@ static msec quits_at(const struct seat *s)
 
 static msec hangs_at(const struct seat *s)
 {
-	if (s->pid == 0 || s->reaped || s->hung)
+	if (s->pid == 0 || s->reaped || s->hung || s->forsaken)
 		return MSEC_NEVER;
 	return msec_min(s->mute_by, quits_at(s));
+}
+
+/* It was killed, and should have ended by then. */
+static msec sticks_at(const struct seat *s)
+{
+	bool awaited = s->pid != 0 && !s->reaped && s->hung && !s->stuck;
+
+	return awaited ? s->bury_by : MSEC_NEVER;
 }
 
 /* This process may have slept until now, and the worker, too: it has yet to come to speak. */
@@ -37,9 +45,27 @@ static bool is_hung(struct seat *s, msec now)
 	return false;
 }
 
-/* A worker hears of each level once, the highest first: INT after QUIT would say nothing new. */
-static enum fleet_verb next_of_live(const struct fleet *f, struct seat *s, msec now)
+/* Whom words do not reach. */
+static enum fleet_verb next_of_hung(struct fleet *f, struct seat *s, msec now)
 {
+	if (is_hung(s, now)) {
+		s->hung = true;
+		s->bury_by = msec_add(now, FLEET_BURY_MAX);
+		return FLEET_KILL_WORKER;
+	}
+	if (now >= sticks_at(s)) {
+		s->stuck = true;
+		return FLEET_STUCK;
+	}
+	if (s->stuck && !s->reaped && f->level != STOP_NOT && fleet_forsake(f, s, now))
+		return FLEET_FORSAKE;
+	return FLEET_NOTHING;
+}
+
+/* A worker hears of each level once, the highest first: INT after QUIT would say nothing new. */
+static enum fleet_verb next_of_live(struct fleet *f, struct seat *s, msec now)
+{
+	enum fleet_verb hung = next_of_hung(f, s, now);
 	bool recalled = s->state == SEAT_WORKING && fleet_is_recalled(s);
 	enum stop_level level = f->level == STOP_NOT && recalled ? STOP_GRACEFUL : f->level;
 
@@ -49,10 +75,8 @@ static enum fleet_verb next_of_live(const struct fleet *f, struct seat *s, msec 
 		[STOP_KILL] = FLEET_TELL_KILL,
 	};
 
-	if (is_hung(s, now)) {
-		s->hung = true;
-		return FLEET_KILL_WORKER;
-	}
+	if (hung != FLEET_NOTHING)
+		return hung;
 	if (s->reaped)
 		return FLEET_NOTHING;
 	if (s->told < level) {
@@ -87,14 +111,17 @@ static enum fleet_verb next_of_stranded(struct fleet *f, struct seat *s, msec no
 	return FLEET_NOTHING;
 }
 
+/* At once if their rescue is stuck and said that it keeps no lock any more: nobody else will. */
 static msec orphans_end(const struct seat *s)
 {
+	if (s->stuck && seat_end_is_told(&s->end))
+		return s->bury_by;
 	return msec_min(s->kill_at, s->dead_by);
 }
 
 /* The rescue comes first: it sees the job to its end should this process die in the middle of it.
  */
-static enum fleet_verb next_of_orphaned(const struct fleet *f, struct seat *s, msec now)
+static enum fleet_verb next_of_orphaned(struct fleet *f, struct seat *s, msec now)
 {
 	enum fleet_verb rescue = s->pid == 0 ? next_of_due(s, now) : FLEET_NOTHING;
 
@@ -174,7 +201,7 @@ static enum fleet_verb next_of_idle(struct fleet *f, struct seat *s, msec now)
 		f->left += s->littered;
 		s->littered = false;
 	}
-	if (s->wish == SEAT_LEAVES)
+	if (s->wish == SEAT_LEAVES && !s->forsaken)
 		return FLEET_FREE;
 	if (f->level != STOP_NOT) {
 		if (s->state != SEAT_FINISHED)
@@ -259,7 +286,7 @@ msec fleet_deadline(const struct fleet *f)
 
 		if (s->state == SEAT_DUE || s->state == SEAT_STRANDED)
 			at = msec_min(at, s->due);
-		at = msec_min(at, hangs_at(s));
+		at = msec_min(at, msec_min(hangs_at(s), sticks_at(s)));
 		if (s->state == SEAT_ORPHANED) {
 			at = msec_min(at, s->term_at);
 			at = msec_min(at, s->killing ? MSEC_NEVER : orphans_end(s));

@@ -91,6 +91,8 @@ void fleet_forked(struct seat *s, pid_t pid, msec now)
 	s->reaped = false;
 	s->holds = false;
 	s->hung = false;
+	s->stuck = false;
+	s->forsaken = false;
 	s->anchored = true;
 	s->cleared_due = false;
 	memset(&s->end, 0, sizeof(s->end));
@@ -109,6 +111,8 @@ void fleet_fork_failed(struct seat *s, msec now)
 
 void fleet_covered(struct seat *s, msec until, msec mute_by)
 {
+	if (s->forsaken)
+		return;
 	/* Before it has adopted the lock, or after it has lost it, that cannot have become longer.
 	 */
 	if (s->state != SEAT_WORKING && !s->holds) {
@@ -119,6 +123,7 @@ void fleet_covered(struct seat *s, msec until, msec mute_by)
 	s->mute_by = mute_by;
 	s->doubts = 0;
 	s->hung = false;
+	s->stuck = false;
 }
 
 void fleet_spared(struct seat *s, msec mute_by)
@@ -126,10 +131,13 @@ void fleet_spared(struct seat *s, msec mute_by)
 	if (s->mute_by < mute_by)
 		s->mute_by = mute_by;
 	s->hung = false;
+	s->stuck = false;
 }
 
 void fleet_reported(struct seat *s, bool holds, bool queues, const struct seat_end *end, msec now)
 {
+	if (s->forsaken)
+		return; /* its end has been counted */
 	/* All that it does after its last report is to give its lease back. */
 	if (seat_end_is_told(end) && !seat_end_is_told(&s->end))
 		s->quit_by = msec_add(now, FLEET_QUIT_MAX);
@@ -253,6 +261,30 @@ void fleet_give_up(struct fleet *f, struct seat *s, msec now)
 	delay_fork(s, now);
 }
 
+/*
+ * It was killed and runs no more, but may be in the middle of a system call: nobody can take over
+ * what it held. A place in a queue is given back by none, either, as the next worker would be stuck
+ * where this one is.
+ */
+bool fleet_forsake(struct fleet *f, struct seat *s, msec now)
+{
+	bool told = seat_end_is_told(&s->end);
+
+	if (s->state == SEAT_ORPHANED || (s->state == SEAT_WORKING && s->holds && !told))
+		return false;
+	s->forsaken = true;
+	if (told) {
+		ended(f, s, now);
+	} else if (s->state == SEAT_RESCUED) {
+		fleet_give_up(f, s, now);
+	} else {
+		f->left += s->queues || s->littered;
+		s->littered = false;
+		s->state = SEAT_DUE;
+	}
+	return true;
+}
+
 /* A rescue worker that dies is replaced a few times; one that was told to quit and hangs is not, as
  * the next would do no better. */
 static void rescue_died(struct fleet *f, struct seat *s, msec now)
@@ -281,6 +313,8 @@ static void gone(struct fleet *f, struct seat *s, msec now)
 	if (!s->eof || !s->reaped)
 		return;
 	s->pid = 0;
+	if (s->forsaken)
+		return;
 	if (s->state == SEAT_ORPHANED)
 		rescue_went_early(s, now);
 	else if (seat_end_is_told(&s->end))

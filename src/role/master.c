@@ -120,6 +120,13 @@ static void tell(const struct post *p, int signo)
 	FAULT("after_tell");
 }
 
+static void forsake(struct master *m, struct post *p)
+{
+	log_error("%s: stopping without its worker, which hangs in the kernel pid=%d", p->job->name,
+	    (int)p->seat.pid);
+	board_touch(&m->board);
+}
+
 static void renew(struct master *m, struct post *p)
 {
 	FAULT("before_renew");
@@ -149,6 +156,8 @@ static void act(struct master *m, const struct fleet_action *a)
 		tell(p, post_ended_well(p) ? WORKER_CLEARED_WELL : WORKER_CLEARED);
 		break;
 	case FLEET_KILL_WORKER: kill_hung(m, p); break;
+	case FLEET_STUCK: master_look_at_stuck(m, p); break;
+	case FLEET_FORSAKE: forsake(m, p); break;
 	case FLEET_ORPHANS_STOP: master_stop_orphan(p); break;
 	case FLEET_ORPHANS_TERM: master_term_orphans(m, p); break;
 	case FLEET_ORPHANS_KILL: m->clear_at = clock_now(); break;

@@ -179,6 +179,36 @@ static void bury_worker(struct master *m, struct post *p, int status)
 	board_touch(&m->board);
 }
 
+static const char *lock_of_stuck(const struct post *p)
+{
+	if (p->seat.end.released)
+		return "its lock was released";
+	if (p->seat.end.left)
+		return "its lock is left to its end";
+	if (p->seat.state == SEAT_WORKING && !p->seat.holds)
+		return "it did not own the lock";
+	return p->conf->coord == CONF_COORD_LOCAL ? "its lock stays until it ends"
+						  : "its lock ends by itself";
+}
+
+/* One that a debugger has will not be ours to reap before that lets go of it, but it has ended. */
+void master_look_at_stuck(struct master *m, struct post *p)
+{
+	if (ev_is_active(&p->reports))
+		master_read_reports(m, p);
+	if (kin_is_withheld(p->seat.pid)) {
+		log_warn("%s: the worker has ended, but a debugger keeps us from reaping it pid=%d",
+		    p->job->name, (int)p->seat.pid);
+		bury_worker(m, p, SIGKILL);
+		return;
+	}
+	log_error(
+	    "%s: the worker was killed and does not end, it hangs in the kernel, most likely "
+	    "on the disk or file server of its state; %s; mend that disk or mount, or restart "
+	    "the machine pid=%d",
+	    p->job->name, lock_of_stuck(p), (int)p->seat.pid);
+}
+
 static void bury_orphan(struct master *m, pid_t pid, int status)
 {
 	read_all_reports(m);

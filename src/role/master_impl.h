@@ -50,6 +50,8 @@ int master_signals_open(struct master *m, struct err *e);
 /* master_deaths.c */
 /* Buries children that have ended; when there are many, the rest when reap_at has come. */
 void master_reap(struct master *m);
+/* A worker was killed and has not ended. */
+void master_look_at_stuck(struct master *m, struct post *p);
 /* Of the jobs of workers that died, whose main process and others are children of ours: tells the
  * fleet of those of which nothing is left, and kills what is to be killed. */
 void master_clear_orphans(struct master *m);

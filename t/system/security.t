@@ -564,6 +564,33 @@ subtest 'a debugger that keeps what has ended' => sub {
     waitpid($debugger, 0);
 };
 
+# Nor is it worth more when the worker is what it has: that has ended, and its lock is given back.
+subtest 'a debugger that keeps a worker' => sub {
+    plan skip_all => 'the numbers of the system calls are not known here' if (POSIX::uname())[4] ne 'x86_64';
+    my $box2 = Graceful::Test->new;
+    my $master = $box2->start($box2->config('kept', { held => { command => ['/bin/sleep', '1000'] } }));
+    my $pid = $master->wait_state(held => 'running')->{worker_pid};
+    pipe(my $told, my $tell) or die;
+    my $debugger = fork() // die;
+
+    if ($debugger == 0) {
+        syswrite($tell, syscall(101, 0x4206, $pid, 0, 0) . "\n");    # PTRACE_SEIZE
+        sleep(1) while 1;
+    }
+    close($tell);
+    chomp(my $seized = <$told>);
+    SKIP: {
+        skip('ptrace is not allowed here', 4) if $seized != 0;
+        $master->signal('QUIT');
+        is($master->wait_exit, 3, 'the stop ends');
+        like(slurp("/proc/$pid/status"), qr/^State:\s+Z/m, 'though the debugger keeps the worker');
+        like($master->log_text, qr/held: the worker has ended, but a debugger keeps us from reaping it pid=$pid/, 'which is told');
+        like($master->log_text, qr/locks_released=1 unclean=1 left=0/, 'and the lock is released');
+    }
+    kill('KILL', $debugger);
+    waitpid($debugger, 0);
+};
+
 # The attacks of one job: each is begun, and then the master has to go on as if nothing were.
 my $flood = <<'END';
 use IO::Socket::UNIX;

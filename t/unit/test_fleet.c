@@ -916,6 +916,100 @@ static void a_waiting_worker_that_does_not_quit_is_killed(void **state)
 	    AT(210001, REAPED, "", WORKING), AT(210001, AT_EOF, "DROP_ANCHOR EXIT", VACANT));
 }
 
+/* The disk that it waits for hangs, and the kernel lets it go when that answers, if ever. */
+static void a_stop_does_not_wait_for_a_worker_that_cannot_end(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, STOP, "TELL_STOP", WORKING),
+	    AT(200100, RELEASED, "", WORKING), AT(210100, DUE_NOW, "KILL_WORKER", WORKING),
+	    AT(215100, DUE_NOW, "STUCK FORSAKE DROP_ANCHOR EXIT", VACANT),
+	    AT(216000, STOP, "", VACANT), AT(217000, REAPED, "", VACANT),
+	    AT(217001, AT_EOF, "", VACANT));
+	assert_status(&s, 0);
+	/* The lock that it left counts once. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, STOP, "TELL_STOP", WORKING), AT(200100, LEFT, "", WORKING),
+	    AT(210100, DUE_NOW, "KILL_WORKER", WORKING), AT(211000, AT_EOF, "", WORKING),
+	    AT(215100, DUE_NOW, "STUCK FORSAKE DROP_ANCHOR EXIT", VACANT),
+	    AT(217000, REAPED, "", VACANT));
+	assert_status(&s, 4);
+	assert_int_equal(s.fleet.left, 1);
+	/* Long before the stop. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, DONE, "", WORKING),
+	    AT(210000, DUE_NOW, "KILL_WORKER", WORKING), AT(215000, DUE_NOW, "STUCK", WORKING),
+	    AT(300000, STOP, "FORSAKE DROP_ANCHOR EXIT", FINISHED));
+	assert_status(&s, 0);
+	/* It has been removed. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, REMOVE, "TELL_STOP", WORKING),
+	    AT(200100, ASKED, "", WORKING), AT(210100, DUE_NOW, "KILL_WORKER", WORKING),
+	    AT(211000, STOP, "", WORKING),
+	    AT(215100, DUE_NOW, "STUCK FORSAKE DROP_ANCHOR EXIT", VACANT),
+	    AT(215200, AT_EOF, "", VACANT));
+	assert_status(&s, 0);
+}
+
+static void a_place_in_the_queue_of_one_that_cannot_end_is_left(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_WORKING, AT(100020, QUEUES, "", WORKING),
+	    AT(200000, QUIT, "TELL_KILL", WORKING), AT(210000, DUE_NOW, "KILL_WORKER", WORKING),
+	    AT(215000, DUE_NOW, "STUCK FORSAKE DROP_ANCHOR EXIT", VACANT));
+	assert_status(&s, 4);
+	assert_int_equal(s.fleet.left, 1);
+	open_script(&s, &usual);
+	PLAY(&s, TO_WORKING, AT(200000, QUIT, "TELL_KILL", WORKING),
+	    AT(210000, DUE_NOW, "KILL_WORKER", WORKING),
+	    AT(215000, DUE_NOW, "STUCK FORSAKE DROP_ANCHOR EXIT", VACANT));
+	assert_status(&s, 0);
+}
+
+/* Its job may live, and nobody but its parent can tell. */
+static void an_owner_that_cannot_end_is_waited_for(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, QUIT, "TELL_KILL", WORKING),
+	    AT(210000, DUE_NOW, "KILL_WORKER", WORKING), AT(215000, DUE_NOW, "STUCK", WORKING),
+	    AT(900000, REAPED, "", WORKING),
+	    AT(900001, AT_EOF, "FORK_RESCUE ORPHANS_STOP ORPHANS_TERM ORPHANS_KILL TELL_KILL",
+		ORPHANED));
+}
+
+/* Nothing is left of the job. */
+static void a_rescue_that_cannot_end_is_the_last(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_RESCUED, AT(201000, ALIVE_HOLDS, "", RESCUED),
+	    AT(202000, STOP, "TELL_STOP", RESCUED));
+	PLAY(&s, AT(231000, DUE_NOW, "", RESCUED), AT(251000, DUE_NOW, "", RESCUED),
+	    AT(271000, DUE_NOW, "KILL_WORKER", RESCUED),
+	    AT(276000, DUE_NOW, "STUCK FORSAKE DROP_ANCHOR EXIT", VACANT),
+	    AT(277000, REAPED, "", VACANT), AT(277000, AT_EOF, "", VACANT));
+	assert_status(&s, 4);
+	assert_int_equal(s.fleet.left, 1);
+	assert_int_equal(s.fleet.unclean, 1);
+	/* It had let go of the lock while something of the job lived. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_ORPHANED, AT(201000, HOLDS, "", ORPHANED), AT(202000, UNCLEAN, "", ORPHANED),
+	    AT(203000, STOP, "TELL_STOP", ORPHANED), AT(212000, DUE_NOW, "KILL_WORKER", ORPHANED),
+	    AT(217000, DUE_NOW, "STUCK ORPHANS_KILL", ORPHANED),
+	    AT(217050, CLEARED, "FORSAKE DROP_ANCHOR EXIT", VACANT));
+	assert_status(&s, 3);
+}
+
 static void a_killing_stop_ends_when_nothing_can_be_forked(void **state)
 {
 	struct script s;
@@ -1290,6 +1384,10 @@ int main(void)
 		cmocka_unit_test(a_failed_fork_of_a_rescue_keeps_the_anchor),
 		cmocka_unit_test(a_worker_that_does_not_quit_is_killed),
 		cmocka_unit_test(a_waiting_worker_that_does_not_quit_is_killed),
+		cmocka_unit_test(a_stop_does_not_wait_for_a_worker_that_cannot_end),
+		cmocka_unit_test(a_place_in_the_queue_of_one_that_cannot_end_is_left),
+		cmocka_unit_test(an_owner_that_cannot_end_is_waited_for),
+		cmocka_unit_test(a_rescue_that_cannot_end_is_the_last),
 		cmocka_unit_test(a_killing_stop_ends_when_nothing_can_be_forked),
 		cmocka_unit_test(a_changed_job_is_handed_over_and_goes_on_anew),
 		cmocka_unit_test(a_changed_job_is_rescued_under_the_old_definition),

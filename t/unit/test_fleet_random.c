@@ -41,6 +41,9 @@ struct worker {
 	bool lock;
 	bool wants_end; /* told to stop, or the job ended */
 	bool sticks;    /* after its last report, until it is killed */
+	bool stuck;     /* killed, it hangs in the kernel */
+	bool for_good;  /* and will for ever, if that keeps nobody from an end */
+	bool forsaken;
 	struct report pipe[REPORTS_MAX];
 	size_t unread;
 	bool eof, reaped; /* told */
@@ -133,6 +136,7 @@ static void begin_worker(struct world *w, struct worker *k, bool rescue)
 	k->heard_at = w->now;
 	k->eof = false;
 	k->reaped = false;
+	k->stuck = false;
 	k->told = STOP_NOT;
 	if (rescue)
 		return;
@@ -229,6 +233,38 @@ static void do_kill(struct world *w, const struct seat *s, struct worker *k)
 	    "nor after a short silence when nothing presses");
 	k->lives = false;
 	k->sticks = false;
+	k->stuck = dice_chance(&w->dice, 20);
+	k->for_good = dice_chance(&w->dice, 50);
+}
+
+static void count_end(struct world *w, struct worker *k, const struct seat_end *end);
+
+static void read_report(struct world *w, struct seat *s, struct worker *k);
+
+static void do_stuck(struct world *w, struct seat *s, struct worker *k)
+{
+	demand(w, !k->lives && !k->reaped, "who was buried does not hang");
+	while (k->unread > 0)
+		read_report(w, s, k);
+}
+
+static void do_forsake(struct world *w, const struct seat *s, struct worker *k)
+{
+	demand(w, w->fleet.level != STOP_NOT, "only in a stop nobody waits for a worker");
+	demand(w, !k->lives && !k->reaped, "that was killed and is still there");
+	demand(w, !k->job_lives || seat_end_is_told(&s->end) || !s->holds,
+	    "and not while it may have a job");
+	k->forsaken = true;
+	if (seat_end_is_told(&s->end)) {
+		count_end(w, k, &s->end);
+	} else if (k->rescue) {
+		w->left = w->unclean = true;
+	} else {
+		demand(w, !s->holds, "nor a lock");
+		w->left |= s->queues || k->littered;
+		k->littered = false;
+	}
+	k->rescue_due = false;
 }
 
 static void do_orphans(struct world *w, struct worker *k, enum fleet_verb verb)
@@ -278,7 +314,8 @@ static void roll_limits(struct world *w, struct seat_limits *limits)
 
 static void demand_empty(struct world *w, const struct worker *k)
 {
-	demand(w, !k->lives && !k->job_lives && k->eof && k->reaped, "nobody of the seat lives");
+	demand(w, !k->lives && !k->job_lives, "nobody of the seat lives");
+	demand(w, k->forsaken || (k->eof && k->reaped), "its worker was buried, if it could be");
 	demand(w, !k->anchor && !k->lock && !k->rescue_due, "and nothing of it is held");
 	demand(w, k->forks == k->drops, "one anchor dropped for each series of forks");
 }
@@ -350,6 +387,8 @@ static void carry_out(struct world *w, struct fleet_action a)
 	case FLEET_TELL_HURRY: do_tell(w, s, k, STOP_HURRY); break;
 	case FLEET_TELL_KILL: do_tell(w, s, k, STOP_KILL); break;
 	case FLEET_KILL_WORKER: do_kill(w, s, k); break;
+	case FLEET_STUCK: do_stuck(w, s, k); break;
+	case FLEET_FORSAKE: do_forsake(w, s, k); break;
 	case FLEET_TELL_CLEARED: do_tell_cleared(w, k); break;
 	case FLEET_ORPHANS_STOP:
 	case FLEET_ORPHANS_TERM:
@@ -526,20 +565,28 @@ static void live_on(struct world *w, struct worker *k)
 	}
 }
 
+/* A stop waits for its end, as it has not said what became of its lock and job. */
+static bool is_needed(const struct seat *s)
+{
+	return s->state == SEAT_WORKING && s->holds;
+}
+
 /* The end of a worker reaches the master as its last reports, EOF and SIGCHLD, the last two in
  * either order. */
 static void bury(struct world *w, struct seat *s, struct worker *k)
 {
-	if (!k->reaped && !k->sticks && dice_chance(&w->dice, 50)) {
+	if (k->stuck) {
+		k->stuck = (k->for_good && !is_needed(s)) || dice_chance(&w->dice, 95);
+	} else if (!k->reaped && !k->sticks && dice_chance(&w->dice, 50)) {
 		k->reaped = true;
-		if (k->eof)
+		if (k->eof && !k->forsaken)
 			expect(w, k, s);
 		fleet_reaped(&w->fleet, s, w->now);
 	} else if (k->unread > 0) {
 		read_report(w, s, k);
 	} else if (!k->eof && !k->sticks) {
 		k->eof = true;
-		if (k->reaped)
+		if (k->reaped && !k->forsaken)
 			expect(w, k, s);
 		fleet_eof(&w->fleet, s, w->now);
 	}
