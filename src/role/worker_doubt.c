@@ -12,13 +12,14 @@ bool worker_is_in_doubt(const struct worker *w)
 /*
  * While it is not known of one blob whether it counts, no other is uploaded: a coordinator that is
  * in that trouble for long would fill the store with one for each try. Every so many-th paced save
- * does upload one: what is in doubt may be what everybody reads, and must not become old.
+ * does upload one: what is in doubt may be what everybody reads, and must not become old. What
+ * travels in the record costs no store anything, so the newest is tried each time.
  */
 bool worker_doubt_comes_first(struct worker *w)
 {
 	struct doubt *d = &w->doubt;
 
-	if (!worker_is_in_doubt(w))
+	if (d->record.url == NULL)
 		return false;
 	if (w->saving != SAVE_PACED || d->tries < TRIES_MAX)
 		return true;
@@ -30,8 +31,6 @@ void worker_doubt_begin(struct worker *w, struct record *r, const struct state_i
 {
 	struct doubt *d = &w->doubt;
 
-	if (r->url == NULL)
-		return;
 	record_clear(&d->record);
 	*d = (struct doubt){ .record = *r, .id = *id };
 	memset(r, 0, sizeof(*r));

@@ -240,12 +240,12 @@ static void forget_late(struct save *s)
 	save_free(s);
 }
 
-/* Nothing is new, and the record says so already. */
+/* Nothing is new, and the record says so already, for certain. */
 static bool is_saved(const struct worker *w)
 {
 	const struct save *s = w->save;
 
-	return s->bytes == BYTES_COMMITTED && !releases(w->saving) &&
+	return s->bytes == BYTES_COMMITTED && !releases(w->saving) && !worker_is_in_doubt(w) &&
 	       w->record.clean == s->record.clean;
 }
 

@@ -303,50 +303,68 @@ subtest 'a commit that fails' => sub {
 };
 
 # A directory that cannot be synced: every record is in place there, and may not last. Not even root gets around the missing right.
-subtest 'commits of unknown outcome' => sub {
-    my $setpriv = 'setpriv --bounding-set=-dac_override,-dac_read_search';
-    plan skip_all => 'root cannot do without its rights here' if $> == 0 && system("$setpriv true 2>/dev/null") != 0;
-    my $as_others = $> == 0 ? $setpriv : '';
+my $setpriv = 'setpriv --bounding-set=-dac_override,-dac_read_search';
+my $keeps_rights = $> == 0 && system("$setpriv true 2>/dev/null") != 0;
+my $as_others = $> == 0 ? $setpriv : '';
+
+# A master whose job has committed "good", whose later states are put in doubt.
+sub start_unsure {
+    my ($job, %more) = @_;
     local $ENV{GRACEFUL} = $box->script('bound', "exec $as_others '" . $box->graceful . "' \"\$@\"");
-    my $conf = $box->config('web-1', { unsure => { command => quiet_job('unsure'), checkpoint => 'infinity' } },
-        { state => { url => 'file://' . $box->path('store'), inline_max => '0B' } });
-    my $dir = $box->path('local/graceful/jobs/unsure');
+    my $conf = $box->config('web-1', { $job => { command => quiet_job($job), checkpoint => 'infinity' } }, \%more);
     my $master = $box->start($conf);
-    my $fails = 0;
-    my $failures = sub { return scalar(() = $master->log_text =~ / unsure: cannot save the state, .*cannot open directory/g) };
-    my $fail = sub {
-        my ($data) = @_;
 
-        put_state($master, unsure => $data);
-        $fails++;
-        $master->signal('USR1');
-        wait_for("failure $fails", sub { $failures->() >= $fails });
-    };
-
-    running($master, 'unsure');
-    put_state($master, unsure => 'good');
+    running($master, $job);
+    put_state($master, $job => 'good');
     $master->signal('USR1');
-    wait_seq(unsure => 1);
+    wait_seq($job => 1);
+    return ($master, $conf);
+}
+
+sub let_sync {
+    my ($job, $may) = @_;
+    my $dir = $box->path("local/graceful/jobs/$job");
+
+    chmod($may ? 0700 : 0300, $dir) or die "$dir: $!";
+}
+
+# The last ones may have been tried again meanwhile.
+sub fail_to_save {
+    my ($master, $job, @data) = @_;
+    my $failures = sub { return scalar(() = $master->log_text =~ / \Q$job\E: cannot save the state, .*cannot open directory/g) };
+
+    let_sync($job, 0);
+    for my $data (@data) {
+        my $before = $failures->();
+
+        put_state($master, $job => $data);
+        $master->signal('USR1');
+        wait_for("failure after $before", sub { $failures->() > $before });
+    }
+}
+
+subtest 'commits of unknown outcome' => sub {
+    plan skip_all => 'root cannot do without its rights here' if $keeps_rights;
+    my ($master, $conf) = start_unsure('unsure', state => { url => 'file://' . $box->path('store'), inline_max => '0B' });
     my @good = blobs('unsure');
-    chmod(0300, $dir) or die "$dir: $!";
-    $fail->("doubtful $_") for 1 .. 4;
+
+    fail_to_save($master, unsure => map { "doubtful $_" } 1 .. 4);
     is(scalar(blobs('unsure')), 2, 'the one before, and one that may be the last');
     ok((grep { $_ eq $good[0] } blobs('unsure')), 'the one before is the good one');
     ok((grep { record('unsure')->{url} =~ m{/\Q$_\E$} } blobs('unsure')), 'the record names one that is there');
-    my $newest = 'doubtful 4';
-    while ($fails < 100 && record('unsure')->{sha256} eq sha256_hex('doubtful 1')) {
-        $newest = 'doubtful ' . ($fails + 1);
-        $fail->($newest);
+    my $newest = 4;
+    while ($newest < 100 && record('unsure')->{sha256} eq sha256_hex('doubtful 1')) {
+        $newest++;
+        fail_to_save($master, unsure => "doubtful $newest");
     }
     isnt(record('unsure')->{sha256}, sha256_hex('doubtful 1'), 'what may be the last does not become old');
-    chmod(0700, $dir) or die "$dir: $!";
+    let_sync('unsure', 1);
     $master->signal('USR1');
-    wait_for('the last state to be committed', sub { record('unsure')->{sha256} eq sha256_hex($newest) });
+    wait_for('the last state to be committed', sub { record('unsure')->{sha256} eq sha256_hex("doubtful $newest") });
     wait_for('nothing else to be left in the store', sub { blobs('unsure') == 1 });
     like(record('unsure')->{url}, qr{/@{[blobs('unsure')]}$}, 'but for the blob of the record');
-    chmod(0300, $dir) or die "$dir: $!";
-    $fail->('doubtful once more');
-    chmod(0700, $dir) or die "$dir: $!";
+    fail_to_save($master, unsure => 'doubtful once more');
+    let_sync('unsure', 1);
     put_state($master, unsure => 'at the end');
     stop_ok($master);
     is(record('unsure')->{size}, length 'at the end', 'the dump is committed all the same');
@@ -354,16 +372,39 @@ subtest 'commits of unknown outcome' => sub {
     running($master, 'unsure');
     is(slurp("$master->{work_dir}/jobs/unsure/state"), 'at the end', 'and restored');
     wait_for('the next owner to clear up', sub { blobs('unsure') == 1 });
-    # That its state is not of an end any more.
-    $master->wait_log(qr/ unsure: committed the state epoch=2 /);
-    chmod(0300, $dir) or die "$dir: $!";
-    $fails = $failures->();
-    $fail->('doubtful at the end');
-    chmod(0700, $dir) or die "$dir: $!";
-    unlink("$master->{work_dir}/jobs/unsure/state") or die "no state: $!";
+    stop_ok($master);
+};
+
+# In a store, and in the record.
+for my $more ({ state => { url => 'file://' . $box->path('store'), inline_max => '0B' } }, {}) {
+    my $where = %$more ? 'stored' : 'within';
+
+    subtest "no mark of an older state, $where" => sub {
+        plan skip_all => 'root cannot do without its rights here' if $keeps_rights;
+        my ($master) = start_unsure($where, %$more);
+
+        fail_to_save($master, $where => 'doubtful');
+        unlink("$master->{work_dir}/jobs/$where/state") or die "no state: $!";
+        let_sync($where, 1);
+        stop_ok($master, 3);
+        is(record($where)->{sha256}, sha256_hex('doubtful'), 'no older state is put over one that may be the last');
+        ok(!record($where)->{clean}, 'though it is marked');
+    };
+}
+
+subtest 'a small one of unknown outcome' => sub {
+    plan skip_all => 'root cannot do without its rights here' if $keeps_rights;
+    my ($master) = start_unsure('small');
+
+    fail_to_save($master, small => 'doubtful 1', 'doubtful 2');
+    wait_for('the newer one to be in its place', sub { record('small')->{sha256} eq sha256_hex('doubtful 2') });
+    let_sync('small', 1);
+    put_state($master, small => 'certain');
+    $master->signal('USR1');
+    wait_for('the newest to be committed', sub { record('small')->{sha256} eq sha256_hex('certain') });
+    unlink("$master->{work_dir}/jobs/small/state") or die "no state: $!";
     stop_ok($master, 3);
-    is(record('unsure')->{sha256}, sha256_hex('doubtful at the end'), 'no older state is put over one that may be the last');
-    ok(!record('unsure')->{clean}, 'though it is marked');
+    is(record('small')->{sha256}, sha256_hex('certain'), 'what was in doubt is not put over one that is certain');
 };
 
 # As a worker leaves it that dies, with its master, between the upload and the commit.
