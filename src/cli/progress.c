@@ -116,7 +116,7 @@ static void note_held(struct progress *p)
 			json_object_set_new(p->held, p->view.jobs[i].name, json_true());
 }
 
-/* Out of memory, it may have been. */
+/* When nobody knows, it may have been. */
 static bool was_held(const struct progress *p, const struct statusview_job *job)
 {
 	return p->held == NULL || json_object_get(p->held, job->name) != NULL;
@@ -162,12 +162,12 @@ size_t progress_unclean(const struct progress *p, char text[PROGRESS_UNCLEAN_MAX
 	return n;
 }
 
-void progress_look(struct progress *p)
+static bool look(struct progress *p)
 {
 	struct statusview v;
 
 	if (statusview_read(&p->master, &v, NULL) != 0)
-		return;
+		return false;
 	if (v.exit >= 0)
 		p->exit = v.exit;
 	if (p->doing != NULL && !p->term.tty)
@@ -175,6 +175,12 @@ void progress_look(struct progress *p)
 	statusview_clear(&p->view);
 	p->view = v;
 	note_held(p);
+	return true;
+}
+
+void progress_look(struct progress *p)
+{
+	(void)look(p);
 }
 
 static int poll_timeout(const struct progress *p, msec until)
@@ -253,8 +259,10 @@ int progress_open(struct progress *p, const struct cli_args *args, const char *d
 		return status;
 	p->follow = follow_open(p->master.run_dir, &e);
 	if (p->follow >= 0) {
-		p->held = json_object();
-		progress_look(p);
+		if (look(p)) {
+			p->held = json_object();
+			note_held(p);
+		}
 		return EXIT_OK;
 	}
 	find_close(&p->master);

@@ -21,7 +21,8 @@ struct progress {
 	struct term term;
 	struct screen screen;
 	struct statusview view; /* as last seen; zeroed before */
-	json_t *held;           /* the names of jobs that were seen to be held here */
+	json_t *held;           /* the names of jobs that were seen to be held here; NULL: what
+				   was held at first could not be seen */
 	int64_t exit;           /* the master's last word, -1 while there is none */
 	msec begun;
 };
@@ -51,7 +52,7 @@ enum progress_end { PROGRESS_DONE, PROGRESS_GONE, PROGRESS_LATE, PROGRESS_FAILED
 enum progress_end progress_wait(struct progress *p,
     bool (*done)(const struct statusview *v, int64_t arg), int64_t arg, msec until);
 
-/* Whether any job was seen to be held since progress_open(). */
+/* Whether any job was, or may have been, held since progress_open(). */
 bool progress_held_any(const struct progress *p);
 
 #define PROGRESS_UNCLEAN_MAX 256

@@ -309,6 +309,20 @@ subtest 'a value that names no level' => sub {
     is($master->wait_exit, 3, 'kills');
 };
 
+# A full disk, say: the first status that can be read is the last one, when everything has been given up.
+subtest 'graceful stop of a master that could not tell what it held' => sub {
+    my $box = Graceful::Test->new;
+    my $file = $box->path('run-web-1/status.json');
+    my $master = $box->start($box->config('web-1', { orders => { command => $box->job('orders', 'echo 1 | dump', "rmdir '$file'; echo 2 | dump") } }));
+
+    is($file, "$master->{run_dir}/status.json", 'where its status is');
+    $master->wait_state(orders => 'running');
+    wait_for('a directory in its place', sub { unlink($file); return mkdir($file) });
+    my ($status, $out) = $box->run($box->graceful, 'stop', '--run-dir', $master->{run_dir});
+    is($status, 0, 'exit status');
+    like($out, qr/^stopped: pid \d+, every state dumped, every lock released, /m, 'it does not claim that nothing was held');
+};
+
 subtest 'many jobs, some of which do not dump' => sub {
     my $box = Graceful::Test->new;
     my %actors = map { $_ => Graceful::Actor->new($box, $_) } qw(a b c d e f);
