@@ -18,9 +18,17 @@ static bool is_over(const struct statusview *v, int64_t unused)
 	return v->drained || !v->draining || v->stopping;
 }
 
+static int fail_drained(const struct progress *p, int status, const char *why)
+{
+	return cli_fail(status,
+	    "drained (pid %d holds no job), but %s, see the master's log; graceful resume ends the "
+	    "drain",
+	    p->master.pid, why);
+}
+
 static int conclude(struct progress *p)
 {
-	char took[UNITS_MAX], unclean[PROGRESS_UNCLEAN_MAX];
+	char took[UNITS_MAX], unclean[PROGRESS_UNCLEAN_MAX], locked[PROGRESS_LOCKED_MAX];
 
 	progress_end_show(p, took);
 	if (p->view.stopping)
@@ -30,11 +38,12 @@ static int conclude(struct progress *p)
 	if (!p->view.drained)
 		return cli_fail(EXIT_CANNOT,
 		    "somebody had the master (pid %d) resume before it was drained", p->master.pid);
+	if (progress_left(p) > 0) {
+		progress_say_locked(p, locked);
+		return fail_drained(p, EXIT_LOCKED, locked);
+	}
 	if (progress_unclean(p, unclean) > 0)
-		return cli_fail(EXIT_UNCLEAN,
-		    "drained (pid %d holds no job), but %s, see the master's log; graceful resume "
-		    "ends the drain",
-		    p->master.pid, unclean);
+		return fail_drained(p, EXIT_UNCLEAN, unclean);
 	printf(
 	    "drained: pid %d holds no job, %s; graceful resume ends that\n", p->master.pid, took);
 	return EXIT_OK;

@@ -37,13 +37,11 @@ static int ask(const struct progress *p, const struct cli_args *args, struct err
 /* A state may be left behind with it, which the exit status cannot tell. */
 static int tell_locked(const struct progress *p)
 {
-	char unclean[PROGRESS_UNCLEAN_MAX];
-	bool any = progress_unclean(p, unclean) > 0;
+	char locked[PROGRESS_LOCKED_MAX];
 
-	return cli_fail(EXIT_LOCKED,
-	    "stopped (pid %d), but a lock could not be released; it ends by itself after its "
-	    "TTL%s%s, see the master's log",
-	    p->master.pid, any ? "; and " : "", any ? unclean : "");
+	progress_say_locked(p, locked);
+	return cli_fail(
+	    EXIT_LOCKED, "stopped (pid %d), but %s, see the master's log", p->master.pid, locked);
 }
 
 /* The master's last word becomes our exit status. */

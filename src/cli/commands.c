@@ -96,8 +96,9 @@ static const char drain_text[] =
     "resume` or `graceful reload`. Shows how the jobs dump and release, and waits\n"
     "until nothing is held any more. Ctrl-C ends the waiting, not the drain.\n"
     "\n"
-    "Exit status: 0 drained; 3 drained, but a state was not dumped cleanly; 1 no\n"
-    "master runs, or it stopped or resumed meanwhile.\n";
+    "Exit status: 0 drained; 3 drained, but a state was not dumped cleanly; 4\n"
+    "drained, but a lock could not be released; 1 no master runs, or it stopped or\n"
+    "resumed meanwhile.\n";
 
 static const char resume_text[] =
     "Ends a drain. It is the same as `graceful reload`, so the configuration is\n"

@@ -18,7 +18,11 @@
 /* What a state means to somebody who waits for the end of it; NULL: nothing worth a line. */
 static const char *progress_text(const struct statusview_job *job)
 {
-	if (strcmp(job->state, "stopped") == 0 || strcmp(job->state, "parked") == 0)
+	bool over = strcmp(job->state, "stopped") == 0 || strcmp(job->state, "parked") == 0;
+
+	if (over && job->left)
+		return "given up, but what it had of the lock could not be given back";
+	if (over)
 		return job->unclean || job->clean == 0 ? "released, but the last dump is not clean"
 						       : "released";
 	if (strcmp(job->state, "dumping") == 0 || strcmp(job->state, "releasing") == 0)
@@ -109,22 +113,33 @@ static int compose_progress(void *ctx, FILE *out)
 	return rc;
 }
 
-static void note_held(struct progress *p)
+static void note_seen(struct progress *p)
 {
-	for (size_t i = 0; i < p->view.n_jobs; i++)
-		if (statusview_job_held(&p->view.jobs[i]))
-			json_object_set_new(p->held, p->view.jobs[i].name, json_true());
+	for (size_t i = 0; i < p->view.n_jobs; i++) {
+		const struct statusview_job *job = &p->view.jobs[i];
+
+		if (statusview_job_held(job))
+			json_object_set_new(p->seen, job->name, json_true());
+		else if (job->worker_pid >= 0 && json_object_get(p->seen, job->name) == NULL)
+			json_object_set_new(p->seen, job->name, json_false());
+	}
 }
 
 /* When nobody knows, it may have been. */
 static bool was_held(const struct progress *p, const struct statusview_job *job)
 {
-	return p->held == NULL || json_object_get(p->held, job->name) != NULL;
+	return p->seen == NULL || json_is_true(json_object_get(p->seen, job->name));
 }
 
 bool progress_held_any(const struct progress *p)
 {
-	return p->held == NULL || json_object_size(p->held) > 0;
+	const char *name;
+	json_t *held;
+
+	json_object_foreach (p->seen, name, held)
+		if (json_is_true(held))
+			return true;
+	return p->seen == NULL;
 }
 
 static void say_unclean_one(const struct statusview_job *job, char text[PROGRESS_UNCLEAN_MAX])
@@ -162,6 +177,28 @@ size_t progress_unclean(const struct progress *p, char text[PROGRESS_UNCLEAN_MAX
 	return n;
 }
 
+size_t progress_left(const struct progress *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->view.n_jobs; i++) {
+		const struct statusview_job *job = &p->view.jobs[i];
+
+		n += job->left && (p->seen == NULL || json_object_get(p->seen, job->name) != NULL);
+	}
+	return n;
+}
+
+void progress_say_locked(const struct progress *p, char text[PROGRESS_LOCKED_MAX])
+{
+	char unclean[PROGRESS_UNCLEAN_MAX];
+	bool any = progress_unclean(p, unclean) > 0;
+
+	snprintf(text, PROGRESS_LOCKED_MAX,
+	    "a lock could not be released; it ends by itself after its TTL%s%s",
+	    any ? "; and " : "", any ? unclean : "");
+}
+
 static bool look(struct progress *p)
 {
 	struct statusview v;
@@ -174,7 +211,7 @@ static bool look(struct progress *p)
 		tell_changes(&p->view, &v);
 	statusview_clear(&p->view);
 	p->view = v;
-	note_held(p);
+	note_seen(p);
 	return true;
 }
 
@@ -260,8 +297,8 @@ int progress_open(struct progress *p, const struct cli_args *args, const char *d
 	p->follow = follow_open(p->master.run_dir, &e);
 	if (p->follow >= 0) {
 		if (look(p)) {
-			p->held = json_object();
-			note_held(p);
+			p->seen = json_object();
+			note_seen(p);
 		}
 		return EXIT_OK;
 	}
@@ -273,6 +310,6 @@ void progress_close(struct progress *p)
 {
 	close(p->follow);
 	statusview_clear(&p->view);
-	json_decref(p->held);
+	json_decref(p->seen);
 	find_close(&p->master);
 }

@@ -21,9 +21,12 @@ struct progress {
 	struct term term;
 	struct screen screen;
 	struct statusview view; /* as last seen; zeroed before */
-	json_t *held;           /* the names of jobs that were seen to be held here; NULL: what
-				   was held at first could not be seen */
-	int64_t exit;           /* the master's last word, -1 while there is none */
+	/*
+	 * The names of jobs that had a worker while we looked; true: that were seen to be held.
+	 * NULL: what was held at first could not be seen.
+	 */
+	json_t *seen;
+	int64_t exit; /* the master's last word, -1 while there is none */
 	msec begun;
 };
 
@@ -56,6 +59,13 @@ enum progress_end progress_wait(struct progress *p,
 bool progress_held_any(const struct progress *p);
 
 #define PROGRESS_UNCLEAN_MAX 256
+
+#define PROGRESS_LOCKED_MAX (PROGRESS_UNCLEAN_MAX + 128)
+
+/* Likewise of locks, and places in a queue, that could not be given back by the workers that were
+ * seen. For when there are some: what there is to say, with what progress_unclean() has to say. */
+size_t progress_left(const struct progress *p);
+void progress_say_locked(const struct progress *p, char text[PROGRESS_LOCKED_MAX]);
 
 /* How many of the jobs that were seen to be held were given up without a clean dump, and what there
  * is to say of them. What was given up before progress_open() is no part of that. */

@@ -44,16 +44,17 @@ static int parse_job(const char *name, json_t *value, struct statusview_job *job
 	json_int_t worker_pid = -1, epoch = -1, size = -1, saved = -1, since = -1, restarts = -1;
 	json_int_t moved = -1, to_move = -1;
 	json_error_t why;
-	int unclean = 0;
+	int unclean = 0, left = 0;
 
 	*job = (struct statusview_job){ .name = name, .clean = -1, .ready = -1 };
 	if (json_unpack_ex(value, &why, 0,
-		"{s:s, s?I, s?I, s?I, s?I, s?I, s?I, s?b, s?b, s?s, s?s, s?s, s?s, s?I, s?I, s?b}",
+		"{s:s, s?I, s?I, s?I, s?I, s?I, s?I, s?b, s?b, s?s, s?s, s?s, s?s, s?I, s?I, s?b, "
+		"s?b}",
 		"state", &job->state, "worker_pid", &worker_pid, "epoch", &epoch, "size", &size,
 		"saved", &saved, "since", &since, "restarts", &restarts, "clean", &job->clean,
 		"ready", &job->ready, "status", &job->text, "trouble", &job->trouble, "holder",
 		&job->holder, "failure", &job->failure, "moved", &moved, "to_move", &to_move,
-		"unclean", &unclean) != 0)
+		"unclean", &unclean, "left", &left) != 0)
 		return err_set(e, "jobs.%s: %s", name, why.text);
 	job->worker_pid = worker_pid;
 	job->epoch = epoch;
@@ -64,6 +65,7 @@ static int parse_job(const char *name, json_t *value, struct statusview_job *job
 	job->moved = moved;
 	job->to_move = to_move;
 	job->unclean = unclean != 0;
+	job->left = left != 0;
 	return 0;
 }
 

@@ -33,6 +33,7 @@ struct statusview_job {
 	int clean;              /* whether the last committed state was dumped at a stop */
 	int ready;
 	bool unclean;        /* its worker's last word: what the job dumped then was not clean */
+	bool left;           /* likewise: it could not give the lock, or its place, back */
 	const char *text;    /* the job's own STATUS */
 	const char *trouble; /* why its lock cannot be had */
 	const char *holder;  /* of a standby: who has the lock */

@@ -74,7 +74,7 @@ struct seat_limits {
 	msec cool_down;     /* before a job that gave up here is queued for again */
 };
 
-/* What the last report of a worker said of its end. */
+/* What the last report of a worker said of its end, or what is true when none could be made. */
 struct seat_end {
 	bool released; /* holds no lock any more */
 	bool left;     /* could not release; the lease runs out by itself */

@@ -256,6 +256,8 @@ void fleet_give_up(struct fleet *f, struct seat *s, msec now)
 {
 	f->left += f->level != STOP_NOT;
 	f->unclean += f->level != STOP_NOT;
+	s->end.left = true;
+	s->end.unclean = true;
 	s->rescues = 0;
 	s->state = SEAT_DUE;
 	delay_fork(s, now);

@@ -36,8 +36,6 @@ json_t *report_public(const struct report *r)
 		put_number(o, "size", (int64_t)r->size, &ok);
 		put(o, "clean", json_boolean(r->clean), &ok);
 	}
-	if (r->end.unclean)
-		put(o, "unclean", json_true(), &ok);
 	if (r->to_move != 0) {
 		put_number(o, "moved", (int64_t)r->moved, &ok);
 		put_number(o, "to_move", (int64_t)r->to_move, &ok);

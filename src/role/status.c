@@ -37,6 +37,10 @@ static json_t *describe_job(const struct post *p)
 		json_object_del(o, "holder");
 	if (p->seat.pid != 0)
 		json_object_set_new(o, "worker_pid", json_integer(p->seat.pid));
+	if (p->seat.end.unclean)
+		json_object_set_new(o, "unclean", json_true());
+	if (p->seat.end.left)
+		json_object_set_new(o, "left", json_true());
 	return o;
 }
 

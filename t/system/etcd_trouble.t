@@ -223,12 +223,17 @@ subtest 'those that wait are stopped while etcd takes nothing back' => sub {
     };
     my $owner = $start->('owns');
     $owner->wait_state(orders => 'running');
-    my %waiters = (refused => $start->('refused', password_file => $password), hung => $start->('hung'));
+    my %waiters = (hung => $start->('hung'), map { $_ => $start->($_, password_file => $password) } qw(refused drained));
 
     $_->wait_log(qr/waits for the lock/) for values %waiters;
     $etcd->ctl_input(spew($box->path('new'), "secret2\n"), 'user', 'passwd', 'graceful', '--interactive=false');
     is(stop($waiters{refused}), 4, 'by one that is refused: its place is left to its lease');
     like($waiters{refused}->log_text, qr/cannot give the place in the queue back: etcd refuses user/, 'the log says why');
+    my ($status, undef, $err) = $box->run($box->graceful, 'drain', '--run-dir', $waiters{drained}{run_dir});
+    is($status, 4, 'a drain says so, too');
+    like($err, qr/drained \(pid \d+ holds no job\), but a lock could not be released; it ends by itself after its TTL, see/, 'in words');
+    ok($waiters{drained}->job('orders')->{left}, 'and in the status');
+    is(stop($waiters{drained}), 0, 'what was left before is no part of a stop');
     $etcd->pause(0);
     $_->signal('INT') for $waiters{hung}, $owner;
     is($waiters{hung}->wait_exit, 4, 'by one that hangs, likewise');

@@ -425,10 +425,6 @@ static void test_what_the_world_may_see(void **state)
 	o = report_public(&r);
 	assert_int_equal(json_object_size(o), 3);
 	json_decref(o);
-	r.end.unclean = true;
-	o = report_public(&r);
-	assert_true(json_is_true(json_object_get(o, "unclean")));
-	json_decref(o);
 	strcpy(r.holder, "web-2 on hostB (pid 4712)");
 	o = report_public(&r);
 	assert_string_equal(
