@@ -196,6 +196,9 @@ bool statusview_job_held(const struct statusview_job *job)
 {
 	const struct known_state *known = known_state(job->state);
 
+	/* A job that failed too often here waits without a worker, and without the lock. */
+	if (job->worker_pid < 0 && strcmp(job->state, "backoff") == 0)
+		return false;
 	return known == NULL || known->held;
 }
 

@@ -278,14 +278,17 @@ static void test_status_of_what_is_held(void **state)
 	(void)state;
 	parse("{\"instance\":\"a\",\"pid\":1,\"draining\":true,\"drained\":false,\"max_jobs\":2,"
 	      "\"config\":{\"result\":\"refused\",\"began_ms\":77},"
-	      "\"jobs\":{\"j\":{\"state\":\"parked\"}}}",
+	      "\"jobs\":{\"j\":{\"state\":\"parked\"},\"gaveup\":{\"state\":\"backoff\"},"
+	      "\"fails\":{\"state\":\"backoff\",\"worker_pid\":4712}}}",
 	    &v);
 	assert_true(v.draining);
 	assert_false(v.drained);
 	assert_int_equal(v.max_jobs, 2);
 	assert_string_equal(v.result, "refused");
 	assert_int_equal(v.result_of_ms, 77);
-	assert_false(statusview_job_held(&v.jobs[0]));
+	assert_false(statusview_job_held(statusview_job(&v, "j")));
+	assert_false(statusview_job_held(statusview_job(&v, "gaveup")));
+	assert_true(statusview_job_held(statusview_job(&v, "fails")));
 	statusview_clear(&v);
 }
 

@@ -1149,6 +1149,23 @@ static void a_drain_that_ends_early_takes_the_job_back(void **state)
 	    AT(200101, AT_EOF, "", WORKING), AT(200102, REAPED, "DROP_ANCHOR FORK", WORKING));
 }
 
+/* What it waits for is that this master takes jobs again; after that, for its time. */
+static void a_job_that_gave_up_is_parked_in_a_drain(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, GAVE_UP, "", WORKING), AT(200001, AT_EOF, "", WORKING),
+	    AT(200002, REAPED, "DROP_ANCHOR", DUE), AT(200003, DRAIN, "", PARKED));
+	assert_int_equal(fleet_deadline(&s.fleet), MSEC_NEVER);
+	PLAY(&s, AT(300000, RESUME, "", DUE), AT(500002, DUE_NOW, "FORK", WORKING));
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, DRAIN, "TELL_STOP", WORKING),
+	    AT(200001, GAVE_UP, "", WORKING), AT(200001, AT_EOF, "", WORKING),
+	    AT(200002, REAPED, "DROP_ANCHOR", PARKED), AT(600000, RESUME, "FORK", WORKING));
+}
+
 static void a_drained_fleet_stops(void **state)
 {
 	struct script s;
@@ -1398,6 +1415,7 @@ int main(void)
 		cmocka_unit_test(a_stop_goes_before_a_change),
 		cmocka_unit_test(a_drained_fleet_holds_nothing_until_that_ends),
 		cmocka_unit_test(a_drain_that_ends_early_takes_the_job_back),
+		cmocka_unit_test(a_job_that_gave_up_is_parked_in_a_drain),
 		cmocka_unit_test(a_drained_fleet_stops),
 		cmocka_unit_test(jobs_beyond_the_limit_are_parked),
 		cmocka_unit_test(who_queues_in_vain_gives_its_place_away),
