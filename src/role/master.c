@@ -234,6 +234,12 @@ static void raise_limit(struct master *m)
 	setrlimit(RLIMIT_NOFILE, &all);
 }
 
+/* The bytes of the clean dump that the job was given up with; 0: with none. */
+static uint64_t dumped(const struct handover *gave)
+{
+	return gave->clean && gave->stamps.at[STAMP_UPLOADED] != 0 ? gave->size : 0;
+}
+
 /* Of this stop: what had ended before it is no part of the exit status either. */
 static void closing_line(const struct master *m, int status)
 {
@@ -248,7 +254,7 @@ static void closing_line(const struct master *m, int status)
 		if (p->reported_at < m->stop_began)
 			continue;
 		released += r->end.released;
-		bytes += r->saved != 0 ? r->size : 0;
+		bytes += dumped(&r->gave);
 	}
 	log_info("stopped: jobs=%zu dumped_bytes=%" PRIu64
 		 " locks_released=%zu unclean=%zu left=%zu time=%" PRId64 "ms exit=%d",

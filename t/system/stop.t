@@ -309,6 +309,23 @@ subtest 'a value that names no level' => sub {
     is($master->wait_exit, 3, 'kills');
 };
 
+# What a backup saved before is not dumped by the stop.
+subtest 'the bytes that the last line counts' => sub {
+    my $box = Graceful::Test->new;
+    my %jobs = (
+        dumps => [ 'echo 123 | dump', 'echo 12345 | dump' ],
+        fails => [ 'echo 123 | dump', 'exit 1' ],
+        fails_late => [ 'echo 123 | dump', 'echo 12345 | dump; exit 1' ],
+    );
+    my $master = $box->start($box->config('web-1', {
+        map { $_ => { command => $box->job($_, @{ $jobs{$_} }), checkpoint => '100ms' } } keys %jobs }));
+
+    wait_for("a backup of $_", sub { $master->job($_)->{seq} }) for sort keys %jobs;
+    $master->signal('INT');
+    is($master->wait_exit, 3, 'exit status');
+    like($master->log_text, qr/ stopped: jobs=3 dumped_bytes=6 locks_released=3 unclean=2 /, 'of the one that dumped cleanly');
+};
+
 # A full disk, say: the first status that can be read is the last one, when everything has been given up.
 subtest 'graceful stop of a master that could not tell what it held' => sub {
     my $box = Graceful::Test->new;
