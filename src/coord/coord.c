@@ -64,9 +64,9 @@ void coord_commit(struct coord *c, const struct record *record, bool release)
 	c->ops->commit(c, record, release);
 }
 
-void coord_release(struct coord *c)
+void coord_release(struct coord *c, bool left_nothing)
 {
-	c->ops->release(c);
+	c->ops->release(c, left_nothing);
 }
 
 void coord_farewell(struct coord *c)

@@ -132,10 +132,12 @@ int coord_started(struct coord *c, pid_t job, struct err *e);
  * Answer: committed(). Only while owner. */
 void coord_commit(struct coord *c, const struct record *record, bool release);
 /*
- * Gives up the lock, or the place in the queue, without a commit. Answer: released(). One that is
- * called while a commit is under way is carried out behind it: committed() comes first.
+ * Gives up the lock, or the place in the queue, without a commit. left_nothing: it is certain that
+ * there is no state here that was not committed, so the next owner need not announce itself first.
+ * Answer: released(). One that is called while a commit is under way is carried out behind it:
+ * committed() comes first.
  */
-void coord_release(struct coord *c);
+void coord_release(struct coord *c, bool left_nothing);
 /*
  * For a worker that is about to exit, when no process of the job is left: gives back what is still
  * held beside the lock, or of a lock that was lost, and waits for that, but for no longer than

@@ -28,7 +28,7 @@ struct coord_ops {
 	void (*bury)(struct coord *c, uint64_t lease);
 	int (*started)(struct coord *c, pid_t job, struct err *e);
 	void (*commit)(struct coord *c, const struct record *record, bool release);
-	void (*release)(struct coord *c);
+	void (*release)(struct coord *c, bool left_nothing);
 	void (*farewell)(struct coord *c);
 	void (*close)(struct coord *c);
 	bool (*is_announced)(const struct coord *c);

@@ -190,6 +190,7 @@ static void begin(struct etcd *t)
 	t->doubt = false;
 	t->wavering = false;
 	t->started = false;
+	t->left_nothing = false;
 	t->predecessor = 0;
 	t->holder[0] = '\0';
 }
@@ -272,14 +273,16 @@ static void on_released(void *ctx, const struct etcd_answer *answer)
 	answer_released(t);
 }
 
-/* No state of ours, nor one of an owner before us that we might have taken over. */
+/*
+ * No state of ours, nor one of an owner before us that we might have taken over. What another
+ * machine may have does not count any more once we are announced.
+ */
 static bool leaves_nothing(const struct etcd *t)
 {
-	return !t->started && t->predecessor == 0;
+	return t->left_nothing ? t->announced : !t->started && t->predecessor == 0;
 }
 
-/* The lease would take the lock key with it, but not the owner key. Without a record nothing is
- * known of what a job left, so once there was one that key stays. */
+/* The lease would take the lock key with it, but not the owner key. */
 void etcd_release(struct etcd *t)
 {
 	const char *owner_key = leaves_nothing(t) ? t->view.owner_key : NULL;
@@ -306,10 +309,11 @@ void etcd_leave(struct etcd *t)
 		etcd_post(t, answer_released);
 }
 
-static void release(struct coord *c)
+static void release(struct coord *c, bool left_nothing)
 {
 	struct etcd *t = etcd_of(c);
 
+	t->left_nothing = left_nothing;
 	switch (t->phase) {
 	case PHASE_IDLE:
 	case PHASE_JOINING:

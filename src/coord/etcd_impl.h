@@ -12,7 +12,8 @@
  * in between, and that is what the key `owner` tells: it must say N. So it must never say N at a
  * grant, once the job of a later owner Y has run. An owner announces itself: it puts its epoch
  * there. It deletes the key with its lock key, in one transaction, only where no such state can be:
- * with a clean record, or when it started no job and there was no number before it.
+ * with a clean record, or without one when its job left no file, or when it started none and there
+ * was no number before it.
  *  - Both depend on the lock key of the owner that asks (`compare`). That of N was deleted before Y
  *    was granted, so from then on nothing of N can change the key, be it carried out ever so late
  *    by a member that hung.
@@ -78,6 +79,7 @@ struct etcd {
 	uint64_t epoch;       /* while owner; the one that is adopted */
 	bool announced;       /* the job may be started: see above */
 	bool started;         /* it was, or may have been */
+	bool left_nothing;    /* as coord_release() was told */
 	uint64_t predecessor; /* what the owner key said at the grant */
 
 	struct view view;

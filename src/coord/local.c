@@ -329,10 +329,8 @@ static void release_place(struct local *l)
 	post(l, answer_released);
 }
 
-static void local_release(struct coord *c)
+static void release_now(struct local *l)
 {
-	struct local *l = local_of(c);
-
 	switch (l->phase) {
 	case PHASE_IDLE:
 	case PHASE_QUEUED:
@@ -342,6 +340,12 @@ static void local_release(struct coord *c)
 	case PHASE_COMMITTING: l->leave_wanted = true; break;
 	case PHASE_LEAVING: break;
 	}
+}
+
+static void local_release(struct coord *c, bool left_nothing)
+{
+	(void)left_nothing; /* nobody announces itself here */
+	release_now(local_of(c));
 }
 
 static void answer_committed(struct local *l)
@@ -355,7 +359,7 @@ static void answer_committed(struct local *l)
 		stop_guard(l);
 	if (l->leave_wanted) {
 		l->leave_wanted = false;
-		local_release(&l->base);
+		release_now(l);
 	}
 	l->base.hooks.committed(l->base.ctx, result, result == COORD_OK ? NULL : &e);
 }

@@ -78,7 +78,7 @@ static void save_mark(struct worker *w)
 static void release(struct worker *w)
 {
 	FAULT("before_release");
-	coord_release(w->coord);
+	coord_release(w->coord, false);
 }
 
 /* In the order of enum life_action. */

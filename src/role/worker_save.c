@@ -194,7 +194,7 @@ static void save_without_file(struct worker *w)
 	} else if (w->save->record.done) {
 		commit_without_state(w);
 	} else if (releases(w->saving)) {
-		coord_release(w->coord);
+		coord_release(w->coord, true);
 	} else {
 		finish(w, LIFE_EV_SAVED, 0);
 	}
@@ -311,7 +311,7 @@ static void begin(struct worker *w)
 	} else if (w->saving == SAVE_MARK && w->have_record) {
 		commit_again(w, BYTES_COMMITTED);
 	} else if (w->saving == SAVE_MARK) {
-		coord_release(w->coord);
+		coord_release(w->coord, false);
 	} else if (is_saved_quickly(w, s)) {
 		back_up(s);
 		save_done(s);

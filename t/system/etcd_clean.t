@@ -58,6 +58,23 @@ subtest 'owners and standbys' => sub {
     nothing_left('by owners');
 };
 
+# So that the next owner need not tell first that it is one.
+subtest 'a job that has no state' => sub {
+    my $key = '/graceful/jobs/stateless/owner';
+    my $conf = $box->config('stateless', { stateless => { command => $box->job('job-stateless', '', '') } },
+        { coordinator => $etcd->coordinator(ttl => '300s') });
+
+    for my $round (1, 2) {
+        my $master = $box->start($conf);
+
+        $master->wait_state(stateless => 'running');
+        wait_for('it is known who owns it', sub { $etcd->value($key) ne '' });
+        stop($master);
+        is($etcd->value($key), '', "nor is anybody known to have left a state, $round");
+    }
+    nothing_left('by one without a state');
+};
+
 subtest 'both at once' => sub {
     my $one = master('one', ['orders']);
 

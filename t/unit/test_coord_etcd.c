@@ -435,11 +435,16 @@ static void commit_unclean_and_release(struct puppet *p, uint64_t seq)
 	assert_int_equal(p->result, COORD_OK);
 }
 
-static void release(struct puppet *p)
+static void release_with(struct puppet *p, bool left_nothing)
 {
-	coord_release(p->coord);
+	coord_release(p->coord, left_nothing);
 	WAIT_FOR(p->released == 1);
 	assert_int_equal(p->result, COORD_OK);
+}
+
+static void release(struct puppet *p)
+{
+	release_with(p, false);
 }
 
 /* ---- What etcd holds ---- */
@@ -1007,7 +1012,7 @@ static void answer_is_lost_and_the_lease_with_it(void **state)
 	/* A release alone. */
 	a = owner(0, 3000, relayed);
 	relay.swallow = INT32_MAX;
-	coord_release(a->coord);
+	coord_release(a->coord, false);
 	WAIT_FOR(relay.swallow < INT32_MAX);
 	revoke_now(coord_lease(a->coord));
 	WAIT_FOR(coord_safe_until(a->coord) == 0);
@@ -1257,6 +1262,29 @@ static void one_that_may_have_left_a_state_is_known(void **state)
 	}
 }
 
+/* Without a record, or behind one that left in disorder: its job ran, and left no file. */
+static void one_that_left_nothing_is_not_waited_for(void **state)
+{
+	struct puppet *a;
+	struct err e;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		a = owner(0, 15000, direct);
+		WAIT_FOR(coord_is_announced(a->coord));
+		assert_int_equal(coord_started(a->coord, getpid(), &e), 0);
+		release_with(a, true);
+		assert_true(owner_key() == 0);
+		farewell(a);
+		a = owner(0, 15000, direct);
+		assert_true(a->at_once && coord_predecessor(a->coord) == 0);
+		assert_int_equal(coord_started(a->coord, getpid(), &e), 0);
+		WAIT_FOR(owner_key() == a->epoch);
+		release(a);
+		farewell(a);
+	}
+}
+
 /* Nothing ran in between. */
 static void one_that_left_before_it_was_announced(void **state)
 {
@@ -1266,7 +1294,7 @@ static void one_that_left_before_it_was_announced(void **state)
 
 	(void)state;
 	assert_false(coord_is_announced(b->coord));
-	release(b);
+	release_with(b, true); /* of its own: the first one's state counts as yet */
 	assert_int_equal(b->announced, 0);
 	see_loser_off();
 	a = owner(0, 15000, direct);
@@ -1358,7 +1386,7 @@ static void closed_in_a_hook(void **state)
 		else if (i == 1)
 			begin_commit(a, 1, true);
 		else if (i == 2)
-			coord_release(a->coord);
+			coord_release(a->coord, false);
 		else if (i == 3)
 			ctl("del %s", own_key(a));
 		else if (i == 4)
@@ -1467,7 +1495,7 @@ static void etcd_hangs_when_one_leaves(void **state)
 
 	(void)state;
 	node_signal(&cluster, 0, SIGSTOP);
-	coord_release(b->coord);
+	coord_release(b->coord, false);
 	WAIT_FOR(b->lost == 1);
 	assert_int_equal(b->released, 1);
 	assert_int_equal(b->result, COORD_FAILED);
@@ -1562,6 +1590,7 @@ int main(void)
 		TEST(one_that_left_in_order_is_not_waited_for),
 		TEST(one_that_lost_its_lock_is_known),
 		TEST(one_that_may_have_left_a_state_is_known),
+		TEST(one_that_left_nothing_is_not_waited_for),
 		TEST(one_that_left_before_it_was_announced),
 		TEST(answer_to_the_announcement_is_lost),
 		TEST(one_that_died_before_it_was_announced),

@@ -292,10 +292,10 @@ static void obey(struct puppet *p, const struct order *o)
 	case ADOPT: coord_adopt(p->coord, 0, o->n); break;
 	case COMMIT: puppet_commit(p, o->n, false); break;
 	case COMMIT_RELEASE: puppet_commit(p, o->n, true); break;
-	case RELEASE: coord_release(p->coord); break;
+	case RELEASE: coord_release(p->coord, false); break;
 	case COMMIT_THEN_RELEASE:
 		puppet_commit(p, o->n, false);
-		coord_release(p->coord);
+		coord_release(p->coord, false);
 		break;
 	case FORBID_THREADS: forbid_threads(p); break;
 	}
@@ -1440,7 +1440,7 @@ static void leaving_before_the_door_takes_no_place(void **state)
 		if (close_it) {
 			coord_close(w.coord);
 		} else {
-			coord_release(w.coord);
+			coord_release(w.coord, false);
 			run_until(loop, &w.calls[RELEASED]);
 		}
 		close(door);
@@ -1484,7 +1484,7 @@ static void close_at_every_step_is_safe(void **state)
 			free(epoch);
 		}
 		if (steps[i] == RELEASED)
-			coord_release(w.coord);
+			coord_release(w.coord, false);
 		run_until(loop, &w.calls[steps[i]]);
 		assert_null(w.coord);
 		close(w.anchor);
@@ -1510,7 +1510,7 @@ static void close_with_a_task_under_way_frees_everything(void **state)
 		watch(&w, loop);
 		coord_acquire(w.coord);
 		if (i % 2)
-			coord_release(w.coord);
+			coord_release(w.coord, false);
 		coord_close(w.coord);
 		close(w.anchor);
 		ev_run(loop, 0);
@@ -1603,7 +1603,7 @@ static void storm_next(struct stormer *s)
 	if (last)
 		witness(s, F_UNLCK);
 	if (s->commits_left <= 0) {
-		coord_release(s->coord);
+		coord_release(s->coord, false);
 		return;
 	}
 	s->commits_left--;

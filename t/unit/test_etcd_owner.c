@@ -377,7 +377,7 @@ static void test_farewell_while_a_release_is_under_way(void **state)
 		if (i == 0)
 			commit_and_release();
 		else
-			coord_release(coord);
+			coord_release(coord, false);
 		run_until(loop, &ends, 1);
 		coord_farewell(coord);
 		assert_int_equal(revocations, 1);
@@ -427,7 +427,7 @@ static void test_who_is_first_twice_is_granted_once(void **state)
 	ev_run(loop, EVRUN_NOWAIT);
 	ev_run(loop, EVRUN_NOWAIT);
 	assert_int_equal(granted, 1);
-	coord_release(coord);
+	coord_release(coord, false);
 	run_until(loop, &released, 1);
 }
 
