@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdbool.h>
 #include <string.h>
 
 FILE *proc_open(pid_t pid, const char *name)
@@ -23,17 +22,22 @@ static int close_and_fail(FILE *f)
 	return -1;
 }
 
+#define FORKED_ONLY 0x40 /* the kernel's PF_FORKNOEXEC, which process accounting tells, too */
+
 /* The fields are explained in proc_pid_stat(5); what is wanted is well within the first 1 KiB. */
 static int parse_stat(const char *text, struct proc_stat *to)
 {
+	unsigned flags;
 	const char *rest = strrchr(text, ')'); /* of the command's name, which may hold anything */
 
 	if (rest != NULL &&
 	    sscanf(rest + 1,
-		" %c %d %*s %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld %*s "
+		" %c %d %*s %d %*s %*s %u %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld %*s "
 		"%" SCNu64,
-		&to->state, &to->parent, &to->session, &to->threads, &to->born) == 5)
+		&to->state, &to->parent, &to->session, &flags, &to->threads, &to->born) == 6) {
+		to->forked_only = (flags & FORKED_ONLY) != 0;
 		return 0;
+	}
 	*to = (struct proc_stat){ 0 };
 	return -1;
 }

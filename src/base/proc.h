@@ -8,6 +8,7 @@
 #ifndef BASE_PROC_H
 #define BASE_PROC_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
@@ -22,6 +23,7 @@ struct proc_stat {
 	long threads;
 	/* In ticks since the machine started: tells it from all others of its number. */
 	uint64_t born;
+	bool forked_only; /* it has called no exec, up to its end */
 };
 
 struct proc_status {

@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
+#include <linux/time_types.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -138,9 +140,9 @@ void spawn_env_free(char **env)
 
 /*
  * Between clone and exec: async-signal-safe calls only, as another thread may hold any lock of
- * libc. The memory is the worker's, who waits: nothing but the own stack may be written to. So no
- * call of libc that changes the credentials, either, which it would do for all the threads that it
- * knows of.
+ * libc. The memory is the worker's, who waits: nothing but the own stack and errno may be written
+ * to. So no call of libc that changes the credentials, either, which it would do for all the
+ * threads that it knows of.
  */
 
 struct child {
@@ -320,18 +322,52 @@ static int run_child(void *arg)
 	return 127;
 }
 
+#define LOOK_MS 60000
+
 /*
- * As vfork() does, on a stack of its own: to copy the page tables of a worker takes 0.5 ms, and
- * half of that again to part with what either touches. This thread goes on when the child has
- * called exec, or is gone; the others go on meanwhile.
+ * Whether the child has parted with our memory before the deadline. Its end of the report is closed
+ * after that and never before: exec puts the new memory in place (exec_mmap()) before it closes
+ * what is close-on-exec, exit gives the memory back (exit_mm()) before the descriptors. Until then
+ * both have one errno, so that there may be no call here that could set it, or that libc makes more
+ * of: ppoll() itself cannot fail here. Without an event to wait for it tells of the end alone.
+ */
+static bool report_ends(int fd, msec deadline)
+{
+	struct pollfd p = { .fd = fd };
+	long n;
+
+	do {
+		msec left = msec_min(deadline - clock_now(), LOOK_MS);
+		struct __kernel_old_timespec t = { 0 };
+
+		if (left > 0) {
+			t.tv_sec = (__kernel_old_time_t)(left / 1000);
+			t.tv_nsec = (long)(left % 1000) * 1000000;
+		}
+		n = syscall(SYS_ppoll, &p, 1, &t, NULL, (size_t)0);
+	} while (n <= 0 && clock_now() < deadline);
+	return n > 0;
+}
+
+/*
+ * In our memory, on a stack of its own: to copy the page tables of a worker takes 0.5 ms, and half
+ * of that again to part with what either touches. This thread waits until the child has called exec
+ * or is gone; the others go on meanwhile. Not by CLONE_VFORK, which waits for as long as the job's
+ * user keeps the child stopped by SIGSTOP: who comes *late is killed.
  * For a moment a process of the job's user shares our memory. Nobody gets at it by that: the kernel
  * refuses ptrace() of memory whose user was changed, also to that user.
  */
-static pid_t clone_child(struct child *c)
+static pid_t clone_child(struct child *c, const int report[2], msec deadline, bool *late)
 {
 	_Alignas(16) char stack[CHILD_STACK];
-	pid_t pid = clone(run_child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, c);
+	pid_t pid = clone(run_child, stack + sizeof(stack), CLONE_VM | SIGCHLD, c);
 
+	syscall(SYS_close, report[1]); /* as in report_ends() */
+	*late = pid > 0 && !report_ends(report[0], deadline);
+	if (*late) {
+		kill(pid, SIGKILL);
+		report_ends(report[0], MSEC_NEVER);
+	}
 #ifdef __SANITIZE_ADDRESS__
 	/* The child's calls never returned: their frames would be marked in our memory for ever. */
 	__asan_unpoison_memory_region(stack, sizeof(stack));
@@ -339,11 +375,16 @@ static pid_t clone_child(struct child *c)
 	return pid;
 }
 
-static int reap_failed(
-    pid_t pid, const struct job_conf *job, const struct failure *f, struct err *e)
+static void reap(pid_t pid)
 {
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
+}
+
+static int reap_failed(
+    pid_t pid, const struct job_conf *job, const struct failure *f, struct err *e)
+{
+	reap(pid);
 	errno = f->code;
 	err_sys(e, "cannot start %s: cannot %.*s", job->argv[0], (int)sizeof(f->doing), f->doing);
 	if (f->code == ENOEXEC)
@@ -354,8 +395,22 @@ static int reap_failed(
 	return -1;
 }
 
+/* It may have come to exec at the last moment, and to children: then it ends as a job that ran. */
+static int reap_late(pid_t pid, const struct job_conf *job, struct err *e)
+{
+	struct proc_stat st;
+
+	if (proc_stat(pid, &st) != 0 || !st.forked_only)
+		return 0;
+	reap(pid);
+	return err_set(e,
+	    "cannot start %s: its process did not come to run it in time and was killed: its user "
+	    "has stopped it (SIGSTOP), or a disk with its command, \"cwd\" or \"work_dir\" hangs",
+	    job->argv[0]);
+}
+
 int spawn_job(const struct job_conf *job, const char *dir, char *const env[], int output_fd,
-    pid_t *pid, struct err *e)
+    msec deadline, pid_t *pid, struct err *e)
 {
 	struct child child = {
 		.job = job, .dir = dir, .env = env, .output_fd = output_fd, .parent = getpid()
@@ -363,15 +418,15 @@ int spawn_job(const struct job_conf *job, const char *dir, char *const env[], in
 	struct failure f;
 	sigset_t old;
 	int report[2];
+	bool late;
 	ssize_t n;
 
 	if (pipe2(report, O_CLOEXEC) != 0)
 		return err_sys(e, "cannot start %s: cannot make a pipe", job->argv[0]);
 	sig_block_all(&old); /* a signal must not run the parent's plans in the child */
 	child.report_fd = report[1];
-	*pid = clone_child(&child);
+	*pid = clone_child(&child, report, deadline, &late);
 	sig_restore(&old);
-	close(report[1]);
 	if (*pid < 0) {
 		close(report[0]);
 		return err_sys(e, "cannot start %s: cannot fork", job->argv[0]);
@@ -381,7 +436,9 @@ int spawn_job(const struct job_conf *job, const char *dir, char *const env[], in
 		n = read(report[0], &f, sizeof(f));
 	} while (n < 0 && errno == EINTR);
 	close(report[0]);
-	return n == (ssize_t)sizeof(f) ? reap_failed(*pid, job, &f, e) : 0;
+	if (n == (ssize_t)sizeof(f))
+		return reap_failed(*pid, job, &f, e);
+	return late ? reap_late(*pid, job, e) : 0;
 }
 
 bool spawn_was_told(const struct job_conf *job, pid_t pid)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "conf/conf.h"
 
@@ -33,10 +34,12 @@ void spawn_env_free(char **env);
  * no other descriptor, all signals at their default. The kernel sends it stop_signal when this
  * process dies. dir: where it dumps its state, NULL: nowhere; a job that cannot write there is not
  * started, as all that it does would be lost. Blocks until exec has worked or failed, which e then
- * tells (-1).
+ * tells (-1). What has not come to exec by the deadline is killed, and has failed: from when it is
+ * of the job's user he can stop it. Longer than that it lasts only with a process that cannot be
+ * killed, as it hangs in the kernel.
  */
 int spawn_job(const struct job_conf *job, const char *dir, char *const env[], int output_fd,
-    pid_t *pid, struct err *e);
+    msec deadline, pid_t *pid, struct err *e);
 
 #define SPAWN_INTERPRETER_MAX 128
 

@@ -225,18 +225,22 @@ static int spawn(struct worker *w, struct err *e)
 		.restored = worker_state_restored(w),
 		.notify_socket = open_notify(w),
 	};
+	msec until = coord_safe_until(w->coord), now = clock_now();
 	char **env;
 	int rc;
 
 	/* This process may have been suspended, or have waited for a disk, since it got the lock.
 	 */
-	if (clock_now() >= coord_safe_until(w->coord))
+	if (now >= until)
 		return err_set(e, "the job is not started: its lock may have ended meanwhile");
 	snprintf(state_path, sizeof(state_path), "%s/" STATE_FILE, w->dir);
 	env = spawn_env(w->job, &facts, e);
 	if (env == NULL)
 		return -1;
-	rc = spawn_job(w->job, w->dir, env, w->setup->output[1], &w->job_pid, e);
+	/* The loop waits meanwhile: a renewal or a sign of life, due each third of the TTL, comes
+	 * late by this, and none is left out. */
+	until = msec_min(until, msec_add(now, w->conf->ttl / 3));
+	rc = spawn_job(w->job, w->dir, env, w->setup->output[1], until, &w->job_pid, e);
 	spawn_env_free(env);
 	if (rc != 0) {
 		w->job_pid = 0;

@@ -78,6 +78,7 @@ static void test_this_process(void **state)
 	assert_int_equal(p.session, getsid(0));
 	assert_int_equal(p.threads, 1);
 	assert_true(p.born > 0 && p.born == look(getpid()).born);
+	assert_false(p.forked_only);
 }
 
 static void lead_a_session(void)
@@ -94,12 +95,29 @@ static void test_a_child(void **state)
 	assert_int_equal(look(pid).parent, getpid());
 	assert_int_equal(look(pid).session, pid);
 	assert_true(look(pid).born >= look(getpid()).born);
+	assert_true(look(pid).forked_only);
 	kill(pid, SIGSTOP);
 	wait_for_state(pid, 'T');
 	kill(pid, SIGCONT);
 	close(leash);
 	wait_for_state(pid, 'Z');
 	assert_int_equal(look(pid).threads, 1);
+	assert_true(look(pid).forked_only);
+	assert_int_equal(wait_for(pid), 0);
+}
+
+static void run_true(void)
+{
+	execl("/bin/true", "true", NULL);
+}
+
+static void test_one_that_has_called_exec(void **state)
+{
+	pid_t pid = start_child(run_true);
+
+	(void)state;
+	wait_for_state(pid, 'Z');
+	assert_false(look(pid).forked_only);
 	assert_int_equal(wait_for(pid), 0);
 }
 
@@ -260,6 +278,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_this_process),
 		cmocka_unit_test(test_a_child),
+		cmocka_unit_test(test_one_that_has_called_exec),
 		cmocka_unit_test(test_its_name_tells_nothing),
 		cmocka_unit_test(test_a_first_thread_that_has_ended),
 		cmocka_unit_test(test_one_that_is_gone),

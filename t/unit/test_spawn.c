@@ -51,9 +51,12 @@ void *reallocarray(void *ptr, size_t nmemb, size_t size)
 /* Descriptors that the child had when it was the job's user already; its memory is ours. */
 
 static int had;
+static bool is_stopped; /* there, as its user might do */
 
 int chdir(const char *path)
 {
+	if (is_stopped)
+		kill(getpid(), SIGSTOP);
 	had = 0;
 	for (int fd = 0; fd < 1024; fd++)
 		had += fcntl(fd, F_GETFD) >= 0;
@@ -262,6 +265,13 @@ static void test_an_environment_without_memory(void **state)
 
 /* What the job finds */
 
+static msec patience = 600000;
+
+static int spawn(const char *dir, char *const env[], int output_fd, pid_t *pid)
+{
+	return spawn_job(&job, dir, env, output_fd, clock_now() + patience, pid, &err);
+}
+
 /* Starts the command and returns all that it printed until it ended; *status as from waitpid(). */
 static const char *run_job(char *const env[], int *status)
 {
@@ -272,7 +282,7 @@ static const char *run_job(char *const env[], int *status)
 	pid_t pid;
 
 	assert_int_equal(pipe(fds), 0);
-	assert_int_equal(spawn_job(&job, NULL, env, fds[1], &pid, &err), 0);
+	assert_int_equal(spawn(NULL, env, fds[1], &pid), 0);
 	close(fds[1]);
 	while ((n = read(fds[0], text + len, sizeof(text) - 1 - len)) > 0)
 		len += (size_t)n;
@@ -468,7 +478,7 @@ static void start_and_die(void)
 	pid_t pid;
 
 	CHECK(pipe(output) == 0);
-	CHECK(spawn_job(&job, NULL, no_env, output[1], &pid, &err) == 0);
+	CHECK(spawn(NULL, no_env, output[1], &pid) == 0);
 	CHECK(write(told[1], &pid, sizeof(pid)) == sizeof(pid));
 }
 
@@ -515,7 +525,7 @@ static void check_failed(int code, const char *words)
 
 	CHECK(pipe(output) == 0);
 	fds = count_fds();
-	CHECK(spawn_job(&job, job_dir, no_env, output[1], &pid, &err) == -1);
+	CHECK(spawn(job_dir, no_env, output[1], &pid) == -1);
 	printf("# %s\n", err.text);
 	CHECK(err.code == code);
 	CHECK(strstr(err.text, words) != NULL);
@@ -595,6 +605,19 @@ static void test_a_state_that_could_not_be_written(void **state)
 	job_dir = NULL;
 }
 
+/* However early the deadline is, it is killed before it runs, or at the latest where it stops. */
+static void test_a_child_that_is_stopped_before_exec(void **state)
+{
+	(void)state;
+	if (geteuid() == 0)
+		be_nobody();
+	is_stopped = true;
+	patience = 200;
+	assert_fails("/bin/true", 0, "its user has stopped it (SIGSTOP)");
+	is_stopped = false;
+	patience = 600000;
+}
+
 static void test_limits_that_are_refused(void **state)
 {
 	struct conf_limit limit = { RLIMIT_NOFILE, { 99, 77 } };
@@ -644,7 +667,7 @@ static void fail_to_open(void)
 	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
 	limit.rlim_cur = 0;
 	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-	CHECK(spawn_job(&job, NULL, no_env, STDOUT_FILENO, &pid, &err) == -1);
+	CHECK(spawn(NULL, no_env, STDOUT_FILENO, &pid) == -1);
 	CHECK(err.code == EMFILE);
 	CHECK(waitpid(-1, NULL, 0) == -1 && errno == ECHILD);
 }
@@ -711,6 +734,7 @@ int main(void)
 		TEST(test_commands_that_cannot_run),
 		TEST(test_directories_that_cannot_be_entered),
 		TEST(test_a_state_that_could_not_be_written),
+		TEST(test_a_child_that_is_stopped_before_exec),
 		TEST(test_limits_that_are_refused),
 		TEST(test_what_only_root_may_do),
 		TEST(test_out_of_processes_or_descriptors),
