@@ -12,7 +12,7 @@
 
 #include "base/fs.h"
 
-#define OVERFLOW_UID 65534 /* how a user namespace shows who is not in it */
+#define OVERFLOW_ID 65534 /* how a user namespace shows the user or group that is not in it */
 
 /* In a user namespace what belongs to the machine's root may look like nobody's. */
 static bool is_confined(void)
@@ -28,7 +28,14 @@ static bool is_confined(void)
 
 static bool is_trusted(uid_t uid)
 {
-	return uid == 0 || uid == geteuid() || (uid == OVERFLOW_UID && is_confined());
+	return uid == 0 || uid == geteuid() || (uid == OVERFLOW_ID && is_confined());
+}
+
+/* Where each user has a group of his own and a umask of 002 it may write all that is his. One that
+ * is given to a container for its volumes is a supplementary group of what runs there. */
+static bool is_trusted_group(gid_t gid)
+{
+	return gid == 0 || group_member(gid) || (gid == OVERFLOW_ID && is_confined());
 }
 
 static int check_owner(const char *path, const struct stat *st, struct err *e)
@@ -44,7 +51,8 @@ static int check_owner(const char *path, const struct stat *st, struct err *e)
 /* One step of the way. last: the place itself. */
 static int check_step(const char *path, const struct stat *st, bool last, struct err *e)
 {
-	mode_t others = last ? S_IWGRP | S_IWOTH : S_IWOTH;
+	bool any_group = last || !is_trusted_group(st->st_gid);
+	mode_t others = any_group ? S_IWGRP | S_IWOTH : S_IWOTH;
 
 	if (check_owner(path, st, e) != 0)
 		return -1;

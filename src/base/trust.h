@@ -16,7 +16,8 @@
 
 /*
  * path is absolute. The directory itself may be written by its owner alone; those above it by
- * others, too, if they are sticky, as /tmp is. What is not there yet is ours to make: no failure.
+ * root's group and those that this process is in, too, and by all if they are sticky, as /tmp is.
+ * What is not there yet is ours to make: no failure.
  */
 int trust_dir(const char *path, struct err *e);
 

@@ -1,7 +1,10 @@
 /*
  * Which directories and secrets are taken for safe. Most of it needs root, to give things away.
  */
+#include "child_test.h"
 #include "state_test.h"
+
+#include <grp.h>
 
 #include "base/trust.h"
 
@@ -56,6 +59,31 @@ static void what_others_may_write(void **state)
 	make("group", 0770);
 	distrusts("group", "mode 0770");
 	trusts("group/later");
+}
+
+static void join_strangers(void)
+{
+	const gid_t group = STRANGER;
+
+	CHECK(setgroups(1, &group) == 0);
+	CHECK(trust_dir(at("team/inner"), &err) == 0);
+	CHECK(trust_dir(at("team"), &err) == -1);
+}
+
+static void what_a_group_may_write(void **state)
+{
+	(void)state;
+	make("team", 0775);
+	make("team/inner", 0755);
+	trusts("team/inner"); /* our own, as with a umask of 002 */
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chown(at("team"), 0, STRANGER), 0);
+	distrusts("team/inner", "/team can be written by others than its owner (mode 0775)");
+	distrusts("team/later", "/team can be written");
+	in_child(join_strangers);
+	assert_int_equal(chmod(at("team"), 01775), 0);
+	trusts("team/inner");
 }
 
 static void what_belongs_to_others(void **state)
@@ -115,6 +143,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		IN_SCRATCH(our_own),
 		IN_SCRATCH(what_others_may_write),
+		IN_SCRATCH(what_a_group_may_write),
 		IN_SCRATCH(what_belongs_to_others),
 		IN_SCRATCH(links),
 		IN_SCRATCH(secrets),
