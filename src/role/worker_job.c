@@ -30,6 +30,9 @@
 #define NOTIFY_BURST 50
 #define NOTIFY_WINDOW_MS 100
 
+/* More than fit into the socket: others of the job's user, who may write on, must not keep us. */
+#define NOTIFY_OLD_MAX 1000
+
 /* How long a job that was just started may take to install its handlers, and how often to look. */
 #define SETTLE_MS 5000
 #define SETTLE_LOOK_MS 10
@@ -194,6 +197,22 @@ void worker_job_open(struct worker *w)
 	w->notify.data = w;
 }
 
+/*
+ * Nobody of the last run lives, but what it said too fast to be heard may wait in the socket, and
+ * is not of the next one. No further than to a message with descriptors, which only a thread may
+ * receive: who waits for its end, as systemd-notify does, has nothing behind it.
+ */
+static void forget_unheard(struct worker *w)
+{
+	struct notify n;
+	struct err e;
+
+	for (int i = 0; i < NOTIFY_OLD_MAX && !notify_is_burdened(w->notify.fd); i++) {
+		if (notify_receive(w->notify.fd, worker_job_uid(w), &n, &e) == 0)
+			return;
+	}
+}
+
 /* Made when the lock is ours: until then the path belongs to the worker before us, which may be
  * draining still. */
 static const char *open_notify(struct worker *w)
@@ -201,8 +220,10 @@ static const char *open_notify(struct worker *w)
 	struct err e;
 	int fd;
 
-	if (w->notify.fd >= 0)
+	if (w->notify.fd >= 0) {
+		forget_unheard(w);
 		return w->notify_path;
+	}
 	fd = notify_open(w->notify_path, worker_job_uid(w), w->job->gid, &e);
 	if (fd < 0) {
 		log_error("the job runs without NOTIFY_SOCKET: %s", e.text);

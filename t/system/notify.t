@@ -89,6 +89,32 @@ subtest 'READY and STATUS' => sub {
     is($master->wait_exit, 0, 'stopped');
 };
 
+# More than is heard at once, and then it ends: what still waits in the socket is not of the next run.
+my $late = <<'END';
+use IO::Socket::UNIX;
+my ($first) = @ARGV;
+my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET}) or die "$!";
+if (!-e $first) {
+    open(my $f, '>', $first) or die "$!";
+    $s->send('STATUS=first') // die "$!" for 1 .. 52;
+    $s->send('READY=1') // die "$!" for 1 .. 4;
+    exit(1);
+}
+$SIG{INT} = sub { exit(0) };
+$s->send('STATUS=second') // die "$!";
+sleep(1) while 1;
+END
+
+subtest 'what the run before had to say' => sub {
+    my $master = $box->start($box->config('web-1',
+        { late => { command => [ $^X, spew($box->path('late'), $late), $box->path('late.first') ], restart_min => '10ms' } }));
+
+    wait_field($master, late => status => 'second');
+    ok(!$master->job('late')->{ready}, 'does not make the next one ready');
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'stopped');
+};
+
 subtest 'systemd-notify' => sub {
     plan skip_all => 'it is not installed' unless grep { -x "$_/systemd-notify" } split(/:/, $ENV{PATH});
     my $user = $> == 0 ? { user => 'nobody' } : {};
