@@ -18,6 +18,7 @@ int cmd_run(const struct cli_command *cmd, const struct cli_args *args)
 	struct master_options options = { .conf_file = args->conf_file };
 	struct conf_errors errors;
 	struct conf *conf;
+	int status;
 
 	master_hold_signals();
 	if (!ready_parse(args->ready, &options.ready))
@@ -25,8 +26,10 @@ int cmd_run(const struct cli_command *cmd, const struct cli_args *args)
 		    cmd, "--ready is \"notify\" or \"sigstop\", not \"%s\"", args->ready);
 	conf = conf_load(args->conf_file, &errors);
 	cli_report(&errors);
+	/* After 78 no init system tries again. */
+	status = errors.passing ? EXIT_CANNOT : EXIT_BAD_CONF;
 	conf_errors_free(&errors);
 	if (conf == NULL)
-		return EXIT_BAD_CONF;
+		return status;
 	return master_run(conf, &options);
 }

@@ -116,6 +116,7 @@ struct conf {
 struct conf_errors {
 	char **lines;
 	size_t n;
+	bool passing; /* no mistake is known: the next try may do, with the file as it is */
 };
 
 #define CONF_DEFAULT_FILE SYSCONFDIR "/graceful/graceful.json"

@@ -66,18 +66,35 @@ static void add_at(struct report *r, const struct node *at, const char *kind, co
 	add_entry(r, at->line, line);
 }
 
-void report_error(struct report *r, const struct node *at, const char *fmt, ...)
+/* Returns how many errors that makes. */
+static size_t add_error(struct report *r, const struct node *at, const char *fmt, va_list ap)
 {
 	char text[ENTRY_TEXT_MAX];
-	va_list ap;
 
 	if (is_muted(r, at))
-		return;
-	va_start(ap, fmt);
+		return 0;
 	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
 	r->n_errors++;
 	add_at(r, at, "", text);
+	return 1;
+}
+
+void report_error(struct report *r, const struct node *at, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	add_error(r, at, fmt, ap);
+	va_end(ap);
+}
+
+void report_passing(struct report *r, const struct node *at, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	r->n_passing += add_error(r, at, fmt, ap);
+	va_end(ap);
 }
 
 void report_warning(struct report *r, const struct node *at, const char *fmt, ...)
@@ -160,8 +177,10 @@ bool report_finish(struct report *r, bool no_memory, struct conf_errors *errors)
 	sort_entries(r);
 	if (no_memory || r->arena.failed || !copy_lines(r, errors)) {
 		*errors = (struct conf_errors){ .lines = no_memory_lines, .n = 1 };
+		r->n_passing = r->n_errors;
 		good = false;
 	}
+	errors->passing = !good && r->n_passing == r->n_errors;
 	arena_free(&r->arena);
 	return good;
 }

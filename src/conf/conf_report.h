@@ -22,7 +22,8 @@ struct report {
 	struct report_entry *entries;
 	size_t n;
 	size_t room;
-	size_t n_errors; /* those of the entries that are not just warnings */
+	size_t n_errors;  /* those of the entries that are not just warnings */
+	size_t n_passing; /* of these, what may be gone at the next try */
 	/* Mistakes in this part of the file are known already and not reported again; may be NULL.
 	 */
 	const struct node *muted;
@@ -37,6 +38,9 @@ bool report_wants(const struct report *r, const char *key);
 
 /* A mistake at a key or value of the file. */
 void report_error(struct report *r, const struct node *at, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The file may be right, but that cannot be told now. */
+void report_passing(struct report *r, const struct node *at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Legal, but hardly meant. */
 void report_warning(struct report *r, const struct node *at, const char *fmt, ...)

@@ -46,7 +46,7 @@ static void report_missing(
     struct reader *rd, const struct node *n, const char *what, const char *name)
 {
 	if (look_up_failed())
-		report_error(rd->report, n, "%s \"%.80s\" cannot be looked up: %s", what, name,
+		report_passing(rd->report, n, "%s \"%.80s\" cannot be looked up: %s", what, name,
 		    strerror(errno));
 	else
 		report_error(rd->report, n, "there is no %s \"%.80s\" on this machine", what, name);
@@ -82,7 +82,7 @@ static bool own_account(struct reader *rd, const struct node *at, struct account
 	if (pw == NULL && look_up_failed()) {
 		while (at->parent != NULL)
 			at = at->parent;
-		report_error(rd->report, at,
+		report_passing(rd->report, at,
 		    "the account of uid %u, which this runs as, cannot be looked up: %s",
 		    (unsigned)geteuid(), strerror(errno));
 		return false;

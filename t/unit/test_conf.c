@@ -64,7 +64,7 @@ static struct conf *parse_good(const char *text)
 }
 
 /* The file is refused, with just this line beside warnings. */
-static void assert_refused(const char *text, const char *line)
+static void assert_refused_as(const char *text, const char *line, bool passing)
 {
 	struct conf_errors errors;
 	struct conf *conf = parse(text, &errors);
@@ -79,7 +79,13 @@ static void assert_refused(const char *text, const char *line)
 		n++;
 	}
 	assert_int_equal(n, 1);
+	assert_int_equal(errors.passing, passing);
 	conf_errors_free(&errors);
+}
+
+static void assert_refused(const char *text, const char *line)
+{
+	assert_refused_as(text, line, false);
 }
 
 /* Likewise, with all of these beside warnings. */
@@ -1137,6 +1143,17 @@ struct passwd *__wrap_getpwnam(const char *name)
 	return NULL;
 }
 
+static bool parse_passes(const char *text)
+{
+	struct conf_errors errors;
+	bool passing;
+
+	assert_null(parse(text, &errors));
+	passing = errors.passing;
+	conf_errors_free(&errors);
+	return passing;
+}
+
 /* As of a server that is away. Without it a name is unknown, and a number is one without account.
  */
 static void failed_look_ups_are_told_from_unknown_names(void **state)
@@ -1148,13 +1165,14 @@ static void failed_look_ups_are_told_from_unknown_names(void **state)
 	    "f:1: the account of uid %u, which this runs as, cannot be looked up: %s",
 	    (unsigned)geteuid(), strerror(ECONNREFUSED));
 	outage = ECONNREFUSED;
-	assert_refused("{ 'state': { 'url': 'file:///s' }, 'jobs': {"
-		       "'a': { 'command': ['/a'] }, 'b': { 'command': ['/b'] } } }",
-	    line);
-	assert_refused(JOB("'user': '1234', 'group': '7'"),
-	    "f:2: jobs.a.user: user \"1234\" cannot be looked up: Connection refused");
-	assert_refused(JOB("'user': 'ann'"),
-	    "f:2: jobs.a.user: user \"ann\" cannot be looked up: Connection refused");
+	assert_refused_as("{ 'state': { 'url': 'file:///s' }, 'jobs': {"
+			  "'a': { 'command': ['/a'] }, 'b': { 'command': ['/b'] } } }",
+	    line, true);
+	assert_refused_as(JOB("'user': '1234', 'group': '7'"),
+	    "f:2: jobs.a.user: user \"1234\" cannot be looked up: Connection refused", true);
+	assert_refused_as(JOB("'user': 'ann'"),
+	    "f:2: jobs.a.user: user \"ann\" cannot be looked up: Connection refused", true);
+	assert_false(parse_passes("{ 'jobs': { 'a': { 'user': 'ann' } } }")); /* no command */
 	outage = ENOENT;
 	assert_refused(
 	    JOB("'user': 'ann'"), "f:2: jobs.a.user: there is no user \"ann\" on this machine");
@@ -1403,6 +1421,7 @@ static void fail_every_allocation(const char *text, const char *const *only, boo
 			assert_int_equal(errors.n, 1);
 			assert_string_equal(
 			    errors.lines[0], "out of memory while reading the configuration");
+			assert_true(errors.passing);
 		}
 		conf_errors_free(&errors);
 	} while (failed);
