@@ -35,19 +35,20 @@ static void take_status(struct notify *n, const char *text, size_t len)
 	n->has_status = true;
 }
 
-/* Microseconds to msec, rounded up; 0 for what is no number. */
+/* Microseconds to msec, rounded up; 0 for what is no number. The largest one is how such clients
+ * spell "for ever", and what is beyond it is no less. */
 static msec take_usec(const char *text, size_t len)
 {
 	uint64_t value = 0;
 
-	if (len == 0 || len > 18)
-		return 0;
 	for (size_t i = 0; i < len; i++) {
+		uint64_t digit = (uint64_t)(text[i] - '0');
+
 		if (text[i] < '0' || text[i] > '9')
 			return 0;
-		value = value * 10 + (uint64_t)(text[i] - '0');
+		value = value > (UINT64_MAX - digit) / 10 ? UINT64_MAX : value * 10 + digit;
 	}
-	return (msec)((value + 999) / 1000);
+	return value == UINT64_MAX ? MSEC_NEVER : (msec)(value / 1000 + (value % 1000 != 0));
 }
 
 static void take_line(struct notify *n, const char *line, size_t len)

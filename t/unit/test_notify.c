@@ -88,8 +88,8 @@ static void test_extensions(void **state)
 	static const char *const bad[] = { "EXTEND_TIMEOUT_USEC=", "EXTEND_TIMEOUT_USEC=0",
 		"EXTEND_TIMEOUT_USEC=-1", "EXTEND_TIMEOUT_USEC=+1", "EXTEND_TIMEOUT_USEC= 1",
 		"EXTEND_TIMEOUT_USEC=1s", "EXTEND_TIMEOUT_USEC=0x10", "EXTEND_TIMEOUT_USEC=1e3",
-		"EXTEND_TIMEOUT_USEC=9999999999999999999",
-		"EXTEND_TIMEOUT_USEC=18446744073709551615",
+		"EXTEND_TIMEOUT_USEC=99999999999999999999999999999999x" };
+	static const char *const endless[] = { "EXTEND_TIMEOUT_USEC=18446744073709551615",
 		"EXTEND_TIMEOUT_USEC=18446744073709551616",
 		"EXTEND_TIMEOUT_USEC=99999999999999999999999999999999" };
 
@@ -102,6 +102,12 @@ static void test_extensions(void **state)
 	assert_int_equal(n.extend, 1);
 	parse("EXTEND_TIMEOUT_USEC=999999999999999999");
 	assert_int_equal(n.extend, 1000000000000000);
+	parse("EXTEND_TIMEOUT_USEC=18446744073709551000"); /* graceful_extend_timeout(UINT64_MAX) */
+	assert_int_equal(n.extend, 18446744073709551);
+	for (size_t i = 0; i < sizeof(endless) / sizeof(endless[0]); i++) {
+		parse(endless[i]);
+		assert_int_equal(n.extend, MSEC_NEVER);
+	}
 }
 
 static void test_a_status_is_text(void **state)
