@@ -125,6 +125,13 @@ static unsigned restoring_failed(struct life *l, msec arg, msec now)
 	return l->stopping ? life_hand_over(l, now) : life_after_failure(l, now);
 }
 
+static unsigned restoring_not_spawned(struct life *l, msec is_gone, msec now)
+{
+	if (is_gone)
+		l->placed = false;
+	return restoring_failed(l, 0, now);
+}
+
 /* Who waits for a store does not queue for the lock again. While a job is being started there may
  * be one any moment. */
 static unsigned restoring_lost(struct life *l, msec left, msec now)
@@ -155,7 +162,7 @@ life_transition *const life_restoring[LIFE_EVENTS_N] = {
 	[LIFE_EV_RESTORED] = restoring_restored,
 	[LIFE_EV_RESTORE_FAILED] = restoring_failed,
 	[LIFE_EV_SPAWNED] = life_spawned,
-	[LIFE_EV_SPAWN_FAILED] = restoring_failed,
+	[LIFE_EV_SPAWN_FAILED] = restoring_not_spawned,
 	[LIFE_EV_STOP] = restoring_leave,
 	[LIFE_EV_HURRY] = restoring_leave,
 	[LIFE_EV_KILL] = restoring_leave,

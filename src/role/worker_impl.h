@@ -202,8 +202,9 @@ void worker_state_granted(struct worker *w, const struct record *record);
 bool worker_state_unsaved(const struct worker *w, struct state_id *id);
 /* The same; what is no proper file counts, too, so that the backup says why. */
 bool worker_state_changed(const struct worker *w);
-/* "none", "clean" or "crash", for the job that starts now. */
-const char *worker_state_restored(const struct worker *w);
+/* "none", "clean" or "crash", for the job that starts now. NULL: its state cannot be told, or is
+ * gone, and must be restored again. */
+const char *worker_state_restored(const struct worker *w, bool *gone, struct err *e);
 
 /* worker_restore.c */
 void worker_restore_begin(struct worker *w);

@@ -236,20 +236,23 @@ static const char *open_notify(struct worker *w)
 
 /* Start */
 
-static int spawn(struct worker *w, struct err *e)
+/* gone: as of worker_state_restored(). */
+static int spawn(struct worker *w, bool *gone, struct err *e)
 {
 	char state_path[PATH_MAX + sizeof(STATE_FILE) + 1];
 	struct spawn_facts facts = {
 		.instance = w->conf->instance,
 		.epoch = w->epoch,
 		.state_path = state_path,
-		.restored = worker_state_restored(w),
+		.restored = worker_state_restored(w, gone, e),
 		.notify_socket = open_notify(w),
 	};
 	msec until = coord_safe_until(w->coord), now = clock_now();
 	char **env;
 	int rc;
 
+	if (facts.restored == NULL)
+		return -1;
 	/* This process may have been suspended, or have waited for a disk, since it got the lock.
 	 */
 	if (now >= until)
@@ -279,14 +282,15 @@ static int spawn(struct worker *w, struct err *e)
 void worker_job_spawn(struct worker *w)
 {
 	struct err e;
+	bool gone;
 
 	w->report.ready = false;
 	w->report.status[0] = '\0';
 	FAULT("before_spawn");
-	if (spawn(w, &e) != 0) {
+	if (spawn(w, &gone, &e) != 0) {
 		log_error("%s", e.text);
 		worker_note_failure(w, e.text);
-		worker_tell(w, LIFE_EV_SPAWN_FAILED, 0);
+		worker_tell(w, LIFE_EV_SPAWN_FAILED, gone);
 		return;
 	}
 	FAULT("after_spawn");

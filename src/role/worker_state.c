@@ -123,12 +123,20 @@ void worker_state_granted(struct worker *w, const struct record *record)
 	_exit(1);
 }
 
-const char *worker_state_restored(const struct worker *w)
+const char *worker_state_restored(const struct worker *w, bool *gone, struct err *e)
 {
 	struct state_id id;
-	struct err e;
+	int rc = transfer_peek(w->dir, worker_job_uid(w), &id, e);
 
-	if (transfer_peek(w->dir, worker_job_uid(w), &id, &e) <= 0)
+	*gone = rc == 0 && w->have_record && !w->record.empty;
+	if (*gone)
+		err_set(e,
+		    "%s/" STATE_FILE " was removed while the job did not run: the job is not "
+		    "started before its state is restored once more",
+		    w->dir);
+	if (rc < 0 || *gone)
+		return NULL;
+	if (rc == 0)
 		return "none";
 	return w->run_clean ? "clean" : "crash";
 }

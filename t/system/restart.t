@@ -77,6 +77,21 @@ subtest 'the backoff' => sub {
     is((starts('rests'))[1], undef, 'a stop ends the backoff without a start');
 };
 
+subtest 'a state that somebody removes while the job does not run' => sub {
+    my %jobs = (swept => {
+        command => noting(swept => qq([ -e "\$GRACEFUL_STATE" ] && { $forever; }\necho left | dump; exit 7)),
+        restart_min => '1s', restart_max => '1s', max_failures => 99,
+    });
+    my $master = $box->start($box->config('web-1', \%jobs));
+
+    wait_for('its state to be committed', sub { record('swept')->{seq} });
+    unlink($box->path('work-web-1/jobs/swept/state'));
+    wait_starts(swept => 2);
+    is((starts('swept'))[1][1], 'crash', 'the job starts from the record, not from nothing');
+    stop_ok($master);
+    is(record('swept')->{size}, 5, 'which nothing was put over');
+};
+
 subtest 'a failing job is tried elsewhere, and comes back after a while' => sub {
     # It can run on web-2 only, until that one goes.
     my %jobs = (moves => {

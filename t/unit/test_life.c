@@ -764,6 +764,16 @@ static void a_failing_spawn_is_tried_again_without_a_restore(void **state)
 	assert_true(s.life.failed);
 }
 
+static void what_is_gone_before_the_start_is_restored_again(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_SPAWNING, AT(100, SPAWN_FAILED, 1, NOTHING, BACKOFF),
+	    AT(102, TICK, 0, RESTORE, RESTORING), AT(110, RESTORED, 0, SPAWN, RESTORING));
+}
+
 static void what_could_not_be_saved_is_saved_with_the_next_attempt(void **state)
 {
 	struct script s;
@@ -1549,6 +1559,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(leftovers_of_a_crash_are_killed),
 	cmocka_unit_test(a_failing_restore_is_tried_again_then_given_up),
 	cmocka_unit_test(a_failing_spawn_is_tried_again_without_a_restore),
+	cmocka_unit_test(what_is_gone_before_the_start_is_restored_again),
 	cmocka_unit_test(what_could_not_be_saved_is_saved_with_the_next_attempt),
 	cmocka_unit_test(a_stop_tries_again_what_could_not_be_saved),
 	cmocka_unit_test(what_is_no_state_is_replaced_by_the_last_committed_one),
