@@ -70,6 +70,19 @@ subtest 'a job without a handler hears the signal to stop before the one to hurr
     like($master->log_text, qr/the job was ended by SIGINT/, 'it ended of the first');
 };
 
+# Its last file may be any age: what it did since is in none.
+subtest 'a job without a handler that has left a state' => sub {
+    my $box = Graceful::Test->new;
+    my $job = { command => [ $box->script(plain => 'echo old >"$GRACEFUL_STATE.tmp" && mv "$GRACEFUL_STATE.tmp" "$GRACEFUL_STATE"
+exec sleep infinity') ], checkpoint => 'infinity' };
+    my $master = $box->start($box->config('web-1', { orders => $job }));
+
+    wait_for('its state', sub { -s $box->path('work-web-1/jobs/orders/state') });
+    $master->signal('INT');
+    is($master->wait_exit, 3, 'the signal that ended it made no dump');
+    like($master->log_text, qr/committed the state and released the lock .* size=4 clean=0/, 'what it left counts as a backup');
+};
+
 subtest 'a second INT hurries, a third kills' => sub {
     my ($box, $actor, $master) = running(['hold=/nonexistent'], \%infinite);
 
