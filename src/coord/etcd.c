@@ -191,6 +191,7 @@ static void begin(struct etcd *t)
 	t->wavering = false;
 	t->started = false;
 	t->left_nothing = false;
+	t->note_due = false;
 	t->predecessor = 0;
 	t->holder[0] = '\0';
 }
@@ -266,6 +267,9 @@ static void on_released(void *ctx, const struct etcd_answer *answer)
 	bool succeeded;
 
 	if (answer->code != ETCD_OK || wire_read_succeeded(answer->body, &succeeded, &e) != 0) {
+		/* Out of space it refuses a put, and would take the deletion. */
+		if (!etcd_is_passing(answer))
+			t->note_due = false;
 		t->base.hooks.released(t->base.ctx, COORD_FAILED, &e);
 		return;
 	}
@@ -285,11 +289,12 @@ static bool leaves_nothing(const struct etcd *t)
 /* The lease would take the lock key with it, but not the owner key. */
 void etcd_release(struct etcd *t)
 {
-	const char *owner_key = leaves_nothing(t) ? t->view.owner_key : NULL;
+	struct owner_change owner = etcd_owner_change(t, leaves_nothing(t));
 
 	etcd_rest(t);
 	t->phase = PHASE_RELEASING;
-	ask_start(&t->step, "/v3/kv/txn", wire_release(t->view.own_key, t->epoch, owner_key),
+	ask_start(&t->step, "/v3/kv/txn",
+	    wire_release(t->view.own_key, t->epoch, owner.key, owner.value),
 	    msec_add(clock_now(), ETCD_RELEASE_PATIENCE), on_released, t);
 }
 

@@ -19,7 +19,8 @@
  *    by a member that hung.
  *  - If the key did not say N when Y was granted, it never will again: Y, and whoever comes after
  *    Y, writes other numbers or deletes. So when it was not there, Y may start its job at once, and
- *    its announcement follows. Until that has landed only Y's own note will not be taken.
+ *    its announcement follows. Should the job end before that has landed, it goes with the release;
+ *    only of an owner that dies or loses its lock until then the note will not be taken.
  *  - If there was a number, it may be N: its owner may have left a state. Then Y's announcement
  *    must have landed before the job starts.
  * What Y saw is true: see etcd_view.h; no owner before Y can have changed it since. And if
@@ -78,6 +79,8 @@ struct etcd {
 	bool leave_wanted;    /* coord_release() came while something had to be waited for */
 	uint64_t epoch;       /* while owner; the one that is adopted */
 	bool announced;       /* the job may be started: see above */
+	bool note_due;        /* the owner key may not say our epoch yet, and can be told to */
+	char number[24];      /* the epoch, as that key has it */
 	bool started;         /* it was, or may have been */
 	bool left_nothing;    /* as coord_release() was told */
 	uint64_t predecessor; /* what the owner key said at the grant */
@@ -140,6 +143,12 @@ void etcd_queue_renewed(struct etcd *t);
 /* At the grant: now if the job has to wait for it, else by etcd_announce_late(). */
 void etcd_announce(struct etcd *t);
 void etcd_announce_late(struct etcd *t);
+/* What a release does to the owner key, as for wire_release(). */
+struct owner_change {
+	const char *key;
+	const char *value;
+};
+struct owner_change etcd_owner_change(const struct etcd *t, bool left_nothing);
 void etcd_commit(struct coord *c, const struct record *record, bool release);
 /* back_due has come. */
 void etcd_look_back(struct etcd *t);

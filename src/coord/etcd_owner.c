@@ -30,6 +30,7 @@ static void on_announced(void *ctx, const struct etcd_answer *answer)
 	struct err e = answer->e;
 	bool succeeded;
 
+	t->note_due = false;
 	if (answer->code != ETCD_OK || wire_read_succeeded(answer->body, &succeeded, &e) != 0) {
 		announcement_failed(t, &e);
 	} else if (!succeeded) {
@@ -42,11 +43,8 @@ static void on_announced(void *ctx, const struct etcd_answer *answer)
 
 static void announce(struct etcd *t)
 {
-	char epoch[24];
-
-	snprintf(epoch, sizeof(epoch), "%ju", (uintmax_t)t->epoch);
 	ask_start(&t->announcement, "/v3/kv/txn",
-	    wire_put_owned(t->view.own_key, t->epoch, t->view.owner_key, epoch), MSEC_NEVER,
+	    wire_put_owned(t->view.own_key, t->epoch, t->view.owner_key, t->number), MSEC_NEVER,
 	    on_announced, t);
 }
 
@@ -57,6 +55,8 @@ static void announce(struct etcd *t)
  */
 void etcd_announce(struct etcd *t)
 {
+	snprintf(t->number, sizeof(t->number), "%ju", (uintmax_t)t->epoch);
+	t->note_due = t->predecessor == 0 || !t->adopting;
 	t->announced = t->predecessor == 0 || (t->adopting && t->predecessor == t->epoch);
 	if (!t->announced && !t->adopting)
 		announce(t);
@@ -66,6 +66,15 @@ void etcd_announce_late(struct etcd *t)
 {
 	if (t->predecessor == 0 && !t->adopting)
 		announce(t);
+}
+
+struct owner_change etcd_owner_change(const struct etcd *t, bool left_nothing)
+{
+	if (left_nothing)
+		return (struct owner_change){ t->view.owner_key, NULL };
+	if (t->started && t->note_due)
+		return (struct owner_change){ t->view.owner_key, t->number };
+	return (struct owner_change){ NULL, NULL };
 }
 
 /* ---- Commits ---- */
@@ -232,17 +241,17 @@ static void on_committed(void *ctx, const struct etcd_answer *answer)
 }
 
 /*
- * Until its outcome is known, however long that takes: etcd tells whether the lock is ours. The
- * owner key stays when the record is not clean: the job may have left a newer state here.
+ * Until its outcome is known, however long that takes: etcd tells whether the lock is ours. When
+ * the record is not clean, the job may have left a newer state here.
  */
 static void send(struct etcd *t)
 {
-	const char *owner_key = t->trace.clean ? t->view.owner_key : NULL;
+	struct owner_change owner = etcd_owner_change(t, t->trace.clean);
 
 	t->unsure = false;
 	ask_start(&t->step, "/v3/kv/txn",
 	    wire_commit(t->view.own_key, t->epoch, t->view.state_key, t->view.state_mod, t->text,
-		t->release, owner_key),
+		t->release, owner.key, owner.value),
 	    MSEC_NEVER, on_committed, t);
 }
 

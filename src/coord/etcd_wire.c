@@ -206,8 +206,16 @@ json_t *wire_acquire(const char *key, const char *value, uint64_t lease, const c
 	return set(txn_if(list_of(created_at(key, 0)), success), "failure", failure);
 }
 
+static json_t *give_up(json_t *ops, const char *lock_key, const char *owner_key, const char *owner)
+{
+	ops = append(ops, do_delete(lock_key));
+	if (owner_key == NULL)
+		return ops;
+	return append(ops, owner != NULL ? do_put(put_of(owner_key, owner)) : do_delete(owner_key));
+}
+
 json_t *wire_commit(const char *lock_key, uint64_t epoch, const char *state_key, uint64_t state_mod,
-    const char *value, bool release, const char *owner_key)
+    const char *value, bool release, const char *owner_key, const char *owner)
 {
 	json_t *compares = FAULT("unfenced_commit") ? json_array()
 						    : append(list_of(created_at(lock_key, epoch)),
@@ -216,9 +224,7 @@ json_t *wire_commit(const char *lock_key, uint64_t epoch, const char *state_key,
 	json_t *failure = list_of(do_range(wire_get(lock_key)));
 
 	if (release)
-		success = append(success, do_delete(lock_key));
-	if (release && owner_key != NULL)
-		success = append(success, do_delete(owner_key));
+		success = give_up(success, lock_key, owner_key, owner);
 	failure = append(failure, do_range(wire_get(state_key)));
 	return set(txn_if(compares, success), "failure", failure);
 }
@@ -228,13 +234,10 @@ json_t *wire_put_owned(const char *lock_key, uint64_t epoch, const char *key, co
 	return txn_if(list_of(created_at(lock_key, epoch)), list_of(do_put(put_of(key, value))));
 }
 
-json_t *wire_release(const char *lock_key, uint64_t epoch, const char *owner_key)
+json_t *wire_release(const char *lock_key, uint64_t epoch, const char *owner_key, const char *owner)
 {
-	json_t *success = list_of(do_delete(lock_key));
-
-	if (owner_key != NULL)
-		success = append(success, do_delete(owner_key));
-	return txn_if(list_of(created_at(lock_key, epoch)), success);
+	return txn_if(list_of(created_at(lock_key, epoch)),
+	    give_up(json_array(), lock_key, owner_key, owner));
 }
 
 json_t *wire_watch_prefix(const char *prefix, uint64_t from)

@@ -24,18 +24,19 @@ json_t *wire_lease_id(uint64_t lease); /* for keepalive and revoke */
 json_t *wire_acquire(const char *key, const char *value, uint64_t lease, const char *prefix);
 /*
  * Commits value at state_key if lock_key is still of create revision epoch and state_key still of
- * mod revision state_mod (0: it is not there yet); with release, deletes lock_key, too,
- * and owner_key unless that is NULL. The second condition is for an attempt that a hung member
+ * mod revision state_mod (0: it is not there yet); with release, gives lock_key up as
+ * wire_release() does. The second condition is for an attempt that a hung member
  * carries out late: it must not undo a newer commit of the same owner. The failure branch reads
  * lock_key (range 0) and state_key (range 1).
  */
 json_t *wire_commit(const char *lock_key, uint64_t epoch, const char *state_key, uint64_t state_mod,
-    const char *value, bool release, const char *owner_key);
+    const char *value, bool release, const char *owner_key, const char *owner);
 /* Puts value at key if lock_key is still of create revision epoch. */
 json_t *wire_put_owned(const char *lock_key, uint64_t epoch, const char *key, const char *value);
-/* Deletes lock_key, and owner_key unless that is NULL, if lock_key is still of create revision
- * epoch. */
-json_t *wire_release(const char *lock_key, uint64_t epoch, const char *owner_key);
+/* Deletes lock_key if it is still of create revision epoch, and with it puts owner at owner_key.
+ * owner NULL: deletes owner_key. owner_key NULL: leaves it as it is. */
+json_t *wire_release(
+    const char *lock_key, uint64_t epoch, const char *owner_key, const char *owner);
 json_t *wire_get(const char *key);
 json_t *wire_get_prefix(const char *prefix);
 /*

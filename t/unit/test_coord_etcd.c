@@ -1230,18 +1230,20 @@ static void one_that_lost_its_lock_is_known(void **state)
 	release(a);
 }
 
-/* Its job ran, and no record says that its last state is in there. */
+/* Its job ran, and no record says that its last state is in there; nor does it last until the
+ * announcement. */
 static void one_that_may_have_left_a_state_is_known(void **state)
 {
 	struct puppet *a, *b;
 	struct err e;
 
 	(void)state;
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 4; i++) {
 		a = owner(0, 15000, direct);
 		assert_int_equal(coord_started(a->coord, getpid(), &e), 0);
-		WAIT_FOR(owner_key() == a->epoch);
-		if (i == 0)
+		if (i < 2)
+			WAIT_FOR(owner_key() == a->epoch);
+		if (i % 2 == 0)
 			commit_unclean_and_release(a, 1);
 		else
 			release(a);
@@ -1271,7 +1273,6 @@ static void one_that_left_nothing_is_not_waited_for(void **state)
 	(void)state;
 	for (int i = 0; i < 2; i++) {
 		a = owner(0, 15000, direct);
-		WAIT_FOR(coord_is_announced(a->coord));
 		assert_int_equal(coord_started(a->coord, getpid(), &e), 0);
 		release_with(a, true);
 		assert_true(owner_key() == 0);
@@ -1342,6 +1343,21 @@ static void rescued_before_it_was_announced(void **state)
 	a = owner(0, 15000, direct);
 	assert_true(coord_predecessor(a->coord) == first);
 	/* When it was announced, its job may have run. */
+	epoch = a->epoch;
+	lease = coord_lease(a->coord);
+	dismiss(a);
+	a = wake(0, 15000, direct);
+	coord_adopt(a->coord, lease, epoch);
+	WAIT_FOR(a->granted == 1);
+	release(a);
+	assert_true(owner_key() == epoch);
+	farewell(a);
+	a = owner(0, 15000, direct);
+	release_with(a, true);
+	farewell(a);
+	/* And when it had not to wait for that. */
+	a = owner(0, 15000, direct);
+	assert_true(a->at_once);
 	epoch = a->epoch;
 	lease = coord_lease(a->coord);
 	dismiss(a);

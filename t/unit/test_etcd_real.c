@@ -292,10 +292,10 @@ static void test_only_the_owner_commits(void **state)
 	uint64_t revision;
 
 	(void)state;
-	assert_true(ask_txn(wire_commit(p.key, p.epoch, STATE, 0, "one", false, OWNER)));
+	assert_true(ask_txn(wire_commit(p.key, p.epoch, STATE, 0, "one", false, OWNER, NULL)));
 	revision = check_key(STATE, "one");
 	assert_false(
-	    ask_txn(wire_commit(p.key, p.epoch + 1, STATE, revision, "two", false, OWNER)));
+	    ask_txn(wire_commit(p.key, p.epoch + 1, STATE, revision, "two", false, OWNER, NULL)));
 	kv = txn_kv(0);
 	assert_true(kv.create_revision == p.epoch);
 	wire_kv_clear(&kv);
@@ -304,7 +304,7 @@ static void test_only_the_owner_commits(void **state)
 	wire_kv_clear(&kv);
 	assert_true(check_key(STATE, "one") == revision);
 	/* A commit that was on its way for too long. */
-	assert_false(ask_txn(wire_commit(p.key, p.epoch, STATE, 0, "zero", false, OWNER)));
+	assert_false(ask_txn(wire_commit(p.key, p.epoch, STATE, 0, "zero", false, OWNER, NULL)));
 	assert_true(check_key(STATE, "one") == revision);
 	assert_true(ask_txn(wire_put_owned(p.key, p.epoch, "/g/extra", "x")));
 	assert_false(ask_txn(wire_put_owned(p.key, p.epoch + 1, "/g/extra", "y")));
@@ -319,7 +319,7 @@ static void test_commit_and_release_are_one(void **state)
 	(void)state;
 	assert_true(ask_txn(wire_put_owned(p.key, p.epoch, OWNER, "me")));
 	check_key(OWNER, "me");
-	assert_true(ask_txn(wire_commit(p.key, p.epoch, STATE, 0, "last", true, OWNER)));
+	assert_true(ask_txn(wire_commit(p.key, p.epoch, STATE, 0, "last", true, OWNER, NULL)));
 	check_key(p.key, NULL);
 	check_key(OWNER, NULL);
 	check_key(STATE, "last");
@@ -327,7 +327,7 @@ static void test_commit_and_release_are_one(void **state)
 	assert_false(ask_txn(wire_put_owned(p.key, p.epoch, OWNER, "me")));
 	check_key(OWNER, NULL);
 	/* Now without the lock: not again, and the answer says what there is. */
-	assert_false(ask_txn(wire_commit(p.key, p.epoch, STATE, 0, "late", true, OWNER)));
+	assert_false(ask_txn(wire_commit(p.key, p.epoch, STATE, 0, "late", true, OWNER, NULL)));
 	assert_int_equal(wire_read_txn_kv(body, 0, &kv, &err), 0);
 	kv = txn_kv(1);
 	assert_string_equal(kv.value, "last");
@@ -340,9 +340,9 @@ static void test_release_without_a_commit(void **state)
 
 	(void)state;
 	assert_true(ask_txn(wire_put_owned(p.key, p.epoch, OWNER, "me")));
-	assert_false(ask_txn(wire_release(p.key, p.epoch + 1, OWNER)));
+	assert_false(ask_txn(wire_release(p.key, p.epoch + 1, OWNER, NULL)));
 	check_key(OWNER, "me");
-	assert_true(ask_txn(wire_release(p.key, p.epoch, OWNER)));
+	assert_true(ask_txn(wire_release(p.key, p.epoch, OWNER, NULL)));
 	check_key(p.key, NULL);
 	check_key(OWNER, NULL);
 }
@@ -351,7 +351,7 @@ static void test_release_without_a_commit(void **state)
 static void test_a_misspelt_fence_is_none(void **state)
 {
 	struct place p = queue_up();
-	json_t *request = wire_commit(p.key, p.epoch + 1, STATE, 0, "fenced", false, OWNER);
+	json_t *request = wire_commit(p.key, p.epoch + 1, STATE, 0, "fenced", false, OWNER, NULL);
 
 	(void)state;
 	assert_false(ask_txn(json_incref(request)));
@@ -448,7 +448,7 @@ static void test_record_and_release_in_one_message(void **state)
 	struct wire_event ev;
 
 	(void)state;
-	assert_true(ask_txn(wire_commit(p.key, p.epoch, STATE, 0, "last", true, OWNER)));
+	assert_true(ask_txn(wire_commit(p.key, p.epoch, STATE, 0, "last", true, OWNER, NULL)));
 	run_until(&messages, 1);
 	assert_int_equal(wire_read_event(message, 0, &ev, &err), 1);
 	assert_false(ev.deleted);
@@ -473,14 +473,14 @@ static void test_large_records(void **state)
 	struct wire_event ev;
 
 	(void)state;
-	assert_true(ask_txn(wire_commit(p.key, p.epoch, STATE, 0, record, false, OWNER)));
+	assert_true(ask_txn(wire_commit(p.key, p.epoch, STATE, 0, record, false, OWNER, NULL)));
 	run_until(&messages, 1);
 	assert_int_equal(wire_read_event(message, 0, &ev, &err), 1);
 	assert_int_equal(ev.kv.value_len, 1400000);
 	wire_kv_clear(&ev.kv);
 	check_key(STATE, record);
-	ask_for(
-	    "/v3/kv/txn", wire_commit(p.key, p.epoch, STATE, 0, larger, false, OWNER), 30000, true);
+	ask_for("/v3/kv/txn", wire_commit(p.key, p.epoch, STATE, 0, larger, false, OWNER, NULL),
+	    30000, true);
 	assert_int_equal(code, ETCD_INVALID);
 	assert_false(unknown);
 	etcd_cancel(call);
@@ -496,7 +496,7 @@ static void test_a_compacted_revision(void **state)
 
 	(void)state;
 	created = ends = 0;
-	assert_true(ask_txn(wire_commit(p.key, p.epoch, STATE, 0, "one", false, OWNER)));
+	assert_true(ask_txn(wire_commit(p.key, p.epoch, STATE, 0, "one", false, OWNER, NULL)));
 	snprintf(words, sizeof(words), "compact %ju", (uintmax_t)check_key(STATE, "one"));
 	assert_int_equal(etcdctl(&cluster, words), 0);
 	watch_from(p.epoch);

@@ -93,19 +93,19 @@ static void test_acquire_request(void **state)
 static void test_commit_requests(void **state)
 {
 	(void)state;
-	assert_request(wire_commit("/k/1", 9, "/s", 4, "v", false, "/o"),
+	assert_request(wire_commit("/k/1", 9, "/s", 4, "v", false, "/o", NULL),
 	    "{'compare':[" IF_K("9") "," IF_S(
 		"4") "],"
 		     "'success':[{'request_put':{'key':'L3M=','value':'dg=='}}],"
 		     "'failure':[" GET_K "," GET_S "]}");
-	assert_request(wire_commit("/k/1", 9, "/s", 0, "", true, "/o"),
+	assert_request(wire_commit("/k/1", 9, "/s", 0, "", true, "/o", NULL),
 	    "{'compare':[" IF_K("9") "," IF_S(
 		"0") "],"
 		     "'success':[{'request_put':{'key':'L3M=','value':''}},"
 		     "{'request_delete_range':{" KEY_K "}},"
 		     "{'request_delete_range':{'key':'L28='}}],"
 		     "'failure':[" GET_K "," GET_S "]}");
-	assert_request(wire_commit("/k/1", 9, "/s", 0, "", true, NULL),
+	assert_request(wire_commit("/k/1", 9, "/s", 0, "", true, NULL, NULL),
 	    "{'compare':[" IF_K("9") "," IF_S(
 		"0") "],"
 		     "'success':[{'request_put':{'key':'L3M=','value':''}},"
@@ -116,11 +116,14 @@ static void test_commit_requests(void **state)
 static void test_release_requests(void **state)
 {
 	(void)state;
-	assert_request(wire_release("/k/1", 9, NULL),
+	assert_request(wire_release("/k/1", 9, NULL, NULL),
 	    "{'compare':[" IF_K("9") "],'success':[{'request_delete_range':{" KEY_K "}}]}");
-	assert_request(wire_release("/k/1", 9, "/o"),
+	assert_request(wire_release("/k/1", 9, "/o", NULL),
 	    "{'compare':[" IF_K("9") "],'success':[{'request_delete_range':{" KEY_K "}},"
 				     "{'request_delete_range':{'key':'L28='}}]}");
+	assert_request(wire_release("/k/1", 9, "/o", "9"),
+	    "{'compare':[" IF_K("9") "],'success':[{'request_delete_range':{" KEY_K "}},"
+				     "{'request_put':{'key':'L28=','value':'OQ=='}}]}");
 }
 
 static void test_owner_requests(void **state)
@@ -178,7 +181,7 @@ static json_t *make_request(size_t which)
 	case 0: return wire_grant(77, 15);
 	case 1: return wire_lease_id(1);
 	case 2: return wire_acquire("/k/1", "v", 77, "/g/");
-	case 3: return wire_commit("/k/1", 9, "/s", 3, "v", true, "/o");
+	case 3: return wire_commit("/k/1", 9, "/s", 3, "v", true, "/o", NULL);
 	case 4: return wire_put_owned("/k/1", 9, "/s", "v");
 	case 5: return wire_get_prefix("/g/");
 	case 6: return wire_get_all((const char *const[]){ "/a", "/b" }, 2);
