@@ -118,8 +118,8 @@ void coord_acquire(struct coord *c);
 void coord_adopt(struct coord *c, uint64_t lease, uint64_t epoch);
 /*
  * Before coord_acquire(): the lease that a worker of this master reported which then died in the
- * queue, or lost its lock and has ended its job. It is given back, in the background, so that
- * nobody waits for that place.
+ * queue, or lost its lock and has ended its job. It is given back first, so that nobody waits for
+ * that place. Until then coord_lease() is it, and a release does not end before.
  */
 void coord_bury(struct coord *c, uint64_t lease);
 /*

@@ -166,6 +166,7 @@ static void on_lost(void *ctx, const struct err *e)
 	case PHASE_LEAVING: etcd_lose(t, lease_kill_by(&t->keeper.lease), e); break;
 	case PHASE_LEASING: on_ready(t); break; /* of an adoption: the key goes with it */
 	case PHASE_IDLE:
+	case PHASE_CLEANING:
 	case PHASE_DOUBT:
 	case PHASE_GONE: break;
 	}
@@ -196,12 +197,31 @@ static void begin(struct etcd *t)
 	t->holder[0] = '\0';
 }
 
+/* Refused: nothing else can be done about it. */
+static void on_cleaned(void *ctx, const struct err *e)
+{
+	struct etcd *t = ctx;
+
+	(void)e;
+	if (t->phase != PHASE_CLEANING)
+		return; /* the worker goes */
+	t->inherits = false;
+	t->phase = PHASE_LEASING;
+	keeper_begin(&t->keeper, t->base.conf->ttl, ETCD_PATIENCE);
+}
+
 static void acquire(struct coord *c)
 {
 	struct etcd *t = etcd_of(c);
 
 	begin(t);
 	t->adopting = false;
+	if (t->inherits) {
+		/* However long etcd is away: the leases that it knows live on when it is back. */
+		t->phase = PHASE_CLEANING;
+		keeper_part(&t->keeper, MSEC_NEVER, on_cleaned);
+		return;
+	}
 	keeper_begin(&t->keeper, c->conf->ttl, ETCD_PATIENCE);
 }
 
@@ -222,10 +242,15 @@ static void adopt(struct coord *c, uint64_t lease, uint64_t epoch)
 	keeper_adopt(&t->keeper, lease, c->conf->ttl, c->conf->ttl);
 }
 
+/* It is this one's lease until it is given back, so that there is one at a time to tell of: should
+ * this process die before, the next one is told of the same. */
 static void bury(struct coord *c, uint64_t lease)
 {
-	/* However long etcd is away: the leases that it knows live on when it is back. */
-	burials_add(&etcd_of(c)->keeper.burials, lease, MSEC_NEVER);
+	struct etcd *t = etcd_of(c);
+
+	assert(t->phase == PHASE_IDLE);
+	t->inherits = true;
+	keeper_inherit(&t->keeper, lease);
 }
 
 /* Whoever takes over does so when the lease has ended, and does not see this machine's processes.
@@ -321,6 +346,7 @@ static void release(struct coord *c, bool left_nothing)
 	t->left_nothing = left_nothing;
 	switch (t->phase) {
 	case PHASE_IDLE:
+	case PHASE_CLEANING:
 	case PHASE_JOINING:
 	case PHASE_QUEUED:
 	case PHASE_DOUBT:
@@ -370,7 +396,7 @@ static void farewell(struct coord *c)
 	ev_timer_stop(c->loop, &t->post);
 	ev_timer_stop(c->loop, &t->loss);
 	t->phase = PHASE_GONE;
-	/* Of attempts that failed, and of a dead worker. */
+	/* Of attempts that failed. */
 	keeper_hurry(&t->keeper, ETCD_FAREWELL_PATIENCE);
 	burials_hurry(&t->keeper.burials, msec_add(clock_now(), ETCD_FAREWELL_PATIENCE));
 	wait_until_parted(t);

@@ -56,6 +56,7 @@
 
 enum etcd_phase {
 	PHASE_IDLE,       /* has not asked, or its acquire failed */
+	PHASE_CLEANING,   /* asked; gives back what a dead worker left, before it has anything */
 	PHASE_LEASING,    /* asked; there is no lease yet */
 	PHASE_JOINING,    /* the own key is being put into the queue */
 	PHASE_QUEUED,     /* it is there; looks, or waits */
@@ -74,6 +75,7 @@ struct etcd {
 	struct keeper keeper;
 	enum etcd_phase phase;
 	bool adopting;
+	bool inherits;        /* the lease is a dead worker's, to be given back first */
 	msec adopt_by;        /* no more patience with refusals then */
 	bool wavering;        /* the last renewal has failed, or the lease cannot be had yet */
 	bool leave_wanted;    /* coord_release() came while something had to be waited for */

@@ -153,6 +153,14 @@ static void on_silence(void *ctx, const struct etcd_answer *last)
 	k->hooks->wavering(k->ctx, last->code, &e);
 }
 
+static void on_parting_silence(void *ctx, const struct etcd_answer *last)
+{
+	struct keeper *k = ctx;
+
+	if (k->parted != NULL)
+		on_silence(k, last);
+}
+
 int keeper_open(struct keeper *k, struct ev_loop *loop, struct etcd_client *client,
     const struct keeper_hooks *hooks, void *ctx, struct err *e)
 {
@@ -164,6 +172,7 @@ int keeper_open(struct keeper *k, struct ev_loop *loop, struct etcd_client *clie
 	ask_init(&k->asking, loop, client);
 	ask_when_silent(&k->asking, on_silence);
 	ask_init(&k->parting, loop, client);
+	ask_when_silent(&k->parting, on_parting_silence);
 	burials_init(&k->burials, loop, client);
 	return alarm_open(&k->alarm, loop, on_alarm, k, e);
 }
@@ -286,6 +295,12 @@ void keeper_adopt(struct keeper *k, uint64_t id, msec ttl, msec patience)
 	k->asked = ttl;
 	ask_start(&k->asking, "/v3/lease/keepalive", wire_lease_id(id),
 	    msec_add(clock_now(), patience), on_adopted, k);
+}
+
+void keeper_inherit(struct keeper *k, uint64_t id)
+{
+	keeper_drop(k);
+	k->id = id;
 }
 
 void keeper_rely(struct keeper *k)

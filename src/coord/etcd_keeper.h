@@ -31,8 +31,8 @@ struct keeper_hooks {
 	void (*refused)(void *ctx, enum etcd_code code, const struct err *e);
 	void (*renewed)(void *ctx);
 	/* A renewal has failed; the next ones may not, and there is time for them. Once until
-	 * renewed() or lost(). Also once after begin or adopt, when etcd does not answer and is
-	 * asked on. */
+	 * renewed() or lost(). Also once after begin or adopt, or part for somebody who waits, when
+	 * etcd does not answer and is asked on. */
 	void (*wavering)(void *ctx, enum etcd_code code, const struct err *e);
 	/* Once: it runs out while somebody relies on it, or etcd says that it is gone. It is not
 	 * renewed any more. Also instead of refused(), when what is to be adopted is gone. */
@@ -55,7 +55,7 @@ struct keeper {
 	struct ask parting;
 	uint64_t parting_id;
 	void (*parted)(void *ctx, const struct err *e);
-	struct burials burials; /* of older leases, and of other processes' */
+	struct burials burials; /* of older leases */
 	struct err why;         /* the last failure of a renewal */
 };
 
@@ -73,6 +73,8 @@ uint64_t keeper_choose_id(void);
 void keeper_begin(struct keeper *k, msec ttl, msec patience);
 /* Takes a lease over that another process held. ttl: what that would have asked for. Likewise. */
 void keeper_adopt(struct keeper *k, uint64_t id, msec ttl, msec patience);
+/* One that another process left, and that nobody is to renew: for keeper_part(). */
+void keeper_inherit(struct keeper *k, uint64_t id);
 /* The lock hangs on it from now on: it is lost in time to stop a job. Before that, only when etcd
  * says that it is gone. No-op when none is held. */
 void keeper_rely(struct keeper *k);
@@ -80,10 +82,10 @@ bool keeper_is_relied_on(const struct keeper *k);
 
 /*
  * Gives the lease back, and with it every key that hangs on it. parted is told when that is done (e
- * NULL), or could not be within `patience`; then it may be called again. Until it is done the lease
- * is renewed as before, and may be lost. Without parted nobody needs it any more, so it is not
- * renewed either: what cannot be given back ends by itself. An older lease that is being given back
- * goes on being so, in k->burials.
+ * NULL), or could not be within `patience` or was refused; then it may be called again. Until it is
+ * done the lease is renewed as before, and may be lost. Without parted nobody needs it any more, so
+ * it is not renewed either: what cannot be given back ends by itself. An older lease that is being
+ * given back goes on being so, in k->burials.
  */
 void keeper_part(struct keeper *k, msec patience, void (*parted)(void *ctx, const struct err *e));
 bool keeper_is_parting(struct keeper *k);

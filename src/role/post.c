@@ -112,7 +112,7 @@ pid_t post_fork(struct post *p, const struct post_shared *shared, bool rescue,
 		.lifeline = shared->lifeline,
 		.nofile = shared->nofile,
 		.known_seq = p->known_seq,
-		.stale_lease = p->report.lease,
+		.stale_lease = p->report.lease, /* of one that died early: what it was told of */
 		.rescue = rescue,
 		.left = {
 			.placed = p->held_placed,

@@ -413,6 +413,61 @@ static void test_two_attempts_that_failed_give_both_leases_back(void **state)
 	assert_true(was_revoked(granted_ids[1]));
 }
 
+/*
+ * What a worker left that died in the queue is the next one's own until etcd has answered: should
+ * that one die, too, or be told to stop, nobody has forgotten the place.
+ */
+static void test_what_a_dead_one_left_is_told_until_it_is_gone(void **state)
+{
+	(void)state;
+	coord_bury(coord, 7);
+	assert_int_equal(coord_lease(coord), 7);
+	hold_revokes = true;
+	coord_acquire(coord);
+	run_until(loop, &revocations, 1);
+	assert_int_equal(coord_lease(coord), 7);
+	assert_int_equal(grants, 0);
+	coord_release(coord);
+	run_until(loop, &revocations, 2);
+	ev_run(loop, EVRUN_NOWAIT);
+	assert_int_equal(coord_lease(coord), 7);
+	assert_true(released == 0 || result != COORD_OK);
+	hold_revokes = false;
+	do {
+		coord_release(coord);
+		run_until(loop, &released, released + 1);
+	} while (result != COORD_OK);
+	assert_true(was_revoked(7));
+	assert_int_equal(coord_lease(coord), 0);
+	assert_int_equal(grants, 0);
+}
+
+static void test_a_place_is_taken_when_what_a_dead_one_left_is_gone(void **state)
+{
+	(void)state;
+	coord_bury(coord, 7);
+	own();
+	assert_int_equal(revoked[0], 7);
+	assert_int_equal(revocations, 1);
+	assert_int_equal(coord_lease(coord), granted_ids[0]);
+	coord_release(coord);
+	run_until(loop, &released, 1);
+}
+
+/* It is given back by who goes without having been answered. */
+static void test_a_farewell_gives_back_what_a_dead_one_left(void **state)
+{
+	(void)state;
+	coord_bury(coord, 7);
+	hold_revokes = true;
+	coord_acquire(coord);
+	run_until(loop, &revocations, 1);
+	hold_revokes = false;
+	coord_farewell(coord);
+	assert_true(was_revoked(7));
+	assert_int_equal(grants, 0);
+}
+
 /* News come between the end of the timer and its call, as from a timer of the HTTP client. */
 static void test_who_is_first_twice_is_granted_once(void **state)
 {
@@ -543,6 +598,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_farewell_while_a_release_is_under_way),
 		TEST(test_two_attempts_that_failed_give_both_leases_back),
+		TEST(test_what_a_dead_one_left_is_told_until_it_is_gone),
+		TEST(test_a_place_is_taken_when_what_a_dead_one_left_is_gone),
+		TEST(test_a_farewell_gives_back_what_a_dead_one_left),
 		TEST(test_who_is_first_twice_is_granted_once),
 		TEST(test_a_refusal_does_not_hide_that_it_was_done_before),
 		TEST(test_what_became_of_it_is_asked_until_it_is_told),
