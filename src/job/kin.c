@@ -1,5 +1,6 @@
 #include "job/kin.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -96,6 +97,48 @@ static bool has_ended(pid_t pid)
 	struct proc_stat p;
 
 	return proc_stat(pid, &p) == 0 && p.state == 'Z' && p.threads == 1;
+}
+
+/* In this order: the children of one that has ended stand behind it in the list. */
+static int each_of_thread(
+    pid_t parent, const char *thread, void (*each)(pid_t pid, void *ctx), void *ctx)
+{
+	char name[64];
+	FILE *list;
+	int pid, rc;
+
+	snprintf(name, sizeof(name), "task/%.20s/children", thread);
+	list = proc_open(parent, name);
+	if (list == NULL)
+		return errno == ENOENT || errno == ESRCH ? 0 : -1; /* of a thread that has ended */
+	errno = 0;
+	while (fscanf(list, "%d", &pid) == 1) {
+		if (!has_ended(pid))
+			each((pid_t)pid, ctx);
+	}
+	rc = ferror(list) ? -1 : 0;
+	fclose(list);
+	return rc;
+}
+
+int kin_each_grandchild(pid_t parent, void (*each)(pid_t pid, void *ctx), void *ctx, struct err *e)
+{
+	char path[64];
+	struct dirent *thread;
+	DIR *threads;
+	int rc = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)parent);
+	threads = opendir(path);
+	if (threads == NULL)
+		return err_sys(e, "cannot list the processes of a worker in %s", path);
+	while ((thread = readdir(threads)) != NULL) {
+		if (thread->d_name[0] != '.' &&
+		    each_of_thread(parent, thread->d_name, each, ctx) != 0)
+			rc = err_sys(e, "cannot list the processes of a worker in %s", path);
+	}
+	closedir(threads);
+	return rc;
 }
 
 /* In this order: who ends in between can be reaped. */

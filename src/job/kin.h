@@ -47,6 +47,13 @@ void kin_bury(pid_t pid);
 int kin_each_child(void (*each)(pid_t pid, void *ctx), void *ctx, struct err *e);
 
 /*
+ * The same for the children of a child that was killed and hangs in the kernel, but for those that
+ * have ended: it reaps nobody any more, and when it ends they are ours. -1: they cannot be listed,
+ * as when it has just ended.
+ */
+int kin_each_grandchild(pid_t parent, void (*each)(pid_t pid, void *ctx), void *ctx, struct err *e);
+
+/*
  * Whether a child has ended, every thread of it, and cannot be reaped: a debugger has it, which may
  * belong to anybody who may trace it, and keep it for ever. Nothing of it runs any more, and its
  * children are ours.

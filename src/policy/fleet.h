@@ -19,9 +19,9 @@
  * process did, is not;
  *  - a stop that kills ends, whatever hangs: a worker that does not is killed, too. So is one that
  * does not go after its last report;
- *  - a stop does not wait for a worker that was killed and hangs in the kernel, unless something of
- *    its job may live: what it has said of its end stands, and a lock that it did not let go is
- *    left;
+ *  - the job of a worker that was killed and hangs in the kernel is killed when its lock ends, and
+ *    by a stop that kills; a stop does not wait for such a worker when nothing of its job is left:
+ *    what it has said of its end stands, and a lock that it did not let go is left;
  *  - a seat that is renewed or leaves is told to hand over, and forgotten when nothing is held;
  *  - no more seats than there are places have a worker. The others are parked, first come first
  * served. A worker that has queued in vain for its turn gives its place to a parked seat: every
@@ -129,7 +129,9 @@ struct seat {
 	bool calm;  /* the worker that is rescued died out of a long quiet */
 	/* ORPHANED */
 	msec term_at, kill_at;
-	bool orphans_told, killing;
+	bool orphans_told;
+	bool killing;      /* likewise, or its worker is hung */
+	bool cleared;      /* nothing is left of the job of a worker that is hung */
 	bool cleared_due;  /* RESCUED: the rescue worker has to hear that nothing is left */
 	bool main_ended;   /* the job's main process was seen to end after its worker */
 	int rescues;       /* rescue workers that died in a row */
@@ -151,8 +153,9 @@ enum fleet_verb {
 	FLEET_ORPHANS_STOP, /* stop_signal to the job's main process, unless the kernel has sent it:
 			       it does not to one that changed its credentials */
 	FLEET_ORPHANS_TERM, /* SIGTERM to it; when it has ended, to what else is left */
-	FLEET_ORPHANS_KILL, /* SIGKILL to what is left of the job; asked for once, to be repeated
-			       until fleet_cleared() */
+	FLEET_ORPHANS_KILL, /* SIGKILL to what is left of the job, be it that its worker is dead or
+			       that it hangs; asked for once, to be repeated until fleet_cleared()
+			     */
 	FLEET_DROP_ANCHOR,
 	FLEET_RENEW, /* nothing is held under the old definition; answer: fleet_renewed() */
 	FLEET_FREE,  /* nor anything of the seat; answer: fleet_remove() */
@@ -214,7 +217,8 @@ void fleet_eof(struct fleet *f, struct seat *s, msec now);
 void fleet_reaped(struct fleet *f, struct seat *s, msec now);
 /* The main process of a dead worker's job has ended; the rest gets no more than hurry_timeout. */
 void fleet_main_ended(struct seat *s, msec now);
-/* No process of an ORPHANED seat's job is left. */
+/* No process is left of the job of an ORPHANED seat, or of one whose worker hangs and whose job is
+ * being killed. */
 void fleet_cleared(struct fleet *f, struct seat *s, msec now);
 /* The definition of the seat's job changed, or it is no longer wanted. The newest wish counts. */
 void fleet_renew(struct seat *s);

@@ -19,6 +19,8 @@
 void fleet_give_up(struct fleet *f, struct seat *s, msec now);
 /* A stop goes on without its worker, which is stuck. False: something of its job may live. */
 bool fleet_forsake(struct fleet *f, struct seat *s, msec now);
+/* It has not said that it is done with the lock, nor with the job. */
+bool fleet_owns(const struct seat *s);
 
 /* fleet_places.c */
 

@@ -45,6 +45,14 @@ static bool is_hung(struct seat *s, msec now)
 	return false;
 }
 
+/* When the job of a worker that was killed, and has not ended, has to end without it. */
+static msec job_ends_at(const struct fleet *f, const struct seat *s)
+{
+	if (!s->hung || s->reaped || s->killing || !fleet_owns(s))
+		return MSEC_NEVER;
+	return f->level == STOP_KILL ? msec_min(s->bury_by, s->dead_by) : s->dead_by;
+}
+
 /* Whom words do not reach. */
 static enum fleet_verb next_of_hung(struct fleet *f, struct seat *s, msec now)
 {
@@ -56,6 +64,10 @@ static enum fleet_verb next_of_hung(struct fleet *f, struct seat *s, msec now)
 	if (now >= sticks_at(s)) {
 		s->stuck = true;
 		return FLEET_STUCK;
+	}
+	if (now >= job_ends_at(f, s)) {
+		s->killing = true;
+		return FLEET_ORPHANS_KILL;
 	}
 	if (s->stuck && !s->reaped && f->level != STOP_NOT && fleet_forsake(f, s, now))
 		return FLEET_FORSAKE;
@@ -290,6 +302,7 @@ msec fleet_deadline(const struct fleet *f)
 		if (s->state == SEAT_DUE || s->state == SEAT_STRANDED)
 			at = msec_min(at, s->due);
 		at = msec_min(at, msec_min(hangs_at(s), sticks_at(s)));
+		at = msec_min(at, job_ends_at(f, s));
 		if (s->state == SEAT_ORPHANED) {
 			at = msec_min(at, s->term_at);
 			at = msec_min(at, s->killing ? MSEC_NEVER : orphans_end(s));

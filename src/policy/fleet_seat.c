@@ -75,6 +75,8 @@ void fleet_forked(struct seat *s, pid_t pid, msec now)
 		s->dead_by = MSEC_NEVER;
 		s->mute_by = msec_add(now, s->limits.adopt_timeout);
 		s->main_ended = false;
+		s->killing = false;
+		s->cleared = false;
 	} else {
 		/* The sign of life that the dead one owed, if there is time for it still. */
 		if (s->mute_by <= now || s->mute_by == MSEC_NEVER)
@@ -124,6 +126,8 @@ void fleet_covered(struct seat *s, msec until, msec mute_by)
 	s->doubts = 0;
 	s->hung = false;
 	s->stuck = false;
+	if (s->state == SEAT_WORKING)
+		s->killing = false;
 }
 
 void fleet_spared(struct seat *s, msec mute_by)
@@ -263,6 +267,11 @@ void fleet_give_up(struct fleet *f, struct seat *s, msec now)
 	delay_fork(s, now);
 }
 
+bool fleet_owns(const struct seat *s)
+{
+	return s->state == SEAT_WORKING && s->holds && !seat_end_is_told(&s->end);
+}
+
 /*
  * It was killed and runs no more, but may be in the middle of a system call: nobody can take over
  * what it held. A place in a queue is given back by none, either, as the next worker would be stuck
@@ -270,20 +279,18 @@ void fleet_give_up(struct fleet *f, struct seat *s, msec now)
  */
 bool fleet_forsake(struct fleet *f, struct seat *s, msec now)
 {
-	bool told = seat_end_is_told(&s->end);
-
-	if (s->state == SEAT_ORPHANED || (s->state == SEAT_WORKING && s->holds && !told))
+	if (s->state == SEAT_ORPHANED || (fleet_owns(s) && !s->cleared))
 		return false;
 	s->forsaken = true;
-	if (told) {
+	if (seat_end_is_told(&s->end)) {
 		ended(f, s, now);
-	} else if (s->state == SEAT_RESCUED) {
+	} else if (s->state == SEAT_RESCUED || fleet_owns(s)) {
 		fleet_give_up(f, s, now);
 	} else {
 		f->left += s->queues || s->littered;
-		s->littered = false;
 		s->state = SEAT_DUE;
 	}
+	s->littered = false;
 	return true;
 }
 
@@ -343,6 +350,10 @@ void fleet_reaped(struct fleet *f, struct seat *s, msec now)
 
 void fleet_cleared(struct fleet *f, struct seat *s, msec now)
 {
+	if (s->state == SEAT_WORKING) {
+		s->cleared = true;
+		return;
+	}
 	assert(s->state == SEAT_ORPHANED);
 	s->term_at = MSEC_NEVER;
 	s->kill_at = MSEC_NEVER;

@@ -71,7 +71,8 @@ static void kill_hung(struct master *m, struct post *p)
 		return;
 	}
 	log_error("%s: the worker hangs%s: killing it pid=%d", p->job->name, why, (int)p->seat.pid);
-	kill(p->seat.pid, SIGKILL);
+	if (!FAULT("hangs_in_kernel"))
+		kill(p->seat.pid, SIGKILL);
 }
 
 static void on_report(struct ev_loop *loop, struct ev_io *io, int revents)

@@ -113,6 +113,32 @@ static bool signal_orphans(struct master *m, struct post *p, int signo)
 	return o.any;
 }
 
+static void kill_one(pid_t pid, void *ctx)
+{
+	bool *any = ctx;
+
+	*any = true;
+	kill(pid, SIGKILL);
+}
+
+/* The job of a worker that hangs: it is still the worker's, or has come to us level by level. */
+static void kill_job_of_hung(struct master *m, struct post *p)
+{
+	bool any = false;
+	struct err e;
+
+	if (kin_each_grandchild(p->seat.pid, kill_one, &any, &e) != 0) {
+		log_error("%s: %s", p->job->name, e.text);
+		any = true;
+	}
+	if (signal_orphans(m, p, SIGKILL) || any) {
+		m->clear_at = msec_add(clock_now(), CLEAR_AGAIN_MS);
+		return;
+	}
+	log_info("%s: nothing is left of the job of the worker that hangs", p->job->name);
+	fleet_cleared(&m->roster.fleet, &p->seat, clock_now());
+}
+
 /* Looks again after every death and every CLEAR_AGAIN_MS while a job is being killed. */
 void master_clear_orphans(struct master *m)
 {
@@ -120,6 +146,9 @@ void master_clear_orphans(struct master *m)
 	for (size_t i = 0; i < m->roster.fleet.n; i++) {
 		struct post *p = roster_post(&m->roster, i);
 
+		if (p->seat.state == SEAT_WORKING && p->seat.killing && !p->seat.cleared &&
+		    !p->seat.reaped)
+			kill_job_of_hung(m, p);
 		if (p->seat.state != SEAT_ORPHANED)
 			continue;
 		if (!signal_orphans(m, p, p->seat.killing ? SIGKILL : 0)) {

@@ -9,7 +9,8 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use Graceful::Actor;
-use Graceful::Test qw(slurp spew wait_for);
+use Graceful::Etcd;
+use Graceful::Test qw(alive slurp spew wait_for);
 
 plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
 
@@ -210,6 +211,72 @@ subtest 'a backup that hangs does not keep the job from its restart' => sub {
     like($record, qr/\Q$blob\E/, 'the one that is left is the one that counts');
     $master->signal('INT');
     is($master->wait_exit, 0, 'exit status');
+};
+
+# A worker that hangs as in a disk that does not answer, when it has told its job to stop: not even SIGKILL ends it, as the master is
+# kept from sending that. Its job minds nothing else, nor does what that left behind. Returns the master, and who they are.
+sub start_stuck {
+    my ($box, $instance, $more) = @_;
+    my $note = $box->path('behind');
+    my $master = $box->start(
+        $box->config($instance, { orders => { command => [ $box->script('deaf', <<"END") ], stop_timeout => 'infinity' } }, $more), sub {
+trap '' INT TERM
+setsid sleep 1000 &
+echo \$! >'$note.new' && mv '$note.new' '$note'
+while :; do sleep 1; done
+END
+            $ENV{GRACEFUL_FAULT} = 'worker.after_stop_signal=block,master.hangs_in_kernel=fail::*';
+            $ENV{GRACEFUL_FAULT_GO} = $box->path('go');
+        });
+    my $job = $master->wait_state(orders => 'running');
+
+    wait_for('the job to be up', sub { -e $note });
+    return ($master, $job->{worker_pid}, $job->{job_pid}, slurp($note) + 0);
+}
+
+sub check_stuck {
+    my ($master, $worker, @job) = @_;
+
+    is(scalar(grep { alive($_) } @job), 0, 'nothing of its job lives');
+    ok(alive($worker), 'but it does');
+    like($master->log_text, qr/orders: stopping without its worker, which hangs in the kernel pid=$worker$/m, 'and that is told');
+    like($master->log_text, qr/stopped: jobs=1 .* unclean=1 left=1 .* exit=4$/m, 'with the lock that it holds');
+    return;
+}
+
+subtest 'an owner that cannot be killed, in a stop that kills' => sub {
+    my $box = Graceful::Test->new;
+    my ($master, $worker, @job) = start_stuck($box, 'web-1');
+
+    $master->signal('INT');
+    $master->wait_log(qr/^fault: after_stop_signal/m);
+    $master->signal('QUIT');
+    is($master->wait_exit, 4, 'the stop ends');
+    like($master->log_text, qr/orders: the worker was killed and does not end.*; its lock stays until it ends;.* pid=$worker$/m, 'what it is');
+    check_stuck($master, $worker, @job);
+    my $next = $box->start($box->config('web-2', { orders => { command => $box->job('next', '') } }));
+    $next->wait_state(orders => 'standby');
+    pass('the next owner waits');
+    spew($box->path('go'), '');
+    $next->wait_state(orders => 'running');
+    pass('until it has ended');
+    $next->signal('INT');
+    is($next->wait_exit, 0, 'exit status');
+};
+
+subtest 'an owner that cannot be killed, whose lease ends' => sub {
+    plan(skip_all => 'etcd is not installed') unless Graceful::Etcd->installed;
+    my $box = Graceful::Test->new;
+    my $etcd = Graceful::Etcd->start;
+    my ($master, $worker, @job) = start_stuck($box, 'web-1', { coordinator => $etcd->coordinator(ttl => '10s') });
+
+    kill('INT', $worker);
+    $master->wait_log(qr/orders: nothing is left of the job of the worker that hangs/);
+    $master->signal('INT');
+    is($master->wait_exit, 4, 'the stop ends');
+    check_stuck($master, $worker, @job);
+    spew($box->path('go'), '');
+    wait_for('it has ended', sub { !alive($worker) });
 };
 
 done_testing;

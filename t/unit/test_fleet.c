@@ -427,7 +427,7 @@ static void a_worker_that_hangs_is_killed_with_its_job(void **state)
 	(void)state;
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING), AT(210000, COVERED, "", WORKING),
-	    AT(230000, LOOK, "", WORKING), AT(240000, DUE_NOW, "KILL_WORKER", WORKING),
+	    AT(230000, LOOK, "", WORKING), AT(240000, DUE_NOW, "KILL_WORKER ORPHANS_KILL", WORKING),
 	    AT(240001, LOOK, "", WORKING), AT(240002, REAPED, "", WORKING),
 	    AT(240003, AT_EOF, "FORK_RESCUE ORPHANS_STOP ORPHANS_KILL", ORPHANED),
 	    AT(240004, CLEARED, "TELL_CLEARED", RESCUED), AT(290000, LOOK, "", RESCUED));
@@ -441,8 +441,9 @@ static void a_worker_that_reports_does_not_hang(void **state)
 	(void)state;
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING),
-	    AT(230000, DUE_NOW, "KILL_WORKER", WORKING), AT(230001, COVERED, "", WORKING),
-	    AT(260001, DUE_NOW, "KILL_WORKER", WORKING));
+	    AT(230000, DUE_NOW, "KILL_WORKER ORPHANS_KILL", WORKING),
+	    AT(230001, COVERED, "", WORKING),
+	    AT(260001, DUE_NOW, "KILL_WORKER ORPHANS_KILL", WORKING));
 }
 
 /* Nothing presses: this process may have slept, and the worker with it. */
@@ -971,18 +972,47 @@ static void a_place_in_the_queue_of_one_that_cannot_end_is_left(void **state)
 	assert_status(&s, 0);
 }
 
-/* Its job may live, and nobody but its parent can tell. */
-static void an_owner_that_cannot_end_is_waited_for(void **state)
+/* Its job may live, and nobody but its parent can tell it to dump: that is killed when the lock
+ * ends, or the operator says so. */
+static void an_owner_that_cannot_end_loses_its_job(void **state)
 {
 	struct script s;
 
 	(void)state;
 	open_script(&s, &usual);
 	PLAY(&s, TO_HOLDING, AT(200000, QUIT, "TELL_KILL", WORKING),
-	    AT(210000, DUE_NOW, "KILL_WORKER", WORKING), AT(215000, DUE_NOW, "STUCK", WORKING),
-	    AT(900000, REAPED, "", WORKING),
-	    AT(900001, AT_EOF, "FORK_RESCUE ORPHANS_STOP ORPHANS_TERM ORPHANS_KILL TELL_KILL",
-		ORPHANED));
+	    AT(210000, DUE_NOW, "KILL_WORKER", WORKING),
+	    AT(215000, DUE_NOW, "STUCK ORPHANS_KILL", WORKING), AT(215010, LOOK, "", WORKING),
+	    AT(215020, CLEARED, "FORSAKE DROP_ANCHOR EXIT", VACANT), AT(900000, REAPED, "", VACANT),
+	    AT(900001, AT_EOF, "", VACANT));
+	assert_status(&s, 4);
+	assert_int_equal(s.fleet.left, 1);
+	assert_int_equal(s.fleet.unclean, 1);
+	/* A lock that does not end by itself covers the job until the operator has no patience. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, ALIVE_HOLDS, "", WORKING), AT(230000, DUE_NOW, "", WORKING),
+	    AT(250000, DUE_NOW, "", WORKING), AT(270000, DUE_NOW, "KILL_WORKER", WORKING),
+	    AT(275000, DUE_NOW, "STUCK", WORKING), AT(300000, STOP, "TELL_STOP", WORKING),
+	    AT(900000, LOOK, "", WORKING));
+	assert_int_equal(fleet_deadline(&s.fleet), MSEC_NEVER);
+	PLAY(&s, AT(900001, QUIT, "ORPHANS_KILL TELL_KILL", WORKING),
+	    AT(900050, CLEARED, "FORSAKE DROP_ANCHOR EXIT", VACANT));
+	assert_status(&s, 4);
+	/* One that does. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING),
+	    AT(230000, DUE_NOW, "KILL_WORKER ORPHANS_KILL", WORKING),
+	    AT(230100, CLEARED, "", WORKING), AT(235000, DUE_NOW, "STUCK", WORKING),
+	    AT(300000, STOP, "FORSAKE DROP_ANCHOR EXIT", VACANT));
+	assert_status(&s, 4);
+	/* It ends after all: what it held is rescued. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, COVERED, "", WORKING),
+	    AT(230000, DUE_NOW, "KILL_WORKER ORPHANS_KILL", WORKING),
+	    AT(230100, CLEARED, "", WORKING), AT(235000, DUE_NOW, "STUCK", WORKING),
+	    AT(240000, AT_EOF, "", WORKING),
+	    AT(240001, REAPED, "FORK_RESCUE ORPHANS_STOP ORPHANS_KILL", ORPHANED),
+	    AT(240002, CLEARED, "TELL_CLEARED", RESCUED));
 }
 
 /* Nothing is left of the job. */
@@ -1403,7 +1433,7 @@ int main(void)
 		cmocka_unit_test(a_waiting_worker_that_does_not_quit_is_killed),
 		cmocka_unit_test(a_stop_does_not_wait_for_a_worker_that_cannot_end),
 		cmocka_unit_test(a_place_in_the_queue_of_one_that_cannot_end_is_left),
-		cmocka_unit_test(an_owner_that_cannot_end_is_waited_for),
+		cmocka_unit_test(an_owner_that_cannot_end_loses_its_job),
 		cmocka_unit_test(a_rescue_that_cannot_end_is_the_last),
 		cmocka_unit_test(a_killing_stop_ends_when_nothing_can_be_forked),
 		cmocka_unit_test(a_changed_job_is_handed_over_and_goes_on_anew),

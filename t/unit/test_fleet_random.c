@@ -42,7 +42,7 @@ struct worker {
 	bool wants_end; /* told to stop, or the job ended */
 	bool sticks;    /* after its last report, until it is killed */
 	bool stuck;     /* killed, it hangs in the kernel */
-	bool for_good;  /* and will for ever, if that keeps nobody from an end */
+	bool for_good;  /* and will for ever */
 	bool forsaken;
 	struct report pipe[REPORTS_MAX];
 	size_t unread;
@@ -252,24 +252,30 @@ static void do_forsake(struct world *w, const struct seat *s, struct worker *k)
 {
 	demand(w, w->fleet.level != STOP_NOT, "only in a stop nobody waits for a worker");
 	demand(w, !k->lives && !k->reaped, "that was killed and is still there");
-	demand(w, !k->job_lives || seat_end_is_told(&s->end) || !s->holds,
-	    "and not while it may have a job");
+	demand(w, !k->job_lives, "and that may not have a job");
 	k->forsaken = true;
 	if (seat_end_is_told(&s->end)) {
 		count_end(w, k, &s->end);
-	} else if (k->rescue) {
+	} else if (k->rescue || s->holds) {
 		w->left = w->unclean = true;
 	} else {
-		demand(w, !s->holds, "nor a lock");
 		w->left |= s->queues || k->littered;
-		k->littered = false;
 	}
+	k->littered = false;
 	k->rescue_due = false;
 }
 
-static void do_orphans(struct world *w, struct worker *k, enum fleet_verb verb)
+static void do_orphans(
+    struct world *w, const struct seat *s, struct worker *k, enum fleet_verb verb)
 {
-	demand(w, k->rescue || (!k->lives && k->reaped && k->eof), "orphans have no worker");
+	bool hung = s->state == SEAT_WORKING && s->hung && !k->reaped && s->holds;
+
+	demand(w, k->rescue || (!k->lives && ((k->reaped && k->eof) || hung)),
+	    "orphans have no worker, or one that hangs");
+	demand(w,
+	    !hung || (verb == FLEET_ORPHANS_KILL &&
+			 (w->now >= s->dead_by || w->fleet.level == STOP_KILL)),
+	    "whose lock is over, unless it is a stop that kills");
 	if (verb == FLEET_ORPHANS_STOP) {
 		demand(w, !k->orphans_stopped, "orphans are told to stop once");
 		k->orphans_stopped = true;
@@ -392,7 +398,7 @@ static void carry_out(struct world *w, struct fleet_action a)
 	case FLEET_TELL_CLEARED: do_tell_cleared(w, k); break;
 	case FLEET_ORPHANS_STOP:
 	case FLEET_ORPHANS_TERM:
-	case FLEET_ORPHANS_KILL: do_orphans(w, k, a.verb); break;
+	case FLEET_ORPHANS_KILL: do_orphans(w, s, k, a.verb); break;
 	case FLEET_DROP_ANCHOR: do_drop(w, s, k); break;
 	case FLEET_RENEW: do_renew(w, s, k); break;
 	case FLEET_FREE: do_free(w, s, k); break;
@@ -427,6 +433,10 @@ static void check_seat(struct world *w, size_t i)
 		demand(w, k->reaped || k->told >= level_of(w, s, k), "each worker knows the level");
 		demand(w, k->reaped || !s->holds || s->hung || w->now < s->mute_by,
 		    "no owner outlives its lock");
+		demand(w,
+		    k->rescue || k->reaped || !s->holds || !s->hung || w->now < s->dead_by ||
+			!k->job_lives,
+		    "nor does its job");
 		demand(w, k->reaped || s->hung || w->now < s->quit_by,
 		    "none outlives a killing stop, or its last report");
 		demand(w, s->state == SEAT_WORKING || k->reaped || k->cleared, "a rescue is told");
@@ -475,6 +485,8 @@ static void read_report(struct world *w, struct seat *s, struct worker *k)
 
 	memmove(k->pipe, k->pipe + 1, --k->unread * sizeof(r));
 	fleet_reported(s, r.holds, r.queues, &r.end, w->now);
+	if (s->state == SEAT_WORKING)
+		k->orphans_killed = false; /* it is covered anew */
 	if (s->state == SEAT_WORKING || r.holds)
 		k->heard_at = w->now;
 	if (w->cover == 0) {
@@ -536,6 +548,7 @@ static void expect(struct world *w, struct worker *k, const struct seat *s)
 		}
 	} else {
 		k->rescue_due = s->holds;
+		k->orphans_killed = false;
 		k->littered = !s->holds && s->queues;
 		k->tidies = s->holds ? 0 : k->tidies;
 	}
@@ -565,18 +578,14 @@ static void live_on(struct world *w, struct worker *k)
 	}
 }
 
-/* A stop waits for its end, as it has not said what became of its lock and job. */
-static bool is_needed(const struct seat *s)
-{
-	return s->state == SEAT_WORKING && s->holds;
-}
-
 /* The end of a worker reaches the master as its last reports, EOF and SIGCHLD, the last two in
  * either order. */
 static void bury(struct world *w, struct seat *s, struct worker *k)
 {
 	if (k->stuck) {
-		k->stuck = (k->for_good && !is_needed(s)) || dice_chance(&w->dice, 95);
+		k->stuck = k->for_good || dice_chance(&w->dice, 95);
+		if (s->state == SEAT_WORKING && s->killing && !s->cleared)
+			fleet_cleared(&w->fleet, s, w->now);
 	} else if (!k->reaped && !k->sticks && dice_chance(&w->dice, 50)) {
 		k->reaped = true;
 		if (k->eof && !k->forsaken)

@@ -338,6 +338,51 @@ static void test_those_who_run_away(void **state)
 	in_child(fugitives);
 }
 
+static struct listed list_of(pid_t parent)
+{
+	struct listed l = { 0 };
+
+	CHECK(kin_each_grandchild(parent, list_one, &l, &err) == 0);
+	return l;
+}
+
+/* Of a child that reaps nobody: those that have ended do not count. */
+static void grandchildren(void)
+{
+	pid_t parent;
+
+	adopt();
+	parent = spawn();
+	if (parent == 0) {
+		if (spawn() == 0)
+			stay();
+		if (spawn() == 0) {
+			say_here();
+			_exit(0);
+		}
+		stay();
+	}
+	start_done();
+	wait_for_them(3);
+	for (int i = 0; i < 6000 && list_of(parent).n != 1; i++)
+		CHECK(poll(NULL, 0, 10) == 0);
+	CHECK(list_of(parent).n == 1);
+	CHECK(kill(list_of(parent).last, SIGKILL) == 0);
+	for (int i = 0; i < 6000 && list_of(parent).n != 0; i++)
+		CHECK(poll(NULL, 0, 10) == 0);
+	CHECK(list_of(parent).n == 0);
+	CHECK(list().n == 1 && list().last == parent);
+	CHECK(kill_all() == 3);
+	CHECK(kin_each_grandchild(parent, list_one, &(struct listed){ 0 }, &err) == -1);
+	check_all_gone();
+}
+
+static void test_the_children_of_one_that_reaps_nobody(void **state)
+{
+	(void)state;
+	in_child(grandchildren);
+}
+
 /* Who is held by a debugger tells that one of its end, and nobody else. */
 static void withheld(void)
 {
@@ -433,6 +478,7 @@ int main(void)
 		cmocka_unit_test(test_many_children),
 		cmocka_unit_test(test_those_who_run_away),
 		cmocka_unit_test(test_what_a_process_does_about_a_signal),
+		cmocka_unit_test(test_the_children_of_one_that_reaps_nobody),
 		cmocka_unit_test(test_whom_a_debugger_withholds),
 	};
 
