@@ -427,14 +427,14 @@ static void test_what_a_dead_one_left_is_told_until_it_is_gone(void **state)
 	run_until(loop, &revocations, 1);
 	assert_int_equal(coord_lease(coord), 7);
 	assert_int_equal(grants, 0);
-	coord_release(coord);
+	coord_release(coord, false);
 	run_until(loop, &revocations, 2);
 	ev_run(loop, EVRUN_NOWAIT);
 	assert_int_equal(coord_lease(coord), 7);
 	assert_true(released == 0 || result != COORD_OK);
 	hold_revokes = false;
 	do {
-		coord_release(coord);
+		coord_release(coord, false);
 		run_until(loop, &released, released + 1);
 	} while (result != COORD_OK);
 	assert_true(was_revoked(7));
@@ -450,7 +450,7 @@ static void test_a_place_is_taken_when_what_a_dead_one_left_is_gone(void **state
 	assert_int_equal(revoked[0], 7);
 	assert_int_equal(revocations, 1);
 	assert_int_equal(coord_lease(coord), granted_ids[0]);
-	coord_release(coord);
+	coord_release(coord, false);
 	run_until(loop, &released, 1);
 }
 
