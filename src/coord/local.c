@@ -206,6 +206,8 @@ static void answer_granted(struct local *l)
 	/* Taken out: the hook may commit at once, which puts the new record in. */
 	memset(&l->tenure.record, 0, sizeof(l->tenure.record));
 	l->phase = PHASE_OWNER;
+	if (!l->adopting)
+		tenure_begin(&l->tenure);
 	start_guard(l);
 	l->base.hooks.granted(l->base.ctx, l->tenure.place, l->tenure.has_record ? &r : NULL);
 	record_clear(&r);

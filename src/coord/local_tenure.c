@@ -179,6 +179,13 @@ static int look_for_leftover(struct tenure *t)
 	return 1;
 }
 
+void tenure_begin(struct tenure *t)
+{
+	t->predecessor = local_dir_succeed(&t->dir, t->place);
+	tenure_started(t, 0, NULL);
+	waiters_forget_to(&t->dir, t->place);
+}
+
 int tenure_holds_lock_file(const struct tenure *t, struct err *e)
 {
 	int rc = local_dir_is_lock(&t->dir, t->anchor, e);
@@ -219,18 +226,6 @@ static enum tenure_step find_state(struct tenure *t)
 	return TENURE_FIRST;
 }
 
-static enum tenure_step become_owner(struct tenure *t)
-{
-	enum tenure_step step = find_state(t);
-
-	if (step != TENURE_FIRST)
-		return step;
-	t->predecessor = local_dir_succeed(&t->dir, t->place);
-	tenure_started(t, 0, NULL);
-	waiters_forget_to(&t->dir, t->place);
-	return step;
-}
-
 static enum tenure_step look_ahead(struct tenure *t, int probe)
 {
 	uint64_t owner;
@@ -239,7 +234,7 @@ static enum tenure_step look_ahead(struct tenure *t, int probe)
 	/* As it was found before, from a place that was given up, say. */
 	t->haunted = false;
 	if (rc == 0)
-		return become_owner(t);
+		return find_state(t);
 	if (rc == 1)
 		rc = places_first(probe, t->place, &owner, &t->err);
 	if (rc < 0) {

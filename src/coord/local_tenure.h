@@ -55,6 +55,12 @@ void tenure_destroy(struct tenure *t);
 
 enum tenure_step tenure_queue_up(struct tenure *t);
 enum tenure_step tenure_wait(struct tenure *t);
+/*
+ * From the loop, at the grant of a place that was queued for: notes that the job is ours from now
+ * on. Not by the step that found us first: the loop may have given the place up by then, and the
+ * notes would hide those of the owner after us, or those of one before us who left something.
+ */
+void tenure_begin(struct tenure *t);
 /* From the loop, by the owner: notes that this is the main process of the job that runs now. */
 int tenure_started(const struct tenure *t, pid_t job, struct err *e);
 /* For a rescue: proves that our anchor holds t->place, and that it is the first one; or that it

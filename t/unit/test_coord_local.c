@@ -1458,6 +1458,45 @@ static void leaving_before_the_door_takes_no_place(void **state)
 	ev_loop_destroy(loop);
 }
 
+static size_t count_threads(void)
+{
+	size_t n = 0;
+	glob_t found;
+
+	if (glob("/proc/self/task/*", 0, NULL, &found) == 0) {
+		n = found.gl_pathc;
+		globfree(&found);
+	}
+	return n;
+}
+
+/* Its task has found it first, but it leaves before it hears of that: it was no owner, and notes
+ * that say so would hide what the owner before it left. */
+static void leaving_before_the_grant_leaves_no_notes(void **state)
+{
+	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+	size_t threads = count_threads();
+	struct watched w;
+
+	(void)state;
+	watch(&w, loop);
+	put_file("epoch", "7\n");
+	put_file("owner", "7\n");
+	coord_acquire(w.coord);
+	while (count_threads() > threads)
+		poll(NULL, 0, 1);
+	assert_true(place_is_taken(8));
+	coord_release(w.coord, false);
+	run_until(loop, &w.calls[RELEASED]);
+	ev_run(loop, 0);
+	assert_int_equal(w.calls[GRANTED], 0);
+	assert_string_equal(get_file("owner"), "7\n");
+	assert_false(exists("holder"));
+	coord_close(w.coord);
+	close(w.anchor);
+	ev_loop_destroy(loop);
+}
+
 static void close_at_every_step_is_safe(void **state)
 {
 	static const enum report_kind steps[] = { GRANTED, WAITING, FAILED, COMMITTED, RELEASED };
@@ -1892,6 +1931,7 @@ int main(void)
 		IN_DIR(an_anchor_is_needed),
 		IN_DIR(closed_waiter_gives_its_place_to_the_anchor),
 		IN_DIR(leaving_before_the_door_takes_no_place),
+		IN_DIR(leaving_before_the_grant_leaves_no_notes),
 		IN_DIR(close_at_every_step_is_safe),
 		IN_DIR(close_with_a_task_under_way_frees_everything),
 		IN_DIR(closed_commit_keeps_the_lock_to_its_end),
