@@ -294,22 +294,23 @@ void local_dir_remove_holder(const struct local_dir *d)
 	unlink(d->holder);
 }
 
-static json_t *read_holder(const struct local_dir *d)
+/* 0 with NULL: there is none, or it makes no sense. */
+static int read_holder(const struct local_dir *d, json_t **json, struct err *e)
 {
-	json_t *json;
+	struct err why;
 	char *data;
 	size_t len;
 
-	if (fs_read(d->holder, SMALL_FILE_MAX, &data, &len, NULL) != 0)
-		return NULL;
-	json = json_loadb(data, len, 0, NULL);
+	*json = NULL;
+	if (fs_read(d->holder, SMALL_FILE_MAX, &data, &len, &why) != 0)
+		return why.code == 0 || why.code == ENOENT ? 0 : err_set(e, "%s", why.text);
+	*json = json_loadb(data, len, 0, NULL);
 	free(data);
-	return json;
+	return 0;
 }
 
-bool local_dir_leftover(const struct local_dir *d, uint64_t epoch, struct leftover *l)
+static bool read_leftover(json_t *json, uint64_t epoch, struct leftover *l)
 {
-	json_t *json = read_holder(d);
 	char boot[LEFTOVER_BOOT_MAX];
 	const char *their_boot;
 	const char *state;
@@ -317,34 +318,47 @@ bool local_dir_leftover(const struct local_dir *d, uint64_t epoch, struct leftov
 	json_int_t born;
 	json_int_t uid = -1; /* of a note without: anybody */
 	int main;
-	bool any;
 
 	leftover_boot(boot);
-	any = json != NULL &&
-	      json_unpack(json, "{s:I, s:s, s:s, s:i, s:I, s?I}", "epoch", &theirs, "boot",
-		  &their_boot, "state", &state, "job", &main, "born", &born, "uid", &uid) == 0 &&
-	      theirs > 0 && (uint64_t)theirs < epoch && strcmp(their_boot, boot) == 0 &&
-	      strlen(state) < sizeof(l->state) && main >= 0 && born >= 0;
-	if (any) {
-		*l = (struct leftover){
-			.main = main,
-			.born = (uint64_t)born,
-			.epoch = (uint64_t)theirs,
-			.uid = uid >= 0 ? (uid_t)uid : LEFTOVER_ANYBODY,
-		};
-		strcpy(l->state, state);
-	}
+	if (json_unpack(json, "{s:I, s:s, s:s, s:i, s:I, s?I}", "epoch", &theirs, "boot",
+		&their_boot, "state", &state, "job", &main, "born", &born, "uid", &uid) != 0 ||
+	    theirs <= 0 || (uint64_t)theirs >= epoch || strcmp(their_boot, boot) != 0 ||
+	    strlen(state) >= sizeof(l->state) || main < 0 || born < 0)
+		return false;
+	*l = (struct leftover){
+		.main = main,
+		.born = (uint64_t)born,
+		.epoch = (uint64_t)theirs,
+		.uid = uid >= 0 ? (uid_t)uid : LEFTOVER_ANYBODY,
+	};
+	strcpy(l->state, state);
+	return true;
+}
+
+int local_dir_leftover(const struct local_dir *d, uint64_t epoch, struct leftover *l, struct err *e)
+{
+	json_t *json;
+	int any;
+
+	if (read_holder(d, &json, e) != 0)
+		return err_add(e,
+		    "cannot tell whether an owner before left the job running: remove the note "
+		    "if it did not");
+	any = json != NULL && read_leftover(json, epoch, l);
 	json_decref(json);
 	return any;
 }
 
 bool local_dir_read_holder(const struct local_dir *d, uint64_t epoch, struct holder *h)
 {
-	json_t *json = read_holder(d);
-	const json_t *theirs = json_object_get(json, "epoch");
-	bool good = json_is_integer(theirs) && json_integer_value(theirs) > 0 &&
-		    (uint64_t)json_integer_value(theirs) == epoch && holder_read(json, h);
+	const json_t *theirs;
+	json_t *json;
+	bool good;
 
+	read_holder(d, &json, NULL);
+	theirs = json_object_get(json, "epoch");
+	good = json_is_integer(theirs) && json_integer_value(theirs) > 0 &&
+	       (uint64_t)json_integer_value(theirs) == epoch && holder_read(json, h);
 	json_decref(json);
 	return good;
 }

@@ -77,9 +77,10 @@ struct local_note {
 int local_dir_set_holder(const struct local_dir *d, const struct local_note *note, struct err *e);
 void local_dir_remove_holder(const struct local_dir *d);
 
-/* What the owner before this epoch may have left running, if it went without taking its note away.
- * False: nothing. */
-bool local_dir_leftover(const struct local_dir *d, uint64_t epoch, struct leftover *l);
+/* What the owner before this epoch may have left running, if it went without taking its note away:
+ * 1, or 0: nothing; -1: its note cannot be read now. */
+int local_dir_leftover(
+    const struct local_dir *d, uint64_t epoch, struct leftover *l, struct err *e);
 
 /*
  * Notes that this epoch owns the job, and tells which one did before; 0: none, or it is not known.

@@ -165,10 +165,10 @@ int tenure_started(const struct tenure *t, pid_t job, struct err *e)
  */
 static int look_for_leftover(struct tenure *t)
 {
-	int rc;
+	int rc = local_dir_leftover(&t->dir, t->place, &t->leftover, &t->err);
 
-	if (!local_dir_leftover(&t->dir, t->place, &t->leftover))
-		return 0;
+	if (rc <= 0)
+		return rc;
 	rc = leftover_any(&t->leftover, &t->err);
 	if (rc <= 0)
 		return rc;

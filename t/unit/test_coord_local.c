@@ -1200,6 +1200,23 @@ static void closed_directory_says_what_to_do(void **state)
 	leave(&a);
 }
 
+/* What it says may still run. */
+static void note_that_cannot_be_read_lets_nobody_in(void **state)
+{
+	struct actor a = enter_as_nobody();
+
+	(void)state;
+	expect(&a, READY);
+	put_file("holder", "{}");
+	assert_int_equal(chmod(in_job_dir("holder"), 0), 0);
+	order(&a, ACQUIRE, 0);
+	assert_contains(expect(&a, FAILED).text, "remove the note");
+	assert_false(place_is_taken(1));
+	assert_int_equal(unlink(in_job_dir("holder")), 0);
+	own(&a, 2);
+	leave(&a);
+}
+
 static void commit_that_cannot_be_written_may_be_tried_again(void **state)
 {
 	struct actor a = enter_as_nobody();
@@ -1924,6 +1941,7 @@ int main(void)
 		IN_DIR(note_about_the_holder_is_not_trusted),
 		IN_DIR(failure_beside_a_leftover_leaves_it_to_the_next_owner),
 		IN_DIR(closed_directory_says_what_to_do),
+		IN_DIR(note_that_cannot_be_read_lets_nobody_in),
 		IN_DIR(commit_that_cannot_be_written_may_be_tried_again),
 		IN_DIR(lock_file_out_of_sight_is_not_lost),
 		IN_DIR(commit_that_may_not_last_is_unsure),
