@@ -3,6 +3,8 @@
 use strict;
 use warnings;
 
+use HTTP::Tiny;
+use JSON::PP;
 use Test::More;
 
 use Graceful::Etcd;
@@ -44,6 +46,15 @@ sub waits_for {
     return wait_for("$master->{instance} waits", sub { (() = $master->log_text =~ /waits for the lock/g) >= $times });
 }
 
+sub alarm_of_space {
+    my ($action) = @_;
+    my $answer = HTTP::Tiny->new(timeout => 20)->post($etcd->url(0) . '/v3/maintenance/alarm',
+        { content => encode_json({ action => $action, alarm => 'NOSPACE' }) });
+
+    die "$answer->{status} $answer->{content}\n" unless $answer->{success};
+    return;
+}
+
 subtest 'owners and standbys' => sub {
     my @jobs = map { "job$_" } 1 .. 5;
     my $owner = master('owner', \@jobs);
@@ -73,6 +84,25 @@ subtest 'a job that has no state' => sub {
         is($etcd->value($key), '', "nor is anybody known to have left a state, $round");
     }
     nothing_left('by one without a state');
+};
+
+# It takes what only deletes. Who waits already can go on with a job that left nothing.
+subtest 'a server that is out of space' => sub {
+    my @conf = map { $box->config($_, { stateless => { command => $box->job('job-space', '', '') } },
+        { coordinator => $etcd->coordinator(ttl => '300s') }) } qw(space-1 space-2);
+    my $first = $box->start($conf[0]);
+
+    $first->wait_state(stateless => 'running');
+    my $next = $box->start($conf[1]);
+
+    waits_for($next, 1);
+    wait_for('it is known who owns it', sub { $etcd->value('/graceful/jobs/stateless/owner') ne '' });
+    alarm_of_space('ACTIVATE');
+    stop($first);
+    $next->wait_state(stateless => 'running');
+    stop($next);
+    alarm_of_space('DEACTIVATE');
+    nothing_left('by those that had no space');
 };
 
 subtest 'both at once' => sub {
