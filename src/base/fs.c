@@ -199,6 +199,22 @@ int fs_sync_dir_of(const char *path, struct err *e)
 	return rc;
 }
 
+int fs_sync_above(const char *path, struct err *e)
+{
+	char part[PATH_MAX];
+	struct err cause;
+	char *slash;
+
+	snprintf(part, sizeof(part), "%s", path);
+	while ((slash = strrchr(part, '/')) != NULL) {
+		/* One that we may not read is none that we made. */
+		if (fs_sync_dir_of(part, &cause) != 0 && cause.code != EACCES)
+			return err_set(e, "%s", cause.text);
+		*slash = '\0';
+	}
+	return 0;
+}
+
 static int write_temp(
     const char *temp, const void *data, size_t len, mode_t mode, bool durable, struct err *e)
 {

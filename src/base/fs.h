@@ -53,6 +53,9 @@ int fs_own(int fd, uid_t uid, gid_t gid, mode_t mode, struct err *e);
 int fs_sync_dir(int fd, const char *path, struct err *e);
 /* The one that holds path. */
 int fs_sync_dir_of(const char *path, struct err *e);
+/* All above path, which is absolute: makes directories themselves survive a power cut. Without that
+ * a synced file in them may not. */
+int fs_sync_above(const char *path, struct err *e);
 
 /* Closes every descriptor from 3 up, but those in keep (any order, -1 allowed). For the child side
  * of a fork. */

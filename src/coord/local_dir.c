@@ -113,25 +113,6 @@ int local_dir_is_lock(const struct local_dir *d, int fd, struct err *e)
 	return err_sys(e, "cannot examine %s", d->lock);
 }
 
-/*
- * Makes the directories themselves survive a power cut; without that, a synced file in them may
- * not. A directory above that we may not read is none that we made.
- */
-static int sync_ancestors(const struct local_dir *d, struct err *e)
-{
-	char path[PATH_MAX];
-	struct err cause;
-	char *slash;
-
-	snprintf(path, sizeof(path), "%s", d->path);
-	while ((slash = strrchr(path, '/')) != NULL) {
-		if (fs_sync_dir_of(path, &cause) != 0 && cause.code != EACCES)
-			return err_set(e, "%s", cause.text);
-		*slash = '\0';
-	}
-	return 0;
-}
-
 static int parse_epoch(const char *text, uint64_t *epoch)
 {
 	char *end;
@@ -183,7 +164,7 @@ int local_dir_epoch(const struct local_dir *d, uint64_t *epoch, struct err *e)
 int local_dir_set_epoch(const struct local_dir *d, uint64_t epoch, struct err *e)
 {
 	/* The first one ever: the directories are new, too. */
-	if (access(d->epoch, F_OK) != 0 && sync_ancestors(d, e) != 0)
+	if (access(d->epoch, F_OK) != 0 && fs_sync_above(d->path, e) != 0)
 		return -1;
 	return write_epoch(d->epoch, epoch, true, e);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,8 @@
 
 struct store_file {
 	struct store base;
-	char *dir; /* absolute, no slash at its end */
+	char *dir;        /* absolute, no slash at its end */
+	atomic_bool made; /* dir will be found after a power cut */
 	struct store_place place;
 };
 
@@ -88,15 +90,27 @@ static int is_away(struct err *e)
 	return -1;
 }
 
+/* Once: each of these syncs may cost a turn of the disk. Also of directories that were there, as
+ * their maker may not have lived to do it. */
+static int make_dirs(struct store_file *s, struct err *e)
+{
+	if (fs_mkdirs(s->dir, 0700, e) != 0)
+		return -1;
+	if (!s->made && fs_sync_above(s->dir, e) != 0)
+		return -1;
+	s->made = true;
+	return 0;
+}
+
 static int file_prepare(struct store *base, struct err *e)
 {
-	const struct store_file *s = of_base(base);
+	struct store_file *s = of_base(base);
 	struct err why;
 	int rc = place_settle(s->place.work_dir, s->place.dir, e);
 
 	if (rc < 0)
 		return is_away(e);
-	if (fs_mkdirs(s->dir, 0700, &why) == 0)
+	if (make_dirs(s, &why) == 0)
 		return rc;
 	err_set(e, "%s", why.text);
 	return is_away(e);
@@ -452,6 +466,7 @@ struct store *store_file_open(const char *url, const struct store_place *place, 
 	}
 	s->base.ops = &file_ops;
 	s->dir = dir;
+	atomic_init(&s->made, false);
 	s->place = *place;
 	return &s->base;
 }

@@ -37,6 +37,7 @@ static struct err err;
 static int fail_fsync;
 static int fail_renameat;
 static bool no_dir_sync;              /* a file system that knows no sync of a directory */
+static void (*before_fsync)(int fd);  /* before every fsync() */
 static void (*before_pread)(void);    /* before every pread() */
 static void (*before_renameat)(void); /* before every renameat() */
 static void (*before_openat)(void);   /* before the next openat() */
@@ -45,6 +46,8 @@ int fsync(int fd)
 {
 	struct stat st;
 
+	if (before_fsync != NULL)
+		before_fsync(fd);
 	if (fail_fsync > 0 && --fail_fsync == 0) {
 		errno = EIO;
 		return -1;
@@ -219,6 +222,7 @@ static inline int scratch_make(void)
 	fail_fsync = fail_renameat = 0;
 	no_dir_sync = false;
 	before_pread = before_renameat = before_openat = NULL;
+	before_fsync = NULL;
 	signal(SIGXFSZ, SIG_IGN);
 	return mkdtemp(scratch) != NULL ? 0 : -1;
 }
@@ -228,6 +232,7 @@ static inline int scratch_remove(const char *mounted)
 {
 	limit_file_size(RLIM_INFINITY);
 	before_pread = before_renameat = before_openat = NULL;
+	before_fsync = NULL;
 	if (mounted != NULL)
 		umount2(at(mounted), MNT_DETACH);
 	remove_tree(scratch);

@@ -89,6 +89,39 @@ static void test_put_and_get(void **state)
 	free(url);
 }
 
+/* From the scratch directory down to the job's. */
+static const char *const way[] = { "", "deep", "deep/ns", "deep/ns/jobs", "deep/ns/jobs/orders" };
+#define WAY_LEN (sizeof(way) / sizeof(way[0]))
+static int synced[WAY_LEN];
+
+static void note_sync(int fd)
+{
+	struct stat there, st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	for (size_t i = 0; i < WAY_LEN; i++)
+		synced[i] += lstat(at(way[i]), &there) == 0 && there.st_dev == st.st_dev &&
+			     there.st_ino == st.st_ino;
+}
+
+/* A synced blob may be gone after a power cut if a directory on the way to it was not. */
+static void test_new_directories_are_synced_once(void **state)
+{
+	char url[PATH_MAX];
+
+	(void)state;
+	store_close(store);
+	snprintf(url, sizeof(url), "file://%s/deep/ns/jobs", scratch);
+	store = store_open(url, &place, &err);
+	memset(synced, 0, sizeof(synced));
+	before_fsync = note_sync;
+	free(put("abc", 1, 1));
+	for (size_t i = 0; i < WAY_LEN; i++)
+		assert_int_equal(synced[i], 1);
+	free(put("abc", 1, 2));
+	assert_int_equal(synced[0] + synced[1] + synced[2], 3);
+}
+
 static void test_all_of_a_large_one_is_copied_from_its_start(void **state)
 {
 	size_t len = (1u << 20) + 17;
@@ -591,6 +624,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_put_and_get),
+		TEST(test_new_directories_are_synced_once),
 		TEST(test_all_of_a_large_one_is_copied_from_its_start),
 		TEST(test_an_empty_one),
 		TEST(test_a_source_of_another_length_is_refused),
