@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "coord/local_waiters.h"
 #include "coord/places.h"
 #include "state/transfer.h"
@@ -226,6 +227,20 @@ static enum tenure_step find_state(struct tenure *t)
 	return TENURE_FIRST;
 }
 
+/*
+ * A record that was released with may not have been synced (LOCAL_SHAKY). What it replaced is
+ * removed by the new owner, so it must be certain that no power cut brings the old one back.
+ */
+static enum tenure_step become_owner(struct tenure *t)
+{
+	enum tenure_step step = find_state(t);
+
+	if (step != TENURE_FIRST || !t->has_record || fs_sync_dir_of(t->dir.state, &t->err) == 0)
+		return step;
+	record_clear(&t->record);
+	return TENURE_FAILED;
+}
+
 static enum tenure_step look_ahead(struct tenure *t, int probe)
 {
 	uint64_t owner;
@@ -234,7 +249,7 @@ static enum tenure_step look_ahead(struct tenure *t, int probe)
 	/* As it was found before, from a place that was given up, say. */
 	t->haunted = false;
 	if (rc == 0)
-		return find_state(t);
+		return become_owner(t);
 	if (rc == 1)
 		rc = places_first(probe, t->place, &owner, &t->err);
 	if (rc < 0) {
@@ -400,8 +415,7 @@ enum coord_result tenure_commit(struct tenure *t, bool release)
 	switch (local_dir_set_record(&t->dir, &t->record, &t->err)) {
 	case LOCAL_OLD: return COORD_FAILED;
 	case LOCAL_UNSEEN: return COORD_UNSURE;
-	/* The next owner starts from it, and makes sure of it before it removes what the record
-	 * before names: it draws its place in the same directory. */
+	/* The next owner makes sure of it before it starts from it. */
 	case LOCAL_SHAKY: return release ? COORD_OK : COORD_UNSURE;
 	case LOCAL_LASTING: return COORD_OK;
 	}

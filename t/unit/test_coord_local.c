@@ -1275,6 +1275,31 @@ static void commit_that_may_not_last_is_unsure(void **state)
 	leave(&a);
 }
 
+/* Who waited meanwhile has drawn its place, and synced the directory, long before. */
+static void owner_makes_sure_of_a_record_that_may_not_last(void **state)
+{
+	struct actor a = enter_as_nobody();
+	struct actor b = enter_as_nobody();
+	struct report r;
+
+	(void)state;
+	expect(&a, READY);
+	expect(&b, READY);
+	own(&a, 1);
+	queue_up(&b);
+	assert_int_equal(chmod(job_dir, 0300), 0);
+	commit(&a, 1, true, COORD_OK);
+	assert_contains(expect(&b, FAILED).text, "cannot open directory");
+	assert_false(place_is_taken(2));
+	assert_int_equal(chmod(job_dir, 0700), 0);
+	order(&b, ACQUIRE, 0);
+	r = expect(&b, GRANTED);
+	assert_int_equal(r.epoch, 3);
+	assert_int_equal(r.seq, 1);
+	leave(&a);
+	leave(&b);
+}
+
 static void without_threads_nothing_is_stuck(void **state)
 {
 	struct actor a = enter_as_nobody();
@@ -1945,6 +1970,7 @@ int main(void)
 		IN_DIR(commit_that_cannot_be_written_may_be_tried_again),
 		IN_DIR(lock_file_out_of_sight_is_not_lost),
 		IN_DIR(commit_that_may_not_last_is_unsure),
+		IN_DIR(owner_makes_sure_of_a_record_that_may_not_last),
 		IN_DIR(without_threads_nothing_is_stuck),
 		IN_DIR(an_anchor_is_needed),
 		IN_DIR(closed_waiter_gives_its_place_to_the_anchor),
