@@ -6,7 +6,9 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -69,6 +71,21 @@ int cli_misuse(const struct cli_command *cmd, const char *fmt, ...)
 	va_end(ap);
 	fprintf(stderr, "; see graceful %s --help\n", cmd->name);
 	return EXIT_BAD_USE;
+}
+
+int cli_seconds(const struct cli_command *cmd, const char *option, const char *text, msec *value)
+{
+	char *end;
+	long n;
+
+	if (text == NULL)
+		return EXIT_OK;
+	errno = 0;
+	n = strtol(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || errno != 0 || *end != '\0' || n < 1 || n > INT32_MAX)
+		return cli_misuse(cmd, "%s: \"%s\" is no number of seconds above 0", option, text);
+	*value = (msec)n * 1000;
+	return EXIT_OK;
 }
 
 void cli_report(const struct conf_errors *errors)

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/exits.h"
 #include "conf/conf.h"
@@ -29,6 +30,7 @@ struct cli_args {
 	bool kill;
 	const char *ready;        /* --ready; NULL: not said */
 	const char *kill_timeout; /* --kill-timeout; NULL: not said */
+	const char *timeout;      /* --timeout; likewise */
 	char **operands;          /* NULL-terminated */
 	int n_operands;
 };
@@ -58,6 +60,7 @@ enum cli_option {
 	OPT_KILL_TIMEOUT = 1 << 9,
 	OPT_CLUSTER = 1 << 10,
 	OPT_CONNECT = 1 << 11,
+	OPT_TIMEOUT = 1 << 12,
 };
 
 struct cli_option_def {
@@ -92,6 +95,10 @@ void cli_tell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int cli_misuse(const struct cli_command *cmd, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The seconds of an option, 1 or more; *value stays when it was not said. Else EXIT_BAD_USE, told.
+ */
+int cli_seconds(const struct cli_command *cmd, const char *option, const char *text, msec *value);
+
 /* Prints what conf_load() had to say, one line each, to stderr. */
 void cli_report(const struct conf_errors *errors);
 
@@ -101,9 +108,9 @@ struct conf *cli_load(const char *conf_file, const char *const *only);
 int cmd_run(const struct cli_command *cmd, const struct cli_args *args);
 int cmd_check(const struct cli_command *cmd, const struct cli_args *args);
 /* check --connect */
-int check_connect(const struct conf *conf);
+int check_connect(const struct conf *conf, msec patience);
 /* status --cluster */
-int cmd_cluster(const struct cli_args *args);
+int cmd_cluster(const struct cli_args *args, msec patience);
 int cmd_status(const struct cli_command *cmd, const struct cli_args *args);
 int cmd_history(const struct cli_command *cmd, const struct cli_args *args);
 int cmd_stop(const struct cli_command *cmd, const struct cli_args *args);

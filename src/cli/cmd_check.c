@@ -16,6 +16,7 @@
 #include "cli/table.h"
 #include "conf/conf.h"
 #include "conf/units.h"
+#include "coord/check.h"
 #include "role/worker.h"
 #include "state/place.h"
 #include "state/transfer.h"
@@ -331,29 +332,18 @@ static int check_conf(struct check *c)
 	return EXIT_OK;
 }
 
-static bool seconds_parse(const char *text, msec *value)
-{
-	char *end;
-	long n;
-
-	if (text[0] < '0' || text[0] > '9')
-		return false;
-	errno = 0;
-	n = strtol(text, &end, 10);
-	*value = (msec)n * 1000;
-	return errno == 0 && *end == '\0' && n > 0 && n <= INT32_MAX;
-}
-
 int cmd_check(const struct cli_command *cmd, const struct cli_args *args)
 {
 	struct conf_errors errors;
 	struct conf *conf;
-	msec limit = 0;
+	msec limit = 0, patience = CHECK_PATIENCE;
 	int status = EXIT_BAD_CONF;
 
-	if (args->kill_timeout != NULL && !seconds_parse(args->kill_timeout, &limit))
-		return cli_misuse(cmd, "--kill-timeout: \"%s\" is no number of seconds above 0",
-		    args->kill_timeout);
+	if (cli_seconds(cmd, "--kill-timeout", args->kill_timeout, &limit) != EXIT_OK ||
+	    cli_seconds(cmd, "--timeout", args->timeout, &patience) != EXIT_OK)
+		return EXIT_BAD_USE;
+	if (args->timeout != NULL && !args->connect)
+		return cli_misuse(cmd, "--timeout means nothing without --connect");
 	conf = conf_load(args->conf_file, &errors);
 	cli_report(&errors);
 	if (conf != NULL) {
@@ -372,7 +362,7 @@ int cmd_check(const struct cli_command *cmd, const struct cli_args *args)
 
 		putchar('\n');
 		fflush(stdout);
-		connected = check_connect(conf);
+		connected = check_connect(conf, patience);
 		/* A mistake is worth more than a server that is away. */
 		if (status == EXIT_OK || connected == EXIT_BAD_CONF)
 			status = connected;

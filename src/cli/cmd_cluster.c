@@ -240,14 +240,14 @@ static int print_json(struct cluster *c, const struct conf *conf, const char *wh
 	return rc;
 }
 
-static int show(struct cluster *c, const struct conf *conf)
+static int show(struct cluster *c, const struct conf *conf, msec patience)
 {
 	char where[WHERE_MAX];
 	struct err e;
 	int rc;
 
 	coord_where(conf, where, sizeof(where));
-	if (coord_survey(conf, each_job, c, &e) != 0) {
+	if (coord_survey(conf, patience, each_job, c, &e) != 0) {
 		err_add(&e, "cannot ask the coordinator");
 		return cli_fail_err(&e);
 	}
@@ -258,7 +258,7 @@ static int show(struct cluster *c, const struct conf *conf)
 	return rc == 0 ? EXIT_OK : cli_fail(EXIT_CANNOT, "out of memory");
 }
 
-int cmd_cluster(const struct cli_args *args)
+int cmd_cluster(const struct cli_args *args, msec patience)
 {
 	struct cluster c = { .now = clock_wall() };
 	static const char *const only[] = { "namespace", "coordinator", NULL };
@@ -276,7 +276,7 @@ int cmd_cluster(const struct cli_args *args)
 	if (c.jobs == NULL && c.table == NULL)
 		status = cli_fail(EXIT_CANNOT, "out of memory");
 	else
-		status = show(&c, conf);
+		status = show(&c, conf, patience);
 	table_free(c.table);
 	json_decref(c.jobs);
 	conf_free(conf);

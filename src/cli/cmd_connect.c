@@ -127,7 +127,7 @@ static int verdict(const struct connect *c)
 	return EXIT_OK;
 }
 
-int check_connect(const struct conf *conf)
+int check_connect(const struct conf *conf, msec patience)
 {
 	static const struct check_hooks hooks = { .endpoint = on_endpoint, .found = on_found };
 	struct connect c = {
@@ -140,7 +140,7 @@ int check_connect(const struct conf *conf)
 	int status = EXIT_CANNOT;
 
 	if (c.endpoints != NULL && c.findings != NULL) {
-		coord_check(conf, &hooks, &c);
+		coord_check(conf, patience, &hooks, &c);
 		status = print(&c);
 	}
 	if (c.endpoints == NULL || c.findings == NULL || status != 0)

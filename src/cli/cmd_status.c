@@ -13,6 +13,7 @@
 #include "cli/follow.h"
 #include "cli/screen.h"
 #include "cli/statusview.h"
+#include "coord/survey.h"
 
 #define INTERVAL_MAX 86400 /* seconds between two drawings */
 
@@ -201,7 +202,7 @@ static msec parse_interval(const char *text)
 
 int cmd_status(const struct cli_command *cmd, const struct cli_args *args)
 {
-	msec interval = 1000;
+	msec interval = 1000, patience = SURVEY_PATIENCE;
 	struct master m;
 	int status;
 
@@ -210,6 +211,10 @@ int cmd_status(const struct cli_command *cmd, const struct cli_args *args)
 		    cmd, "--%s and --watch exclude each other", args->json ? "json" : "cluster");
 	if (args->cluster && args->run_dir != NULL)
 		return cli_misuse(cmd, "--cluster needs a configuration and no --run-dir");
+	if (args->timeout != NULL && !args->cluster)
+		return cli_misuse(cmd, "--timeout means nothing without --cluster");
+	if (cli_seconds(cmd, "--timeout", args->timeout, &patience) != EXIT_OK)
+		return EXIT_BAD_USE;
 	if (args->n_operands > 0 && !args->watch)
 		return cli_misuse(cmd, "\"%s\" is too much without --watch", args->operands[0]);
 	if (args->n_operands > 0)
@@ -218,7 +223,7 @@ int cmd_status(const struct cli_command *cmd, const struct cli_args *args)
 		return cli_misuse(cmd, "\"%s\" is no number of seconds from 1 to %d",
 		    args->operands[0], INTERVAL_MAX);
 	if (args->cluster)
-		return cmd_cluster(args);
+		return cmd_cluster(args, patience);
 	if (args->watch)
 		return watch(args, interval);
 	status = find_open(args, &m);

@@ -36,7 +36,8 @@ static const char check_text[] =
     "With --connect the coordinator is asked, too: each endpoint of etcd by itself\n"
     "(TLS, version, leader), whether the user is accepted and may read and write\n"
     "the keys of every job, and whether leases are granted. Of a local one the\n"
-    "directory is tried. Nothing of that can be seen by others.\n"
+    "directory is tried. Nothing of that can be seen by others. For each answer\n"
+    "etcd has 3 seconds, or those of --timeout.\n"
     "\n"
     "Exit status: 0 fine; 78 something is wrong, or the time is too short; 1 the\n"
     "coordinator, or an endpoint of it, does not work.\n";
@@ -52,7 +53,8 @@ static const char status_text[] =
     "\n"
     "With --cluster the coordinator is asked instead, and no master needs to run:\n"
     "every job of the namespace, who owns it, where and for how long, its last\n"
-    "state and who saved it when, and who waits for it in which order.\n"
+    "state and who saved it when, and who waits for it in which order. For each\n"
+    "answer etcd has 5 seconds, or those of --timeout.\n"
     "\n"
     "Exit status: 0 shown; 1 no master runs, or its status cannot be read, or the\n"
     "coordinator cannot be asked; 78 the configuration is wrong.\n";
@@ -139,7 +141,7 @@ const struct cli_command cli_commands[] = {
 	{
 	    .name = "check",
 	    .operands = "",
-	    .options = OPT_CONF | OPT_KILL_TIMEOUT | OPT_CONNECT,
+	    .options = OPT_CONF | OPT_KILL_TIMEOUT | OPT_CONNECT | OPT_TIMEOUT,
 	    .run = cmd_check,
 	    .brief = "check a configuration, and whether this machine can fulfil it",
 	    .text = check_text,
@@ -148,7 +150,7 @@ const struct cli_command cli_commands[] = {
 	    .name = "status",
 	    .operands = "[SECONDS]",
 	    .max_operands = 1,
-	    .options = OPT_FIND | OPT_JSON | OPT_WATCH | OPT_CLUSTER,
+	    .options = OPT_FIND | OPT_JSON | OPT_WATCH | OPT_CLUSTER | OPT_TIMEOUT,
 	    .run = cmd_status,
 	    .brief = "show what the jobs do",
 	    .text = status_text,
@@ -252,5 +254,7 @@ const struct cli_option_def cli_options[] = {
 	    "notify or sigstop: how the init system learns that it is up" },
 	{ OPT_KILL_TIMEOUT, 0, "kill-timeout", "SECONDS", offsetof(struct cli_args, kill_timeout),
 	    "compare the longest stop with this" },
+	{ OPT_TIMEOUT, 0, "timeout", "SECONDS", offsetof(struct cli_args, timeout),
+	    "how long etcd may take for an answer, with --connect or --cluster" },
 	{ 0 },
 };

@@ -4,9 +4,9 @@
 #include "coord/check_impl.h"
 #include "coord/coord_impl.h"
 
-void coord_check(const struct conf *conf, const struct check_hooks *hooks, void *ctx)
+void coord_check(const struct conf *conf, msec patience, const struct check_hooks *hooks, void *ctx)
 {
-	const struct check c = { .conf = conf, .hooks = hooks, .ctx = ctx };
+	const struct check c = { .conf = conf, .patience = patience, .hooks = hooks, .ctx = ctx };
 
 	if (conf->coord == CONF_COORD_ETCD)
 		coord_etcd_ops.check(&c);

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "conf/conf.h"
 
@@ -35,7 +36,10 @@ struct check_hooks {
 	void (*found)(void *ctx, enum check_result result, const char *what, const char *text);
 };
 
-/* Blocks; each wait has a deadline, a few seconds for an endpoint. */
-void coord_check(const struct conf *conf, const struct check_hooks *hooks, void *ctx);
+#define CHECK_PATIENCE 3000
+
+/* Blocks; a server has `patience` for each answer, CHECK_PATIENCE if nobody knows better. */
+void coord_check(
+    const struct conf *conf, msec patience, const struct check_hooks *hooks, void *ctx);
 
 #endif

@@ -8,6 +8,7 @@
 
 struct check {
 	const struct conf *conf;
+	msec patience; /* for one answer */
 	const struct check_hooks *hooks;
 	void *ctx;
 };

@@ -37,7 +37,8 @@ struct coord_ops {
 	msec (*safe_until)(const struct coord *c);
 	msec (*mute_by)(const struct coord *c);
 	void (*check)(const struct check *c);
-	int (*survey)(const struct conf *conf, survey_each *each, void *ctx, struct err *e);
+	int (*survey)(
+	    const struct conf *conf, msec patience, survey_each *each, void *ctx, struct err *e);
 };
 
 struct coord {

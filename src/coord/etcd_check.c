@@ -15,7 +15,6 @@
 #include "coord/etcd_wait.h"
 #include "coord/etcd_wire.h"
 
-#define PATIENCE 3000 /* for one answer */
 #define CLOCK_OFF_MAX 5
 #define JOBS_AT_ONCE 50 /* etcd takes 128 operations in a transaction */
 
@@ -110,7 +109,7 @@ static bool speaks_tls(const struct etcd_checker *k, const char *url)
 	if (strncmp(url, "http:", 5) != 0 || asprintf(&https, "https%s", url + 4) < 0)
 		return false;
 	if (open_at(&tls, https, false, &e) == 0) {
-		etcd_wait(&tls.waiter, "/v3/maintenance/status", json_object(), PATIENCE);
+		etcd_wait(&tls.waiter, "/v3/maintenance/status", json_object(), k->check->patience);
 		speaks = tls.waiter.code == ETCD_OK ||
 			 (tls.waiter.code == ETCD_TLS &&
 			     strstr(tls.waiter.e.text, "wrong version number") == NULL);
@@ -143,8 +142,8 @@ static bool check_one(struct etcd_checker *k, char *url)
 	if (open_at(k, url, false, &at.e) != 0) {
 		at.result = CHECK_UNREACHABLE;
 	} else {
-		if (etcd_wait(&k->waiter, "/v3/maintenance/status", json_object(), PATIENCE) ==
-		    ETCD_OK)
+		if (etcd_wait(&k->waiter, "/v3/maintenance/status", json_object(),
+			k->check->patience) == ETCD_OK)
 			take_status(k, &at);
 		else
 			explain(k, &at);
@@ -182,7 +181,7 @@ static enum etcd_code try_jobs(struct etcd_checker *k, size_t first, size_t n, b
 	request = whole ? wire_try_access((const char *const *)prefixes, n, write) : NULL;
 	for (size_t i = 0; i < n; i++)
 		free(prefixes[i]);
-	return etcd_wait(&k->waiter, "/v3/kv/txn", request, PATIENCE);
+	return etcd_wait(&k->waiter, "/v3/kv/txn", request, k->check->patience);
 }
 
 static void tell_denied(struct etcd_checker *k, size_t job, bool write)
@@ -277,12 +276,13 @@ static void check_lease(struct etcd_checker *k)
 	struct err e;
 
 	if (etcd_wait(&k->waiter, "/v3/lease/grant", wire_grant(id, k->check->conf->ttl / 1000),
-		PATIENCE) != ETCD_OK)
+		k->check->patience) != ETCD_OK)
 		tell_failure(k, "coordinator.ttl");
 	else if (wire_read_grant(k->waiter.body, &lease, &e) != 0)
 		check_found(k->check, CHECK_MISTAKE, "coordinator.ttl", "%s", e.text);
 	/* Also when no answer came: then it may be there. */
-	if (etcd_wait(&k->waiter, "/v3/lease/revoke", wire_lease_id(id), PATIENCE) != ETCD_OK) {
+	if (etcd_wait(&k->waiter, "/v3/lease/revoke", wire_lease_id(id), k->check->patience) !=
+	    ETCD_OK) {
 		if (lease.ttl > 0)
 			tell_failure(k, "coordinator.ttl");
 	} else if (lease.ttl > 0) {

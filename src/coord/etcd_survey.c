@@ -10,14 +10,14 @@
 #include "coord/etcd_wire.h"
 #include "coord/survey_impl.h"
 
-#define PAGE 500             /* keys */
-#define PATIENCE 5000        /* for one answer, when there is a token */
-#define PATIENCE_ALL 120000L /* an endless list must end, too */
+#define PAGE 500            /* keys */
+#define SLOW_ANSWERS_MAX 24 /* so long for all of them: an endless list must end, too */
 
 struct survey {
 	struct etcd_waiter waiter;
-	char *prefix; /* "/graceful/jobs/" */
-	char *last;   /* key that was read; NULL: none yet */
+	msec patience; /* for one answer, when there is a token */
+	char *prefix;  /* "/graceful/jobs/" */
+	char *last;    /* key that was read; NULL: none yet */
 	survey_each *each;
 	void *ctx;
 	bool off; /* the caller has enough */
@@ -86,7 +86,7 @@ static int read_values(struct survey *s, struct err *e)
 	if (s->has_state)
 		keys[i++] = state;
 	if (i == 0 ||
-	    (etcd_wait(&s->waiter, "/v3/kv/txn", wire_get_all(keys, i), PATIENCE) == ETCD_OK &&
+	    (etcd_wait(&s->waiter, "/v3/kv/txn", wire_get_all(keys, i), s->patience) == ETCD_OK &&
 		take_values(s, n) == 0))
 		rc = 0;
 	else
@@ -182,7 +182,7 @@ static int take_key(struct survey *s, struct wire_kv *kv, struct err *e)
 /* With the first page comes the token. */
 static msec page_patience(const struct survey *s)
 {
-	return s->last == NULL ? PATIENCE + etcd_token_time(&s->waiter.conf) : PATIENCE;
+	return s->patience + (s->last == NULL ? etcd_token_time(&s->waiter.conf) : 0);
 }
 
 /* How many keys there were; -1 on failure. */
@@ -214,7 +214,7 @@ static int read_page(struct survey *s, struct err *e)
 
 static int read_all(struct survey *s, struct err *e)
 {
-	msec until = clock_now() + PATIENCE_ALL;
+	msec until = clock_now() + SLOW_ANSWERS_MAX * s->patience;
 	int n;
 
 	do {
@@ -227,9 +227,9 @@ static int read_all(struct survey *s, struct err *e)
 	return finish_job(s, e);
 }
 
-int etcd_survey(const struct conf *conf, survey_each *each, void *ctx, struct err *e)
+int etcd_survey(const struct conf *conf, msec patience, survey_each *each, void *ctx, struct err *e)
 {
-	struct survey s = { .each = each, .ctx = ctx };
+	struct survey s = { .patience = patience, .each = each, .ctx = ctx };
 	int rc;
 
 	if (asprintf(&s.prefix, "%s/jobs/", conf->ns) < 0)

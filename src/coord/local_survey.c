@@ -92,7 +92,8 @@ static int is_job(const struct dirent *entry)
 	return conf_job_name_ok(entry->d_name);
 }
 
-int local_survey(const struct conf *conf, survey_each *each, void *ctx, struct err *e)
+int local_survey(
+    const struct conf *conf, msec patience, survey_each *each, void *ctx, struct err *e)
 {
 	char path[PATH_MAX];
 	struct survey_job job;
@@ -100,6 +101,7 @@ int local_survey(const struct conf *conf, survey_each *each, void *ctx, struct e
 	bool on = true;
 	int n, rc = 0;
 
+	(void)patience; /* the directory is on this machine */
 	snprintf(path, sizeof(path), "%s%s/jobs", conf->local_path, conf->ns);
 	n = scandir(path, &names, is_job, alphasort);
 	if (n < 0 && errno == ENOENT)

@@ -29,9 +29,10 @@ void coord_where(const struct conf *conf, char *text, size_t size)
 	}
 }
 
-int coord_survey(const struct conf *conf, survey_each *each, void *ctx, struct err *e)
+int coord_survey(
+    const struct conf *conf, msec patience, survey_each *each, void *ctx, struct err *e)
 {
-	return ops_for(conf)->survey(conf, each, ctx, e);
+	return ops_for(conf)->survey(conf, patience, each, ctx, e);
 }
 
 /* ---- For the implementations ---- */

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "conf/conf.h"
 #include "coord/holder.h"
@@ -45,10 +46,14 @@ typedef bool survey_each(void *ctx, const struct survey_job *job);
 /* Where it looks, for people: "etcd http://a:2379, http://b:2379", "/var/lib/graceful/local". */
 void coord_where(const struct conf *conf, char *text, size_t size);
 
+#define SURVEY_PATIENCE 5000
+
 /*
- * Blocks; every wait has a deadline. Memory is bounded, however many jobs there are. -1: it could
- * not be finished, and not all jobs were told.
+ * Blocks; a server has `patience` for each answer, SURVEY_PATIENCE if nobody knows better. Memory
+ * is bounded, however many jobs there are. -1: it could not be finished, and not all jobs were
+ * told.
  */
-int coord_survey(const struct conf *conf, survey_each *each, void *ctx, struct err *e);
+int coord_survey(
+    const struct conf *conf, msec patience, survey_each *each, void *ctx, struct err *e);
 
 #endif

@@ -12,7 +12,9 @@ void survey_take_record(struct survey_job *job, const struct record *r);
  * of those behind it the last one may be dropped. */
 struct survey_place *survey_add_place(struct survey_job *job, uint64_t epoch, size_t *at);
 
-int etcd_survey(const struct conf *conf, survey_each *each, void *ctx, struct err *e);
-int local_survey(const struct conf *conf, survey_each *each, void *ctx, struct err *e);
+int etcd_survey(
+    const struct conf *conf, msec patience, survey_each *each, void *ctx, struct err *e);
+int local_survey(
+    const struct conf *conf, msec patience, survey_each *each, void *ctx, struct err *e);
 
 #endif

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 
 use JSON::PP;
+use POSIX qw(WNOHANG);
 use Test::More;
 
 use Graceful::Etcd;
@@ -15,7 +16,7 @@ sub job { return { command => $_[0]->job($_[1], 'echo 12345 | dump', 'echo 12345
 sub cluster {
     my ($box, $conf, @words) = @_;
 
-    return $box->run('timeout', '-k', '1', '60', $box->graceful, 'status', '--cluster', '-c', $conf, @words);
+    return $box->run('timeout', '-k', '1', '120', $box->graceful, 'status', '--cluster', '-c', $conf, '--timeout', '40', @words);
 }
 
 sub view {
@@ -89,7 +90,7 @@ subtest 'local' => sub {
 };
 
 SKIP: {
-    skip('etcd is not installed', 4) unless Graceful::Etcd->installed;
+    skip('etcd is not installed', 5) unless Graceful::Etcd->installed;
     my $box = Graceful::Test->new;
     my $etcd = Graceful::Etcd->start(users => 1);
     my $more = { coordinator => $etcd->coordinator };
@@ -142,11 +143,31 @@ SKIP: {
         is(scalar(keys %{ $view->{jobs} }), 702, 'all of them are there');
         is(scalar(grep { /^many/ && $view->{jobs}{$_}{waiting_count} != 1 } keys %{ $view->{jobs} }), 0, 'none is cut in two');
         $etcd->pause(0);
-        my ($status, $out, $err) = cluster($box, $conf, '--json');
+        my ($status, $out, $err) = cluster($box, $conf, '--json', '--timeout', '1');
         is($status, 1, 'a server that does not answer does not hang it');
         like($err, qr/cannot ask the coordinator: .*(no answer within|given no token)/, 'and it says so');
         is($out, '', 'and nothing else');
         $etcd->resume(0);
+    };
+
+    # Whoever began first and was given more time is still at it when the other one has given up.
+    subtest 'a slow server' => sub {
+        my $file = $box->path('patient');
+
+        $etcd->pause(0);
+        my $pid = fork // die("fork: $!");
+        if ($pid == 0) {
+            open(STDOUT, '>', $file) or die("$file: $!");
+            exec('timeout', '-k', '1', '300', $box->graceful, 'status', '--cluster', '-c', $conf, '--timeout', '280') or die("exec: $!");
+        }
+        is((cluster($box, $conf, '--timeout', '1'))[0], 1, 'with little time it cannot be asked');
+        is(waitpid($pid, WNOHANG), 0, 'with more it is asked on');
+        $etcd->resume(0);
+        waitpid($pid, 0);
+        is($?, 0, 'and answers in the end');
+        like(Graceful::Test::slurp($file), qr/^orders /m, 'with what there is');
+        is((cluster($box, $conf, '--timeout', '0'))[0], 64, 'no time at all is a mistake');
+        is(($box->run($box->graceful, 'status', '-c', $conf, '--timeout', '9'))[0], 64, 'and so is one that nobody needs');
     };
 }
 
