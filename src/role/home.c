@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/pidlock.h"
@@ -75,14 +76,21 @@ static int make_dir(const char *path, mode_t mode, const char *key, struct err *
 	return 0;
 }
 
+static int trust_local(const struct conf *conf, struct err *e)
+{
+	if (conf->coord != CONF_COORD_LOCAL || trust_dir(conf->local_path, e) == 0)
+		return 0;
+	return err_add(e, "\"coordinator.path\"");
+}
+
 static int make_dirs(const struct conf *conf, struct err *e)
 {
 	char notify[PATH_MAX + sizeof(CONF_NOTIFY_DIR)], jobs[PATH_MAX + sizeof(CONF_JOBS_DIR)];
 
 	snprintf(notify, sizeof(notify), "%s/" CONF_NOTIFY_DIR, conf->run_dir);
 	snprintf(jobs, sizeof(jobs), "%s/" CONF_JOBS_DIR, conf->work_dir);
-	if (conf->coord == CONF_COORD_LOCAL && trust_dir(conf->local_path, e) != 0)
-		return err_add(e, "\"coordinator.path\"");
+	if (trust_local(conf, e) != 0)
+		return -1;
 	/* Jobs reach their own places in them, but cannot list these. */
 	if (make_dir(conf->run_dir, 0755, "run_dir", e) != 0 ||
 	    make_dir(notify, 0711, "run_dir", e) != 0 ||
@@ -92,18 +100,24 @@ static int make_dirs(const struct conf *conf, struct err *e)
 	return 0;
 }
 
-/* Not of a store, which may hang: the workers do that. */
-static void settle(const struct conf *conf)
+/*
+ * Not of a store, which may hang: the workers do that. Looked at once more behind it: where all may
+ * make things, somebody else could have made it after the first look.
+ */
+static int settle(const struct conf *conf, struct err *e)
 {
-	struct err e;
-	int rc = 0;
+	struct err why;
+	int rc;
 
-	if (conf->coord == CONF_COORD_LOCAL)
-		rc = place_settle(conf->work_dir, conf->local_path, &e);
+	if (conf->coord != CONF_COORD_LOCAL)
+		return 0;
+	FAULT("before_settle");
+	rc = place_settle(conf->work_dir, conf->local_path, &why);
 	if (rc < 0) /* it may be mounted yet: no worker goes on before that */
-		log_error("\"coordinator.path\": %s", e.text);
+		log_error("\"coordinator.path\": %s", why.text);
 	else if (rc > 0)
-		log_warn("\"coordinator.path\": %s", e.text);
+		log_warn("\"coordinator.path\": %s", why.text);
+	return trust_local(conf, e);
 }
 
 void home_look_at_metrics(const struct conf *conf)
@@ -120,11 +134,15 @@ int home_open(struct home *h, const struct conf *conf, struct err *e)
 		return -1;
 	if (claim(&h->run, conf->run_dir, "run_dir", e) != 0)
 		return -1;
-	if (claim(&h->work, conf->work_dir, "work_dir", e) == 0) {
-		settle(conf);
-		home_look_at_metrics(conf);
-		return 0;
-	}
+	if (claim(&h->work, conf->work_dir, "work_dir", e) != 0)
+		goto leave_run;
+	if (settle(conf, e) != 0)
+		goto leave_work;
+	home_look_at_metrics(conf);
+	return 0;
+leave_work:
+	leave(&h->work);
+leave_run:
 	leave(&h->run);
 	return -1;
 }

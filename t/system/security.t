@@ -358,6 +358,30 @@ subtest 'directories that somebody else could play with' => sub {
     like(refused('r7', { work_dir => "$dir/link" }), qr{\Q$dir\E/theirs belongs to uid $uid}, 'by a link');
 };
 
+# Where all may make things, as in /tmp, between the look and the making.
+subtest 'a place of the locks that somebody else was quicker to make' => sub {
+    plan skip_all => 'not root' if !$is_root;
+    plan skip_all => 'no developer build: it has no fault points' unless $box->has_faults;
+    my ($uid, $gid) = ids('nobody');
+    my $dir = $box->path('sticky');
+
+    mkdir($dir);
+    chmod(01777, $dir);
+    my $conf = $box->config('quick', { idle => { command => ['/bin/sleep', '1000'], stop_signal => 'TERM' } },
+        { coordinator => { type => 'local', path => "$dir/local" } });
+    my $master = $box->start($conf, sub {
+        $ENV{GRACEFUL_FAULT} = 'master.before_settle=block';
+        $ENV{GRACEFUL_FAULT_GO} = $box->path('settle');
+    });
+    $master->wait_log(qr/before_settle/);
+    mkdir("$dir/local");
+    chown($uid, $gid, "$dir/local");
+    spew($box->path('settle'), '');
+    is($master->wait_exit, 1, 'the master refuses it');
+    like($master->log_text, qr{"coordinator.path": \Q$dir\E/local belongs to uid $uid}, 'and says why');
+    ok(!-e "$dir/local/graceful", 'nothing is kept there');
+};
+
 subtest 'directories that a user may not write' => sub {
     plan skip_all => 'not root' if !$is_root;
     my ($uid) = ids('nobody');
