@@ -134,6 +134,19 @@ static int fill(int fd, struct store *store, const struct record *r, struct err 
 	return store_get(store, r->url, r->size, r->sha256, fd, e);
 }
 
+/*
+ * Where a file system (NFS, FUSE) writes late, it tells of errors at a close, of any descriptor of
+ * the file. Ours stays open, to be confirmed.
+ */
+static int flush(const struct target *t, int fd, const char *temp, struct err *e)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	if (copy < 0 || close(copy) != 0)
+		return err_sys(e, "cannot write %s/%s", t->dir, temp);
+	return 0;
+}
+
 /* The bytes are all there: now it may become the job's, and be seen. */
 static int publish(const struct target *t, int fd, const char *temp, struct err *e)
 {
@@ -169,6 +182,8 @@ static int place_state(const struct target *t, struct store *store, const struct
 	if (fd < 0)
 		return -1;
 	rc = fill(fd, store, r, e);
+	if (rc == 0)
+		rc = flush(t, fd, temp, e);
 	if (rc == 0)
 		rc = publish(t, fd, temp, e);
 	if (rc < 0)

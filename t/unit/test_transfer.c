@@ -797,6 +797,39 @@ static void test_a_failed_restore_leaves_nothing(void **state)
 }
 
 /* A record of a state that does not fit on a small disk, once inline and once in the store. */
+static bool writes_late; /* a file system that tells of write errors only at a close */
+
+int close(int fd)
+{
+	bool fails = writes_late && (fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY;
+	int rc = (int)syscall(SYS_close, fd);
+
+	if (!fails)
+		return rc;
+	errno = EIO;
+	return -1;
+}
+
+static void test_restore_where_errors_come_late(void **state)
+{
+	int rc;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		record_of(i == 0 ? "abc" : "more than sixteen bytes: from the store");
+		job_dumps_text("older");
+		writes_late = true;
+		rc = restore(&record);
+		writes_late = false;
+		assert_int_equal(rc, -1);
+		assert_says("Input/output error");
+		assert_text(state_path, "older");
+		assert_int_equal(count(dir, ""), 1);
+		record_clear(&record);
+		record.epoch = 7;
+	}
+}
+
 static void large_record(bool inlined)
 {
 	static char large[100000];
@@ -900,6 +933,7 @@ int main(void)
 		TEST(test_restore_into_a_link),
 		TEST(test_a_failed_restore_leaves_nothing),
 		TEST(test_restore_under_a_file_size_limit),
+		TEST(test_restore_where_errors_come_late),
 		TEST(test_restore_to_a_full_disk),
 		TEST(test_restore_to_a_read_only_disk),
 	};
