@@ -26,7 +26,7 @@ use Graceful::Chaos::Wire;
 use Graceful::Chaos::Witness;
 use Graceful::Etcd;
 use Graceful::Proxy;
-use Graceful::Test qw(alive children_of slurp source_dir wait_for);
+use Graceful::Test qw(alive birth_of children_of slurp source_dir wait_for);
 
 use constant CLOCK_BOOTTIME => 7;
 use constant EVENTS_A_SECOND => 40;
@@ -148,7 +148,7 @@ sub start_master {
         $ENV{GRACEFUL_FAULT} = $faults if $faults;
     });
 
-    $self->{sessions}{$name}{ $master->pid } = 1;
+    $self->{sessions}{$name}{ $master->pid } = birth_of($master->pid);
     $self->{masters}{$name} = $master;
     return $master;
 }
@@ -206,8 +206,10 @@ sub owner_of {
 sub belongs {
     my ($self, $name, $pid) = @_;
     my ($session) = slurp("/proc/$pid/stat") =~ /\) \S \d+ \d+ (\d+)/ or return 0;
+    my $birth = $self->{sessions}{$name}{$session};
 
-    return 1 if $self->{sessions}{$name}{$session};
+    # The number of a session that is gone may be somebody else's by now, who is not to be killed for it.
+    return 1 if defined $birth && birth_of($session) =~ /^(?:$birth)?$/;
     my $environ = slurp("/proc/$pid/environ");
     my $dir = $self->{box}->dir;
     return $environ =~ /GRACEFUL_INSTANCE=\Q$name\E\0/ && $environ =~ /GRACEFUL_STATE=\Q$dir\E/;
