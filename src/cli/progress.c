@@ -23,18 +23,25 @@ static const char *progress_text(const struct statusview_job *job)
 	if (over && job->left)
 		return "given up, but what it had of the lock could not be given back";
 	if (over)
-		return job->unclean || job->clean == 0 ? "released, but the last dump is not clean"
-						       : "released";
+		return job->unclean ? "released, but the last dump is not clean" : "released";
 	if (strcmp(job->state, "dumping") == 0 || strcmp(job->state, "releasing") == 0)
 		return job->state;
 	return NULL;
 }
 
-static bool is_news(const struct statusview_job *before, const struct statusview_job *now)
+/* When nobody knows, it may have been. */
+static bool was_held(const struct progress *p, const struct statusview_job *job)
 {
+	return p->seen == NULL || json_is_true(json_object_get(p->seen, job->name));
+}
+
+/* A job that had no more than a place in the queue, or nothing, is not released. */
+static bool is_news(const struct progress *p, const struct statusview_job *now)
+{
+	const struct statusview_job *before = statusview_job(&p->view, now->name);
 	const char *text = progress_text(now), *old;
 
-	if (text == NULL)
+	if (text == NULL || (!now->left && !was_held(p, now) && !statusview_job_held(now)))
 		return false;
 	if (before == NULL)
 		return statusview_job_held(now); /* what was over before we looked is none */
@@ -42,12 +49,12 @@ static bool is_news(const struct statusview_job *before, const struct statusview
 	return old == NULL || strcmp(old, text) != 0;
 }
 
-static void tell_changes(const struct statusview *before, const struct statusview *now)
+static void tell_changes(const struct progress *p, const struct statusview *now)
 {
 	for (size_t i = 0; i < now->n_jobs; i++) {
 		const struct statusview_job *job = &now->jobs[i];
 
-		if (is_news(statusview_job(before, job->name), job))
+		if (is_news(p, job))
 			printf("%s: %s\n", job->name, progress_text(job));
 	}
 	fflush(stdout);
@@ -123,12 +130,6 @@ static void note_seen(struct progress *p)
 		else if (job->worker_pid >= 0 && json_object_get(p->seen, job->name) == NULL)
 			json_object_set_new(p->seen, job->name, json_false());
 	}
-}
-
-/* When nobody knows, it may have been. */
-static bool was_held(const struct progress *p, const struct statusview_job *job)
-{
-	return p->seen == NULL || json_is_true(json_object_get(p->seen, job->name));
 }
 
 bool progress_held_any(const struct progress *p)
@@ -208,7 +209,7 @@ static bool look(struct progress *p)
 	if (v.exit >= 0)
 		p->exit = v.exit;
 	if (p->doing != NULL && !p->term.tty)
-		tell_changes(&p->view, &v);
+		tell_changes(p, &v);
 	statusview_clear(&p->view);
 	p->view = v;
 	note_seen(p);

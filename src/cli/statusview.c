@@ -199,6 +199,9 @@ bool statusview_job_held(const struct statusview_job *job)
 	/* A job that failed too often here waits without a worker, and without the lock. */
 	if (job->worker_pid < 0 && strcmp(job->state, "backoff") == 0)
 		return false;
+	/* A standby gives its place in the queue back. */
+	if (job->epoch < 0 && strcmp(job->state, "releasing") == 0)
+		return false;
 	return known == NULL || known->held;
 }
 

@@ -254,7 +254,7 @@ static void closing_line(const struct master *m, int status)
 
 		if (p->reported_at < m->stop_began)
 			continue;
-		released += r->end.released;
+		released += r->gave.epoch != 0; /* a place in the queue has none */
 		bytes += dumped(&r->gave);
 	}
 	log_info("stopped: jobs=%zu dumped_bytes=%" PRIu64

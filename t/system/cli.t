@@ -491,6 +491,25 @@ subtest 'stop' => sub {
     like $err, qr/is gone without a last word; see its log/, 'says what';
 };
 
+subtest 'stop tells of what was held alone' => sub {
+    my %others = (waits => '"state":"standby","worker_pid":1', gaveup => '"state":"backoff","unclean":true');
+    my $last = sub { return map { $_ => '"state":"stopped"' . ($_ eq 'gaveup' ? ',"unclean":true' : '') } keys %others };
+    for my $case ([ { orders => '"state":"backoff","worker_pid":2,"epoch":7,"clean":false,"seq":1,"size":5' }, qr/^orders: released\nstopped: pid \d+, every state dumped, / ],
+        [ {}, qr/^stopped: pid \d+, nothing was held, / ]) {
+        my ($mine, $expected) = @$case;
+        my $m = master(status => sub { return status($_[0]{pid}, '', %others, %$mine) });
+        my $s = start('stop', '--run-dir', $m->{dir});
+        wait_for('INT', sub { signals($m) eq "INT\n" });
+        say_status($m, status($m->{pid}, ',"stopping":true', %others, waits => '"state":"releasing","worker_pid":1', %$mine));
+        # A backup that was made while the job ran is not called clean.
+        say_status($m, status($m->{pid}, ',"stopping":true,"exit":0', $last->(), map { $_ => '"state":"stopped","clean":false,"seq":1,"size":5' } keys %$mine));
+        end_master($m);
+        my ($rc, $out, $err) = finish($s);
+        is $rc, 0, 'exit status';
+        like $out, $expected, 'what it tells';
+    }
+};
+
 subtest 'the last word is heard although the next master wrote its status' => sub {
     my $m = master(status => \&plain_status);
     my $s = start('stop', '--run-dir', $m->{dir});

@@ -353,6 +353,20 @@ subtest 'graceful stop of a master that could not tell what it held' => sub {
     like($out, qr/^stopped: pid \d+, every state dumped, every lock released, /m, 'it does not claim that nothing was held');
 };
 
+subtest 'a standby has no lock to release' => sub {
+    my ($box, $actor, $master) = running([], {});
+    my $next = $box->start($box->config('web-2', { orders => { command => $actor->command } }));
+
+    $next->wait_state(orders => 'standby');
+    my ($status, $out) = $box->run($box->graceful, 'stop', '--run-dir', $next->{run_dir});
+    is($status, 0, 'exit status');
+    like($out, qr/^stopped: pid \d+, nothing was held, /, 'the command says so, and nothing else');
+    like($next->log_text, qr/ stopped: jobs=1 dumped_bytes=0 locks_released=0 unclean=0 left=0 /, 'so does the log');
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'the owner stops');
+    like($master->log_text, qr/ locks_released=1 /, 'and had one');
+};
+
 subtest 'many jobs, some of which do not dump' => sub {
     my $box = Graceful::Test->new;
     my %actors = map { $_ => Graceful::Actor->new($box, $_) } qw(a b c d e f);

@@ -279,7 +279,9 @@ static void test_status_of_what_is_held(void **state)
 	parse("{\"instance\":\"a\",\"pid\":1,\"draining\":true,\"drained\":false,\"max_jobs\":2,"
 	      "\"config\":{\"result\":\"refused\",\"began_ms\":77},"
 	      "\"jobs\":{\"j\":{\"state\":\"parked\"},\"gaveup\":{\"state\":\"backoff\"},"
-	      "\"fails\":{\"state\":\"backoff\",\"worker_pid\":4712}}}",
+	      "\"fails\":{\"state\":\"backoff\",\"worker_pid\":4712},"
+	      "\"queued\":{\"state\":\"releasing\",\"worker_pid\":4713},"
+	      "\"saves\":{\"state\":\"releasing\",\"worker_pid\":4714,\"epoch\":7}}}",
 	    &v);
 	assert_true(v.draining);
 	assert_false(v.drained);
@@ -289,6 +291,8 @@ static void test_status_of_what_is_held(void **state)
 	assert_false(statusview_job_held(statusview_job(&v, "j")));
 	assert_false(statusview_job_held(statusview_job(&v, "gaveup")));
 	assert_true(statusview_job_held(statusview_job(&v, "fails")));
+	assert_false(statusview_job_held(statusview_job(&v, "queued")));
+	assert_true(statusview_job_held(statusview_job(&v, "saves")));
 	statusview_clear(&v);
 }
 
