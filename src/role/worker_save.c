@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/fault.h"
 #include "base/log.h"
@@ -31,6 +32,7 @@ struct save {
 	uint64_t number;                /* of the record, which its thread may be writing */
 	struct state_id known, doubted; /* files that need no backup; all zero: none */
 	enum save_stage stage;
+	bool last;    /* the job has ended: nobody will compare with its file again */
 	bool settles; /* no file is looked at, until what is in doubt is certain */
 	/* Of the file, from here on. */
 	struct state_id id;
@@ -56,9 +58,24 @@ static void look(struct save *s)
 
 static enum save_bytes find_bytes(const struct save *s)
 {
-	if (state_id_equal(&s->id, &s->doubted))
+	if (state_id_proves(&s->doubted, &s->id))
 		return BYTES_DOUBTED;
-	return state_id_equal(&s->id, &s->known) ? BYTES_COMMITTED : BYTES_NEW;
+	return state_id_proves(&s->known, &s->id) ? BYTES_COMMITTED : BYTES_NEW;
+}
+
+/*
+ * A moment, and the id of this file proves which bytes it has: else those would have to be uploaded
+ * once more at the end, when somebody waits for the job.
+ */
+static void look_at_last(struct save *s)
+{
+	static const struct timespec moment = { .tv_nsec = STATE_YOUNG_MS * 1000000L };
+
+	look(s);
+	if (!s->found || !s->id.young || s->last)
+		return;
+	nanosleep(&moment, NULL);
+	look(s);
 }
 
 /* After look(). */
@@ -72,7 +89,7 @@ static void back_up(struct save *s)
 
 static void save_work(void *arg)
 {
-	look(arg);
+	look_at_last(arg);
 	back_up(arg);
 }
 
@@ -289,6 +306,7 @@ static void prepare(struct worker *w)
 
 	s->known = w->have_saved_id && w->have_record ? w->saved_id : none;
 	s->doubted = worker_is_in_doubt(w) ? w->doubt.id : none;
+	s->last = w->saving != SAVE_PACED;
 	s->settles = !releases(w->saving) && worker_doubt_comes_first(w);
 	label(w, &s->record);
 	s->number = s->record.seq;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -147,9 +148,25 @@ static int flush(const struct target *t, int fd, const char *temp, struct err *e
 	return 0;
 }
 
+/*
+ * What is restored is in a record already, and must not be taken for young (struct state_id): it
+ * would be uploaded once more as soon as the job runs. Where this fails it is.
+ */
+static void make_old(int fd)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
+
+	clock_gettime(CLOCK_REALTIME, &times[1]);
+	times[1].tv_sec -= 60;
+	futimens(fd, times);
+}
+
 /* The bytes are all there: now it may become the job's, and be seen. */
 static int publish(const struct target *t, int fd, const char *temp, struct err *e)
 {
+	if (flush(t, fd, temp, e) < 0)
+		return -1;
+	make_old(fd);
 	if (fs_own(fd, t->uid, t->gid, 0600, e) < 0)
 		return err_add(e, "%s/%s", t->dir, temp);
 	return rename_over(t, temp, e);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* path without slashes at its end: behind one of these O_NOFOLLOW would follow a link after all. */
@@ -42,9 +43,25 @@ int statefile_open_dir(const char *dir, struct err *e)
 	return err_sys(e, "cannot open %s", path);
 }
 
+#define WHOLE_SECONDS_MS 2000 /* on file systems that keep whole seconds */
+
+/* Also true when the clock was set back since. */
+static bool is_young(const struct timespec *mtime)
+{
+	int64_t tick = mtime->tv_nsec == 0 ? WHOLE_SECONDS_MS : STATE_YOUNG_MS;
+	struct timespec now;
+	int64_t age;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	age =
+	    (int64_t)(now.tv_sec - mtime->tv_sec) * 1000 + (now.tv_nsec - mtime->tv_nsec) / 1000000;
+	return age < tick;
+}
+
 void statefile_id(const struct stat *st, struct state_id *id)
 {
 	*id = (struct state_id){
+		.young = is_young(&st->st_mtim),
 		.dev = st->st_dev,
 		.ino = st->st_ino,
 		.size = st->st_size,

@@ -27,6 +27,11 @@ bool state_id_equal(const struct state_id *a, const struct state_id *b)
 	       same_time(&a->mtime, &b->mtime) && same_time(&a->ctime, &b->ctime);
 }
 
+bool state_id_proves(const struct state_id *known, const struct state_id *seen)
+{
+	return !known->young && state_id_equal(known, seen);
+}
+
 static int make_parents(const char *dir, struct err *e)
 {
 	const char *name = strrchr(dir, '/');

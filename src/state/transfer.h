@@ -23,7 +23,10 @@
 #define STATE_FILE "state"
 
 /*
- * Which file was backed up: the same id means the same bytes, as a job replaces its file by rename.
+ * Which file was backed up: as a job replaces its file by rename, the same id means the same bytes,
+ * unless it was taken of a young file. A file system's clock may stand still for some milliseconds,
+ * and the number of a file that was removed is given out again: what replaces a file in that time
+ * may look like it.
  */
 struct state_id {
 	dev_t dev;
@@ -31,9 +34,14 @@ struct state_id {
 	int64_t size;
 	struct timespec mtime;
 	struct timespec ctime;
+	bool young; /* when it was taken */
 };
 
+#define STATE_YOUNG_MS 20 /* most clocks move on each 10 ms, or more often */
+
 bool state_id_equal(const struct state_id *a, const struct state_id *b);
+/* Whether the file of which `seen` is the id has the bytes of the one of which `known` is. */
+bool state_id_proves(const struct state_id *known, const struct state_id *seen);
 
 /*
  * Makes <dir> for the job: 0700 and owned by uid:gid (pass -1 to keep the caller's). Missing

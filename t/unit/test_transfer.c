@@ -243,17 +243,36 @@ static void test_a_replaced_file_has_another_id(void **state)
 	assert_false(state_id_equal(&old, &id));
 }
 
+/* The clock of the file system may stand still while a file replaces another and gets its number.
+ */
+static void test_the_id_of_a_young_file_proves_nothing(void **state)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
+
+	(void)state;
+	job_dumps_text("abc");
+	clock_gettime(CLOCK_REALTIME, &times[1]);
+	times[1].tv_sec += 3600; /* the machine may be slow: it must be young now */
+	assert_int_equal(utimensat(AT_FDCWD, state_path, times, 0), 0);
+	assert_int_equal(transfer_peek(dir, job_uid, &id, &err), 1);
+	assert_true(id.young && state_id_equal(&id, &id) && !state_id_proves(&id, &id));
+	times[1].tv_sec -= 2 * 3600;
+	assert_int_equal(utimensat(AT_FDCWD, state_path, times, 0), 0);
+	assert_int_equal(transfer_peek(dir, job_uid, &id, &err), 1);
+	assert_true(!id.young && state_id_proves(&id, &id));
+}
+
 static void test_ids_differ_in_anything(void **state)
 {
-	const struct state_id a = { 1, 2, 3, { 4, 5 }, { 6, 7 } };
+	const struct state_id a = { 1, 2, 3, { 4, 5 }, { 6, 7 }, false };
 	const struct state_id others[] = {
-		{ 0, 2, 3, { 4, 5 }, { 6, 7 } },
-		{ 1, 0, 3, { 4, 5 }, { 6, 7 } },
-		{ 1, 2, 0, { 4, 5 }, { 6, 7 } },
-		{ 1, 2, 3, { 0, 5 }, { 6, 7 } },
-		{ 1, 2, 3, { 4, 0 }, { 6, 7 } },
-		{ 1, 2, 3, { 4, 5 }, { 0, 7 } },
-		{ 1, 2, 3, { 4, 5 }, { 6, 0 } },
+		{ 0, 2, 3, { 4, 5 }, { 6, 7 }, false },
+		{ 1, 0, 3, { 4, 5 }, { 6, 7 }, false },
+		{ 1, 2, 0, { 4, 5 }, { 6, 7 }, false },
+		{ 1, 2, 3, { 0, 5 }, { 6, 7 }, false },
+		{ 1, 2, 3, { 4, 0 }, { 6, 7 }, false },
+		{ 1, 2, 3, { 4, 5 }, { 0, 7 }, false },
+		{ 1, 2, 3, { 4, 5 }, { 6, 0 }, false },
 	};
 
 	(void)state;
@@ -501,7 +520,7 @@ static void test_restore(void **state)
 		assert_int_equal(st.st_uid, job_uid);
 		assert_int_equal(st.st_gid, job_gid);
 		assert_int_equal(transfer_peek(dir, job_uid, &peeked, &err), 1);
-		assert_true(state_id_equal(&peeked, &id));
+		assert_true(state_id_equal(&peeked, &id) && state_id_proves(&id, &peeked));
 		record.epoch = 7;
 		record.seq = 3;
 		free(record.data);
@@ -906,6 +925,7 @@ int main(void)
 		TEST(test_an_empty_file_is_a_state),
 		TEST(test_too_large),
 		TEST(test_a_replaced_file_has_another_id),
+		TEST(test_the_id_of_a_young_file_proves_nothing),
 		TEST(test_ids_differ_in_anything),
 		TEST(test_a_link_is_no_state),
 		TEST(test_a_second_name_is_no_state),
