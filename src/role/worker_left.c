@@ -46,6 +46,23 @@ static bool is_of_last_run(const struct life *l)
 	return l->ran && (l->placed || l->rescue);
 }
 
+/* Without a note the next restore would put the last committed state over it. */
+static void keep_aside(const struct worker *w, const struct err *why)
+{
+	char name[REJECTED_MAX];
+	struct err e;
+
+	if (transfer_reject(w->dir, name, &e) == 0)
+		log_error(
+		    "the last state of the job could not be committed, and is kept as %s/%s; the "
+		    "job will go on from the last committed one: %s",
+		    w->dir, name, why->text);
+	else
+		log_error("%s/" STATE_FILE " could not be committed, and will be replaced by the "
+			  "last committed state: %s",
+		    w->dir, why->text);
+}
+
 void worker_left_keep(const struct worker *w)
 {
 	/* A rescue may have lost it before it was granted. */
@@ -63,9 +80,7 @@ void worker_left_keep(const struct worker *w)
 			 "from it if nobody owns the job before this machine does epoch=%" PRIu64,
 		    w->dir, left.epoch);
 	else
-		log_error("%s/" STATE_FILE " could not be committed, and will be replaced by the "
-			  "last committed state: %s",
-		    w->dir, e.text);
+		keep_aside(w, &e);
 }
 
 /* Should the coordinator be mistaken, or count anew because somebody emptied it: nobody else, and
@@ -99,14 +114,22 @@ static bool is_newest(const struct worker *w, const struct left *left, uint64_t 
 	       (left->epoch == predecessor || left->taken == predecessor);
 }
 
-/* Whether the file that the note speaks of is there, and in no record. */
-static bool is_there(const struct worker *w, const struct left *left, const struct state_id *saved)
+/*
+ * What is in the place of the state, as there is a note. Something else than the file that it
+ * speaks of is in no record, either: an operator, whom the log led there, gave it another owner or
+ * mode; or it was gone on from, and no backup came to its end since.
+ */
+static enum worker_left look_for(
+    const struct worker *w, const struct left *left, const struct state_id *saved, struct err *e)
 {
 	struct state_id id;
-	struct err e;
+	int rc = transfer_peek(w->dir, worker_job_uid(w), &id, e);
 
-	return transfer_peek(w->dir, worker_job_uid(w), &id, &e) > 0 &&
-	       state_id_equal(&id, &left->id) && !state_id_equal(&id, saved);
+	if (rc == 0 || (rc > 0 && state_id_equal(&id, saved)))
+		return LEFT_NONE;
+	if (rc < 0 && e->code != 0)
+		return LEFT_FAILED;
+	return rc > 0 && state_id_equal(&id, &left->id) ? LEFT_GOES_ON : LEFT_MOVED;
 }
 
 /*
@@ -128,17 +151,23 @@ enum worker_left worker_left_find(const struct worker *w, const struct left_sear
 	char boot[LEFTOVER_BOOT_MAX];
 	char path[NOTE_MAX];
 	struct left left;
+	int rc;
 
 	note_path(w, path);
 	leftover_boot(boot);
-	if (left_read(path, boot, &left) && is_there(w, &left, &s->saved)) {
+	rc = left_read(path, boot, &left, e);
+	if (rc < 0)
+		return LEFT_FAILED;
+	if (rc > 0)
+		found = look_for(w, &left, &s->saved, e);
+	if (found == LEFT_GOES_ON) {
 		*clean = left.clean;
 		if (is_newest(w, &left, s->predecessor) && take(w, &left, s->predecessor, e))
 			return LEFT_GOES_ON;
-		if (transfer_reject(w->dir, moved, e) != 0)
-			return LEFT_FAILED;
 		found = LEFT_MOVED;
 	}
+	if (found == LEFT_FAILED || (found == LEFT_MOVED && transfer_reject(w->dir, moved, e) != 0))
+		return LEFT_FAILED;
 	left_remove(path);
 	return found;
 }

@@ -1,5 +1,6 @@
 #include "state/left.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,15 +61,15 @@ static bool decode(json_t *json, const char *boot, struct left *left)
 	return epoch > 0 && strcmp(theirs, boot) == 0;
 }
 
-bool left_read(const char *path, const char *boot, struct left *left)
+int left_read(const char *path, const char *boot, struct left *left, struct err *e)
 {
 	json_t *json;
 	char *data;
 	size_t len;
 	bool ok;
 
-	if (fs_read(path, LEFT_MAX, &data, &len, NULL) != 0)
-		return false;
+	if (fs_read(path, LEFT_MAX, &data, &len, e) != 0)
+		return e->code == 0 || e->code == ENOENT ? 0 : -1;
 	json = json_loadb(data, len, 0, NULL);
 	free(data);
 	ok = json != NULL && decode(json, boot, left);

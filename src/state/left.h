@@ -32,8 +32,9 @@ struct left {
 
 /* boot: the name of this run of the machine. */
 int left_write(const char *path, const struct left *left, const char *boot, struct err *e);
-/* False: there is none, or none that makes sense, or it is from before a restart. */
-bool left_read(const char *path, const char *boot, struct left *left);
+/* 1: it is there; 0: there is none, or none that makes sense, or it is from before a restart; -1:
+ * nobody knows, as it cannot be read. */
+int left_read(const char *path, const char *boot, struct left *left, struct err *e);
 void left_remove(const char *path);
 
 #endif

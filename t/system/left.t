@@ -136,6 +136,21 @@ subtest 'a job that ended without a store is started again from what it left' =>
     stop_ok($master, 0);
 };
 
+# The operator, whom the log led there.
+subtest 'a dump that somebody touched meanwhile is not gone on from, and not lost' => sub {
+    my ($box, $actor, $conf) = open_box();
+    my $dir = $box->path('work-web-1/jobs/orders');
+
+    leave_dump($box, $conf);
+    chmod(0640, "$dir/state") or die "chmod: $!\n";
+    my $master = $box->start($conf)->wait_ready('orders');
+    my $start = $actor->wait_start(3);
+    is("$start->{restored} $start->{count}", 'crash 1', 'the next run goes on from the last committed state');
+    my ($kept) = $master->log_text =~ m{it is kept as \Q$dir\E/(\S+)};
+    is(slurp("$dir/" . ($kept // '')), "2\n", 'the log says where the dump is');
+    stop_ok($master, 0);
+};
+
 subtest 'a file that was refused once says nothing about the next one' => sub {
     my ($box, $actor, $conf) = open_box({ state_max => '1KiB' });
     my $master = $box->start($conf)->wait_ready('orders');

@@ -31,7 +31,7 @@ static void comes_back(void **state)
 
 	(void)state;
 	assert_int_equal(left_write(at("note"), &wrote, BOOT, &err), 0);
-	assert_true(left_read(at("note"), BOOT, &read));
+	assert_int_equal(left_read(at("note"), BOOT, &read, &err), 1);
 	assert_true(read.epoch == wrote.epoch);
 	assert_true(read.taken == wrote.taken);
 	assert_string_equal(read.realm, wrote.realm);
@@ -39,10 +39,10 @@ static void comes_back(void **state)
 	assert_true(state_id_equal(&read.id, &wrote.id));
 	wrote.clean = false;
 	assert_int_equal(left_write(at("note"), &wrote, BOOT, &err), 0);
-	assert_true(left_read(at("note"), BOOT, &read));
+	assert_int_equal(left_read(at("note"), BOOT, &read, &err), 1);
 	assert_false(read.clean);
 	left_remove(at("note"));
-	assert_false(left_read(at("note"), BOOT, &read));
+	assert_int_equal(left_read(at("note"), BOOT, &read, &err), 0);
 }
 
 /* What was not synced may be torn after a restart of the machine. */
@@ -52,7 +52,7 @@ static void does_not_outlive_a_restart(void **state)
 
 	(void)state;
 	assert_int_equal(left_write(at("note"), &left, BOOT, &err), 0);
-	assert_false(left_read(at("note"), "another", &left));
+	assert_int_equal(left_read(at("note"), "another", &left, &err), 0);
 }
 
 static void nonsense(void **state)
@@ -74,8 +74,18 @@ static void nonsense(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		write_text(at("note"), texts[i]);
-		assert_false(left_read(at("note"), BOOT, &left));
+		assert_int_equal(left_read(at("note"), BOOT, &left, &err), 0);
 	}
+}
+
+static void cannot_be_read(void **state)
+{
+	struct left left;
+
+	(void)state;
+	write_text(at("file"), "");
+	assert_int_equal(left_read(at("file/note"), BOOT, &left, &err), -1);
+	assert_says("file/note");
 }
 
 static void cannot_be_written(void **state)
@@ -93,6 +103,7 @@ int main(void)
 		IN_SCRATCH(comes_back),
 		IN_SCRATCH(does_not_outlive_a_restart),
 		IN_SCRATCH(nonsense),
+		IN_SCRATCH(cannot_be_read),
 		IN_SCRATCH(cannot_be_written),
 	};
 
