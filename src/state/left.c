@@ -69,7 +69,7 @@ int left_read(const char *path, const char *boot, struct left *left, struct err 
 	bool ok;
 
 	if (fs_read(path, LEFT_MAX, &data, &len, e) != 0)
-		return e->code == 0 || e->code == ENOENT ? 0 : -1;
+		return e->code == 0 || e->code == ENOENT || e->code == EISDIR ? 0 : -1;
 	json = json_loadb(data, len, 0, NULL);
 	free(data);
 	ok = json != NULL && decode(json, boot, left);
