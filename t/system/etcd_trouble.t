@@ -62,7 +62,11 @@ sub wait_running {
     $master->wait_state($_ => 'running') for @jobs;
     wait_for('the status forgets it', sub { !defined $master->job('job1')->{trouble} });
     $master->wait_log(qr/locks can be had again, after .* jobs=8/);
-    is(scalar(() = $master->log_text =~ /can be had again/g), 1, 'one line says that it is over') or diag($master->log_text);
+    # A busy etcd may be silent once more after its return: that begins with a line of its own, and ends with one.
+    my $log = $master->log_text;
+    my $begun = () = $log =~ /: cannot get the lock:/g;
+    my $over = () = $log =~ /can be had again/g;
+    cmp_ok($over, '<=', $begun, 'one line says that it is over') or diag($log);
     return;
 }
 
