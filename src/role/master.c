@@ -85,6 +85,18 @@ static void on_report(struct ev_loop *loop, struct ev_io *io, int revents)
 	master_settle(p->master);
 }
 
+/* No worker speaks for the job: status has to tell why. */
+static void note_no_worker(struct post *p, const struct err *e)
+{
+	struct report *r = &p->report;
+
+	log_error("%s: %s; trying again soon", p->job->name, e->text);
+	report_keep(r->failure, sizeof(r->failure), e->text);
+	if (p->seat.state == SEAT_DUE && p->seat.fork_failures == 0)
+		r->since = clock_wall();
+	fleet_fork_failed(&p->seat, clock_now());
+}
+
 static void fork_worker(struct master *m, struct post *p, bool rescue)
 {
 	struct err e;
@@ -95,8 +107,7 @@ static void fork_worker(struct master *m, struct post *p, bool rescue)
 
 	board_touch(&m->board);
 	if (pid < 0) {
-		log_error("%s: %s; trying again soon", p->job->name, e.text);
-		fleet_fork_failed(&p->seat, clock_now());
+		note_no_worker(p, &e);
 		return;
 	}
 	if (rescue)

@@ -39,6 +39,7 @@ void post_init(
 	p->master = master;
 	p->anchor = -1;
 	p->output[0] = p->output[1] = -1;
+	p->report.since = clock_wall();
 	p->report.lease_ms = -1;
 	p->report.dead_by = MSEC_NEVER;
 	p->report.mute_by = MSEC_NEVER;

@@ -3,6 +3,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#define CUT "..."
+
+void report_keep(char *text, size_t room, const char *words)
+{
+	if ((size_t)snprintf(text, room, "%s", words) >= room)
+		memcpy(text + room - sizeof(CUT), CUT, sizeof(CUT));
+	for (; *text != '\0'; text++) {
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+	}
+}
+
 static void put(json_t *o, const char *key, json_t *value, bool *ok)
 {
 	if (json_object_set_new(o, key, value) != 0)

@@ -28,7 +28,7 @@
 #define REPORT_LONGEST (REPORT_MAX - 500)
 #define REPORT_STATE_MAX 15
 #define REPORT_TROUBLE_MAX 400
-#define REPORT_FAILURE_MAX 200
+#define REPORT_FAILURE_MAX 270
 #define REPORT_HOLDER_MAX 200
 
 struct report {
@@ -75,6 +75,9 @@ int report_encode(const struct report *r, char buf[REPORT_MAX], struct err *e);
 
 /* One line without its newline. Checks every field; on failure *r is not to be used. */
 int report_decode(const char *text, size_t len, struct report *r, struct err *e);
+
+/* Keeps words of any language, etcd's perhaps, as a text of a report; what is cut ends in "...". */
+void report_keep(char *text, size_t room, const char *words);
 
 /* The fields that status.json shows of a job, as a new object; NULL if out of memory. */
 json_t *report_public(const struct report *r);

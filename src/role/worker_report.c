@@ -16,29 +16,19 @@
 /* Between two tries of a report that has to go out now. */
 #define NO_MEMORY_MS 100
 
-/* They are of any language, and may be etcd's. They have to fit into a report. */
-static void keep_words(char *text, size_t room, const char *words)
-{
-	snprintf(text, room, "%.*s", (int)room - 1, words);
-	for (; *text != '\0'; text++) {
-		if (*text < ' ' || *text > '~')
-			*text = '?';
-	}
-}
-
 void worker_note_trouble(struct worker *w, const struct err *e)
 {
-	keep_words(w->report.trouble, sizeof(w->report.trouble), e->text);
+	report_keep(w->report.trouble, sizeof(w->report.trouble), e->text);
 }
 
 void worker_note_failure(struct worker *w, const char *why)
 {
-	keep_words(w->report.failure, sizeof(w->report.failure), why);
+	report_keep(w->report.failure, sizeof(w->report.failure), why);
 }
 
 void worker_note_holder(struct worker *w, const char *holder)
 {
-	keep_words(w->report.holder, sizeof(w->report.holder), holder);
+	report_keep(w->report.holder, sizeof(w->report.holder), holder);
 }
 
 static void fill_end(const struct life *l, struct seat_end *end)

@@ -9,7 +9,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use Graceful::Actor;
-use Graceful::Test qw(alive slurp spew);
+use Graceful::Test qw(alive slurp spew wait_for);
 
 my $gone = qr/is not the directory that was used before, .*: mount what it is on, or bring it back/;
 
@@ -51,6 +51,9 @@ for my $how ('nothing is there', 'the mount point is there') {
         my $master = $box->start($path);
         $master->wait_log(qr/orders: "coordinator.path": .*$gone.*; trying again soon/);
         is_deeply([ glob($box->path('mnt/local') . '/*') ], [], 'nothing is made');
+        my $job = wait_for('a status', sub { my $job = $master->job('orders'); ($job->{state} // '') eq 'backoff' && $job->{failure} ? $job : undef });
+        like($job->{failure}, qr/^"coordinator.path": /, 'the status says why it waits');
+        cmp_ok($job->{since}, '>=', $^T, 'and since when');
         if ($how ne 'nothing is there') { rmdir($box->path($_)) or die "rmdir: $!\n" for qw(mnt/local mnt) }
         move($box->path('disk'), $box->path('mnt'));
         my $start = $actor->wait_start(2);

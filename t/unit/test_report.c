@@ -234,6 +234,19 @@ static void test_what_the_socket_lets_through_fits(void **state)
 	}
 }
 
+static void test_kept_words(void **state)
+{
+	char text[8];
+
+	(void)state;
+	report_keep(text, sizeof(text), "a\xc3\xa4\nb");
+	assert_string_equal(text, "a???b");
+	report_keep(text, sizeof(text), "1234567");
+	assert_string_equal(text, "1234567");
+	report_keep(text, sizeof(text), "12345678");
+	assert_string_equal(text, "1234...");
+}
+
 static void assert_refused(const char *text)
 {
 	struct report r;
@@ -481,6 +494,7 @@ int main(void)
 		cmocka_unit_test(test_every_end),
 		cmocka_unit_test(test_the_longest_report_fits),
 		cmocka_unit_test(test_what_the_socket_lets_through_fits),
+		cmocka_unit_test(test_kept_words),
 		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_a_report_cut_short),
 		cmocka_unit_test(test_duplicate_fields),
