@@ -81,7 +81,7 @@ static void work_commit(void *arg)
 {
 	struct local *l = arg;
 
-	l->committed = tenure_commit(&l->tenure, l->release);
+	l->committed = tenure_commit(&l->tenure);
 	if (l->committed == COORD_OK && l->release)
 		tenure_leave(&l->tenure);
 }

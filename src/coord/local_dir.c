@@ -238,12 +238,8 @@ enum local_write local_dir_set_record(
 	free(text);
 	if (rc == 0)
 		return LOCAL_LASTING;
-	if (inode_of(d->state, &after) < 0)
-		return LOCAL_UNSEEN;
-	if (after == before)
-		return LOCAL_OLD;
-	/* Only the last sync failed, which may pass. */
-	return fs_sync_dir_of(d->state, e) == 0 ? LOCAL_LASTING : LOCAL_SHAKY;
+	/* Another sync now would prove nothing: the kernel tells of a failed write but once. */
+	return inode_of(d->state, &after) == 0 && after == before ? LOCAL_OLD : LOCAL_UNSURE;
 }
 
 int local_dir_set_holder(const struct local_dir *d, const struct local_note *note, struct err *e)

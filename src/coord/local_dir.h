@@ -55,9 +55,10 @@ int local_dir_set_epoch(const struct local_dir *d, uint64_t epoch, struct err *e
  */
 int local_dir_record(const struct local_dir *d, struct record *r, struct err *e);
 enum local_write {
-	LOCAL_OLD,    /* nothing changed */
-	LOCAL_UNSEEN, /* whether anything has changed cannot be seen */
-	LOCAL_SHAKY, /* it is what everybody reads, but after a power cut that may be the old one */
+	LOCAL_OLD, /* nothing changed */
+	/* It is what everybody reads, but after a power cut that may be the old one; or whether
+	 * anything has changed cannot be seen. */
+	LOCAL_UNSURE,
 	LOCAL_LASTING /* it is what everybody reads from now on */
 };
 /* Replaces the record. Anything but LOCAL_LASTING fills e. */

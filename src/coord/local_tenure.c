@@ -228,8 +228,8 @@ static enum tenure_step find_state(struct tenure *t)
 }
 
 /*
- * A record that was released with may not have been synced (LOCAL_SHAKY). What it replaced is
- * removed by the new owner, so it must be certain that no power cut brings the old one back.
+ * Who committed the record may have died before it was synced. What it replaced is removed by the
+ * new owner, so it must be certain that no power cut brings the old one back.
  */
 static enum tenure_step become_owner(struct tenure *t)
 {
@@ -406,7 +406,7 @@ static enum coord_result check_fence(struct tenure *t)
 	return COORD_LOST;
 }
 
-enum coord_result tenure_commit(struct tenure *t, bool release)
+enum coord_result tenure_commit(struct tenure *t)
 {
 	enum coord_result result = check_fence(t);
 
@@ -414,9 +414,7 @@ enum coord_result tenure_commit(struct tenure *t, bool release)
 		return result;
 	switch (local_dir_set_record(&t->dir, &t->record, &t->err)) {
 	case LOCAL_OLD: return COORD_FAILED;
-	case LOCAL_UNSEEN: return COORD_UNSURE;
-	/* The next owner makes sure of it before it starts from it. */
-	case LOCAL_SHAKY: return release ? COORD_OK : COORD_UNSURE;
+	case LOCAL_UNSURE: return COORD_UNSURE;
 	case LOCAL_LASTING: return COORD_OK;
 	}
 	return COORD_FAILED;

@@ -71,8 +71,8 @@ enum tenure_step tenure_adopt(struct tenure *t);
  * and e says so; -1: it cannot be told now. */
 int tenure_holds_lock_file(const struct tenure *t, struct err *e);
 
-/* Writes t->record, if we still are the owner. release: tenure_leave() is next, after COORD_OK. */
-enum coord_result tenure_commit(struct tenure *t, bool release);
+/* Writes t->record, if we still are the owner. */
+enum coord_result tenure_commit(struct tenure *t);
 /* The owner's way out. */
 enum coord_result tenure_leave(struct tenure *t);
 
