@@ -10,6 +10,7 @@
 #include "conf/units.h"
 
 #define TEXT_MAX 256 /* bytes of a text in the header */
+#define REASON_MAX 1024
 
 static const struct known_state {
 	const char *name;
@@ -287,9 +288,19 @@ static void add_ready(struct table *t, int ready)
 		table_add(t, ready ? PAINT_GOOD : PAINT_BUSY, ready ? "yes" : "no");
 }
 
+/* Why the job does not run here as it should; NULL: there is nothing. */
+static const char *job_reason(const struct statusview_job *job, const char **what)
+{
+	*what = job->trouble != NULL ? "cannot get the lock: " : "";
+	if (job->trouble != NULL)
+		return job->trouble;
+	return strcmp(job->state, "backoff") == 0 ? job->failure : NULL;
+}
+
 static void add_job(struct table *t, const struct statusview_job *job, int64_t now)
 {
 	const struct known_state *known = known_state(job->state);
+	const char *what, *reason = job_reason(job, &what);
 	char size[UNITS_MAX];
 
 	table_add(t, PAINT_NONE, job->name);
@@ -303,10 +314,8 @@ static void add_job(struct table *t, const struct statusview_job *job, int64_t n
 	else
 		table_add(t, PAINT_NONE, units_show_size((uint64_t)job->size, size));
 	add_figure(t, job->restarts);
-	if (job->trouble != NULL)
-		table_addf(t, PAINT_BAD, "cannot get the lock: %s", job->trouble);
-	else if (job->failure != NULL && strcmp(job->state, "backoff") == 0)
-		table_add(t, PAINT_BAD, job->failure);
+	if (reason != NULL)
+		table_addf(t, PAINT_BAD, "%s%s", what, reason);
 	else if (job->holder != NULL)
 		table_addf(t, PAINT_DIM, "behind %s", job->holder);
 	else
@@ -325,6 +334,25 @@ static const struct table_column job_columns[] = {
 	{ "STATUS", false },
 };
 
+/* In full, below the table, what a terminal has no room for in it. */
+static void print_reasons(
+    const struct statusview *v, const struct table *t, FILE *out, size_t width)
+{
+	char name[TEXT_MAX], text[REASON_MAX];
+	const char *what, *before = "\n";
+
+	for (size_t i = 0; i < v->n_jobs; i++) {
+		const char *reason = job_reason(&v->jobs[i], &what);
+
+		if (reason == NULL || width == 0 || !table_cuts(t, i, width))
+			continue;
+		text_fit(name, sizeof(name), v->jobs[i].name, SIZE_MAX);
+		text_fit(text, sizeof(text), reason, SIZE_MAX);
+		fprintf(out, "%s%s: %s%s\n", before, name, what, text);
+		before = "";
+	}
+}
+
 int statusview_print(const struct statusview *v, int64_t now, FILE *out, size_t width, bool colour)
 {
 	struct table *t;
@@ -341,6 +369,8 @@ int statusview_print(const struct statusview *v, int64_t now, FILE *out, size_t 
 		add_job(t, &v->jobs[i], now);
 	fputc('\n', out);
 	rc = table_print(t, out, width, colour);
+	if (rc == 0)
+		print_reasons(v, t, out, width);
 	table_free(t);
 	return rc;
 }

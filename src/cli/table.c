@@ -227,3 +227,16 @@ int table_print(const struct table *t, FILE *out, size_t width, bool colour)
 	free(l.widths);
 	return 0;
 }
+
+bool table_cuts(const struct table *t, size_t row, size_t width)
+{
+	struct layout l = { .widths = calloc(t->n_columns, sizeof(*l.widths)) };
+	size_t last = (row + 2) * t->n_columns - 1; /* the titles are a row, too */
+
+	if (l.widths == NULL)
+		return false;
+	assert(last < t->n_cells);
+	lay_out(t, &l, width);
+	free(l.widths);
+	return t->cells[last].width > l.left;
+}

@@ -36,4 +36,7 @@ void table_addf(struct table *t, enum paint paint, const char *fmt, ...)
  */
 int table_print(const struct table *t, FILE *out, size_t width, bool colour);
 
+/* Whether that cuts the last cell of a row, the first of which is 0. */
+bool table_cuts(const struct table *t, size_t row, size_t width);
+
 #endif

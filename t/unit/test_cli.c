@@ -363,6 +363,32 @@ static void test_status_shown(void **state)
 	assert_view("{\"instance\":\"a\",\"pid\":1,\"jobs\":{}}", 0, "0 jobs\n");
 }
 
+static void test_status_reasons(void **state)
+{
+	static const char json[] =
+	    "{\"instance\":\"a\",\"pid\":1,\"jobs\":{"
+	    "\"bad\":{\"state\":\"backoff\",\"failure\":\"gave up, as it failed 3 times within "
+	    "1m00s: no such file; make it\"},"
+	    "\"long\":{\"state\":\"standby\",\"trouble\":\"no server of the three answers in "
+	    "time\"},"
+	    "\"short\":{\"state\":\"backoff\",\"failure\":\"status 1\"},"
+	    "\"well\":{\"state\":\"standby\",\"status\":\"says more than there is room "
+	    "for\"}}}";
+
+	(void)state;
+	assert_view(json, 80,
+	    "4 jobs: 2 standby, 2 backoff\n"
+	    "\n"
+	    "JOB    STATE    EPOCH  READY  UPTIME  BACKUP  SIZE  RESTARTS  STATUS\n"
+	    "bad    backoff      -  -           -       -     -         -  gave up, as it fa\u2026\n"
+	    "long   standby      -  -           -       -     -         -  cannot get the lo\u2026\n"
+	    "short  backoff      -  -           -       -     -         -  status 1\n"
+	    "well   standby      -  -           -       -     -         -  says more than th\u2026\n"
+	    "\n"
+	    "bad: gave up, as it failed 3 times within 1m00s: no such file; make it\n"
+	    "long: cannot get the lock: no server of the three answers in time\n");
+}
+
 static void test_status_header(void **state)
 {
 	struct statusview v;
@@ -439,6 +465,7 @@ int main(void)
 		cmocka_unit_test(test_status_of_what_is_held),
 		cmocka_unit_test(test_status_refused),
 		cmocka_unit_test(test_status_shown),
+		cmocka_unit_test(test_status_reasons),
 		cmocka_unit_test(test_status_header),
 		cmocka_unit_test(test_status_hostile_text),
 		cmocka_unit_test(test_status_out_of_memory),
