@@ -77,14 +77,25 @@ static json_t *describe(const struct status *s)
 	return o;
 }
 
+/* A text file, which ends in a newline; NULL: out of memory. */
+static char *compose(const struct status *s)
+{
+	json_t *o = describe(s);
+	char *json = o != NULL ? json_dumps(o, JSON_INDENT(1)) : NULL, *text = NULL;
+
+	if (json != NULL && asprintf(&text, "%s\n", json) < 0)
+		text = NULL;
+	free(json);
+	json_decref(o);
+	return text;
+}
+
 int status_write(const struct status *s, struct err *e)
 {
 	char path[PATH_MAX];
-	json_t *o = describe(s);
-	char *text = o != NULL ? json_dumps(o, JSON_INDENT(1)) : NULL;
+	char *text = compose(s);
 	int rc;
 
-	json_decref(o);
 	if (text == NULL)
 		return err_set(e, "cannot write the status file: out of memory");
 	snprintf(path, sizeof(path), "%s/status.json", s->conf->run_dir);

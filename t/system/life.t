@@ -194,6 +194,7 @@ subtest 'the status file at each state' => sub {
     is_deeply([ sort keys %{$job} ], [ sort qw(state worker_pid job_pid epoch ready restarts since) ], 'running, no state yet');
     ok(!$job->{ready}, 'not ready');
     is((stat "$one->{run_dir}/status.json")[2] & 07777, 0644, 'all may read it');
+    like(slurp("$one->{run_dir}/status.json"), qr/\}\n\z/, 'its last line is whole');
 
     $two = $box->start($box->config('web-2', \%jobs));
     wait_for('it to hear whom it waits for', sub { exists $two->job('gated')->{holder} });
