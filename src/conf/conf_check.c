@@ -53,13 +53,13 @@ static void check_job(struct reader *rd, const struct node *n, const struct node
 	    job->hurry_timeout >= job->stop_timeout)
 		report_error(rd->report, blame(n, defaults, "hurry_timeout", "stop_timeout"),
 		    "hurry_timeout (%s) must be shorter than stop_timeout (%s)",
-		    units_show_duration(job->hurry_timeout, a),
-		    units_show_duration(job->stop_timeout, b));
+		    units_write_duration(job->hurry_timeout, a),
+		    units_write_duration(job->stop_timeout, b));
 	if (job->restart_min > 0 && job->restart_max > 0 && job->restart_min > job->restart_max)
 		report_error(rd->report, blame(n, defaults, "restart_min", "restart_max"),
 		    "restart_min (%s) must not be longer than restart_max (%s)",
-		    units_show_duration(job->restart_min, a),
-		    units_show_duration(job->restart_max, b));
+		    units_write_duration(job->restart_min, a),
+		    units_write_duration(job->restart_max, b));
 	if (job->checkpoint_signal != 0 && job->checkpoint_signal == job->stop_signal)
 		report_error(rd->report, blame(n, defaults, "checkpoint_signal", "stop_signal"),
 		    "checkpoint_signal and stop_signal are both %s; the job could not tell them "
@@ -187,16 +187,18 @@ static void check_state_fits(struct reader *rd, const struct node *root, const s
 		    "without a \"url\" no state over inline_max (%s) can be backed up, and job "
 		    "\"%s\" "
 		    "may have up to %s; set state.url, or lower state_max",
-		    units_show_size(conf->inline_max, inlined), conf->jobs[i]->name,
-		    units_show_size(conf->jobs[i]->state_max, most));
+		    units_write_size(conf->inline_max, inlined), conf->jobs[i]->name,
+		    units_write_size(conf->jobs[i]->state_max, most));
 		return;
 	}
 }
 
 static void check_max_jobs(struct reader *rd, const struct node *root, const struct conf *conf)
 {
-	if (conf->max_jobs == 0)
-		report_warning(rd->report, node_get(root, "max_jobs"),
+	const struct node *n = node_get(root, "max_jobs");
+
+	if (conf->max_jobs == 0 && n != NULL && json_is_integer(n->value))
+		report_warning(rd->report, n,
 		    "is 0: no job is run until SIGTTIN; to run all of them, leave it out");
 }
 

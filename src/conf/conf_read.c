@@ -35,6 +35,9 @@ void read_refuse(struct reader *rd, const struct node *n, const char *expected)
 	else if (json_is_integer(n->value))
 		report_error(rd->report, n, "must be %s, not %lld", expected,
 		    (long long)json_integer_value(n->value));
+	else if (json_is_real(n->value))
+		report_error(
+		    rd->report, n, "must be %s, not %g", expected, json_real_value(n->value));
 	else
 		report_error(rd->report, n, "must be %s, not %s", expected, value_type(n));
 }
@@ -120,7 +123,7 @@ static void read_duration(
 		report_error(rd->report, n, "cannot be \"infinity\"");
 	else if (value != MSEC_NEVER && (value < key->min || value > key->max))
 		report_error(rd->report, n, "must be from %s to %s%s, not \"%.80s\"",
-		    units_show_duration(key->min, min), units_show_duration(key->max, max),
+		    units_write_duration(key->min, min), units_write_duration(key->max, max),
 		    key->infinity ? ", or \"infinity\"" : "", text);
 	else
 		store_number(key, field, value);
@@ -139,8 +142,8 @@ static void read_size(struct reader *rd, const struct node *n, const struct key 
 		    "a whole number, alone or with B, KiB, MiB, GiB or TiB, such as \"64MiB\"");
 	else if (value < (uint64_t)key->min || value > (uint64_t)key->max)
 		report_error(rd->report, n, "must be from %s to %s, not \"%.80s\"",
-		    units_show_size((uint64_t)key->min, min),
-		    units_show_size((uint64_t)key->max, max), text);
+		    units_write_size((uint64_t)key->min, min),
+		    units_write_size((uint64_t)key->max, max), text);
 	else
 		store_number(key, field, (int64_t)value);
 }

@@ -122,3 +122,29 @@ const char *units_show_size(uint64_t value, char buf[UNITS_MAX])
 	}
 	return buf;
 }
+
+/* In the largest unit that it is a whole number of. */
+static const char *write_quantity(uint64_t value, const struct unit *units, char buf[UNITS_MAX])
+{
+	const struct unit *best = units;
+
+	for (const struct unit *u = units; u->name != NULL; u++) {
+		if (u->factor == 1 || (value > 0 && value % u->factor == 0))
+			best = u;
+	}
+	snprintf(buf, UNITS_MAX, "%llu%s", (unsigned long long)(value / best->factor), best->name);
+	return buf;
+}
+
+const char *units_write_duration(msec value, char buf[UNITS_MAX])
+{
+	if (value != MSEC_NEVER)
+		return write_quantity((uint64_t)value, duration_units, buf);
+	snprintf(buf, UNITS_MAX, "infinity");
+	return buf;
+}
+
+const char *units_write_size(uint64_t value, char buf[UNITS_MAX])
+{
+	return write_quantity(value, size_units, buf);
+}

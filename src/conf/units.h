@@ -23,5 +23,8 @@ bool units_size(const char *text, uint64_t *value);
 const char *units_show_duration(msec value, char buf[UNITS_MAX]);
 /* "0 B", "812 B", "1.4 KiB", "64.0 MiB". Returns buf. */
 const char *units_show_size(uint64_t value, char buf[UNITS_MAX]);
+/* Exactly, and as a configuration takes it: "90s", "365d", "infinity"; "0B", "1536KiB", "16TiB". */
+const char *units_write_duration(msec value, char buf[UNITS_MAX]);
+const char *units_write_size(uint64_t value, char buf[UNITS_MAX]);
 
 #endif

@@ -308,7 +308,7 @@ static void bad_job_values_are_refused(void **state)
 		{ "'nice': -21", "nice: must be a whole number from -20 to 19, not -21" },
 		{ "'no_new_privs': 1", "no_new_privs: must be true or false, not 1" },
 		{ "'no_new_privs': 'yes'", "no_new_privs: must be true or false, not \"yes\"" },
-		{ "'nice': 1.5", "nice: must be a whole number from -20 to 19, not a number" },
+		{ "'nice': 1.5", "nice: must be a whole number from -20 to 19, not 1.5" },
 		{ "'limits': { 'files': 1 }",
 		    "limits.files: no such limit; there are as, core, cpu, data, fsize, memlock, "
 		    "nofile, nproc and stack" },
@@ -352,25 +352,25 @@ static void bad_job_values_are_refused(void **state)
 		    "checkpoint: must be a whole number and ms, s, m, h or d, such as \"30s\", not "
 		    "\"30\"" },
 		{ "'checkpoint': '99ms'",
-		    "checkpoint: must be from 100ms to 365d00h, or \"infinity\", not \"99ms\"" },
+		    "checkpoint: must be from 100ms to 365d, or \"infinity\", not \"99ms\"" },
 		{ "'hurry_timeout': 'infinity'", "hurry_timeout: cannot be \"infinity\"" },
 		{ "'hurry_timeout': 'none'", "hurry_timeout: must be a whole number and ms, s, m, "
 					     "h or d, such as \"30s\", not "
 					     "\"none\"" },
-		{ "'hurry_timeout': '60s'", "hurry_timeout: hurry_timeout (1m00s) must be shorter "
-					    "than stop_timeout (1m00s)" },
+		{ "'hurry_timeout': '60s'", "hurry_timeout: hurry_timeout (1m) must be shorter "
+					    "than stop_timeout (1m)" },
 		{ "'restart_min': '2s', 'restart_max': '1s'",
-		    "restart_min: restart_min (2.0s) must not be longer than restart_max (1.0s)" },
+		    "restart_min: restart_min (2s) must not be longer than restart_max (1s)" },
 		{ "'max_failures': 0",
 		    "max_failures: must be a whole number from 1 to 1000, not 0" },
 		{ "'failure_window': '31d'",
-		    "failure_window: must be from 1.0s to 30d00h, not \"31d\"" },
+		    "failure_window: must be from 1s to 30d, not \"31d\"" },
 		{ "'on_exit': 'stop'",
 		    "on_exit: must be \"restart\", \"release\" or \"done\", not \"stop\"" },
 		{ "'state_max': '1GB'", "state_max: must be a whole number, alone or with B, KiB, "
 					"MiB, GiB or TiB, such "
 					"as \"64MiB\", not \"1GB\"" },
-		{ "'state_max': '0'", "state_max: must be from 1 B to 16.0 TiB, not \"0\"" },
+		{ "'state_max': '0'", "state_max: must be from 1B to 16TiB, not \"0\"" },
 		{ "'user': 'no:such'", "user: there is no user \"no:such\" on this machine" },
 		{ "'user': 0", "user: must be the name or number of a user, in quotes, not 0" },
 		{ "'user': '4294967295'", "user: there is no user \"4294967295\" on this machine" },
@@ -450,7 +450,7 @@ static void bad_top_values_are_refused(void **state)
 		{ "'state': { 'url': 'file:///a%20b' }",
 		    "state.url: cannot hold %, ? or #: write the directory as it is" },
 		{ "'state': { 'url': 'file:///s', 'inline_max': '2MiB' }",
-		    "state.inline_max: must be from 0 B to 1.0 MiB, not \"2MiB\"" },
+		    "state.inline_max: must be from 0B to 1MiB, not \"2MiB\"" },
 		{ "'log': { 'to': 'file' }",
 		    "log.to: must be \"stderr\" or \"syslog\", not \"file\"" },
 		{ "'log': true",
@@ -583,8 +583,8 @@ static void states_without_a_store_are_warned_of(void **state)
 {
 	(void)state;
 	assert_warned(TOP("'state': {}"),
-	    "f:2: warning: state: without a \"url\" no state over inline_max (256.0 KiB) can be "
-	    "backed up, and job \"a\" may have up to 1.0 GiB; set state.url, or lower state_max");
+	    "f:2: warning: state: without a \"url\" no state over inline_max (256KiB) can be "
+	    "backed up, and job \"a\" may have up to 1GiB; set state.url, or lower state_max");
 	assert_warned(TOP("'defaults': { 'state_max': '256KiB' }"), NULL);
 	assert_warned(TOP("'state': { 'url': 'file:///s' }"), NULL);
 }
@@ -596,6 +596,17 @@ static void no_job_at_all_is_warned_of(void **state)
 	    "f:2: warning: max_jobs: is 0: no job is run until SIGTTIN; to run all of them, leave "
 	    "it out");
 	assert_warned(TOP("'state': { 'url': 'file:///s' }, 'max_jobs': 1"), NULL);
+}
+
+static void a_limit_of_jobs_that_is_refused_is_not_zero(void **state)
+{
+	struct conf_errors errors;
+
+	(void)state;
+	assert_null(parse(TOP("'state': { 'url': 'file:///s' }, 'max_jobs': '3'"), &errors));
+	assert_int_equal(errors.n, 1);
+	assert_non_null(strstr(errors.lines[0], "max_jobs: must be"));
+	conf_errors_free(&errors);
 }
 
 /* 107 bytes are the most: "/run/..." and "/notify/" and the longer name of two. */
@@ -646,11 +657,11 @@ static void contradictions_with_defaults_are_reported_once(void **state)
 	(void)state;
 	assert_refused("{ 'defaults': {\n'hurry_timeout': '3s', 'stop_timeout': '2s' }, 'jobs': {"
 		       "'a': { 'command': ['/a'] }, 'b': { 'command': ['/b'] } } }",
-	    "f:2: defaults.hurry_timeout: hurry_timeout (3.0s) must be shorter than stop_timeout "
+	    "f:2: defaults.hurry_timeout: hurry_timeout (3s) must be shorter than stop_timeout "
 	    "(2.0s)");
 	assert_refused("{ 'defaults': { 'hurry_timeout': '3s' }, 'jobs': {"
 		       "'a': { 'command': ['/a'],\n'stop_timeout': '2s' } } }",
-	    "f:2: jobs.a.stop_timeout: hurry_timeout (3.0s) must be shorter than stop_timeout "
+	    "f:2: jobs.a.stop_timeout: hurry_timeout (3s) must be shorter than stop_timeout "
 	    "(2.0s)");
 }
 
@@ -1482,6 +1493,7 @@ int main(void)
 		cmocka_unit_test(jobs_are_required),
 		cmocka_unit_test(states_without_a_store_are_warned_of),
 		cmocka_unit_test(no_job_at_all_is_warned_of),
+		cmocka_unit_test(a_limit_of_jobs_that_is_refused_is_not_zero),
 		cmocka_unit_test(long_socket_paths_are_refused),
 		cmocka_unit_test(everything_is_reported_in_the_order_of_the_file),
 		cmocka_unit_test(contradictions_with_defaults_are_reported_once),

@@ -145,6 +145,27 @@ static void sizes_are_shown(void **state)
 		assert_string_equal(units_show_size(cases[i].value, buf), cases[i].text);
 }
 
+static void what_is_written_can_be_read(void **state)
+{
+	static const char *const durations[] = { "0ms", "1ms", "999ms", "1s", "1500ms", "90s", "1m",
+		"61m", "24001ms", "1d", "365d", "infinity" };
+	static const char *const sizes[] = { "0B", "1B", "1023B", "1KiB", "1536KiB", "16TiB",
+		"18446744073709551615B" };
+	char buf[UNITS_MAX];
+	uint64_t size;
+	msec value;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(durations) / sizeof(durations[0]); i++) {
+		assert_true(units_duration(durations[i], &value));
+		assert_string_equal(units_write_duration(value, buf), durations[i]);
+	}
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		assert_true(units_size(sizes[i], &size));
+		assert_string_equal(units_write_size(size, buf), sizes[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +175,7 @@ int main(void)
 		cmocka_unit_test(other_sizes_are_refused),
 		cmocka_unit_test(durations_are_shown),
 		cmocka_unit_test(sizes_are_shown),
+		cmocka_unit_test(what_is_written_can_be_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
