@@ -658,11 +658,11 @@ static void contradictions_with_defaults_are_reported_once(void **state)
 	assert_refused("{ 'defaults': {\n'hurry_timeout': '3s', 'stop_timeout': '2s' }, 'jobs': {"
 		       "'a': { 'command': ['/a'] }, 'b': { 'command': ['/b'] } } }",
 	    "f:2: defaults.hurry_timeout: hurry_timeout (3s) must be shorter than stop_timeout "
-	    "(2.0s)");
+	    "(2s)");
 	assert_refused("{ 'defaults': { 'hurry_timeout': '3s' }, 'jobs': {"
 		       "'a': { 'command': ['/a'],\n'stop_timeout': '2s' } } }",
 	    "f:2: jobs.a.stop_timeout: hurry_timeout (3s) must be shorter than stop_timeout "
-	    "(2.0s)");
+	    "(2s)");
 }
 
 static void duplicate_keys_are_refused(void **state)
