@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define READ_CHUNK 16384
@@ -273,6 +276,34 @@ int fs_own(int fd, uid_t uid, gid_t gid, mode_t mode, struct err *e)
 	if ((st.st_mode & ALLPERMS) != mode && fchmod(fd, mode) != 0)
 		return err_sys(e, "cannot set its mode");
 	return 0;
+}
+
+static const char *network_name(uint32_t magic)
+{
+	switch (magic) {
+	case NFS_SUPER_MAGIC: return "NFS";
+	case SMB_SUPER_MAGIC:
+	case SMB2_SUPER_MAGIC:
+	case CIFS_SUPER_MAGIC: return "SMB";
+	case CEPH_SUPER_MAGIC: return "Ceph";
+	case AFS_SUPER_MAGIC:
+	case AFS_FS_MAGIC: return "AFS";
+	case V9FS_MAGIC: return "9P";
+	default: return NULL;
+	}
+}
+
+int fs_keeps_locks(const char *path, struct err *e)
+{
+	struct statfs st;
+	const char *name = statfs(path, &st) == 0 ? network_name((uint32_t)st.f_type) : NULL;
+
+	if (name == NULL)
+		return 0;
+	return err_set(e,
+	    "%s is on a network file system (%s), which may lose a lock that is held: two masters "
+	    "could then run the same job; choose a directory on a disk of this machine",
+	    path, name);
 }
 
 /* The smallest of keep that is not below fd, or -1. */

@@ -57,6 +57,10 @@ int fs_sync_dir_of(const char *path, struct err *e);
  * a synced file in them may not. */
 int fs_sync_above(const char *path, struct err *e);
 
+/* Whether locks in path can be relied upon. -1: it is on a network file system, which may lose one
+ * that is held, and let others have it. What cannot be examined is not said to be. */
+int fs_keeps_locks(const char *path, struct err *e);
+
 /* Closes every descriptor from 3 up, but those in keep (any order, -1 allowed). For the child side
  * of a fork. */
 void fs_close_others(const int *keep, size_t n);

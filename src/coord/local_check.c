@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "coord/check_impl.h"
 #include "coord/local_dir.h"
 #include "coord/places.h"
@@ -35,6 +36,8 @@ static void check_directory(const struct check *c)
 	else if (try_locks(path, &e) != 0)
 		check_found(c, CHECK_MISTAKE, "coordinator.path",
 		    "%s: run as root, or choose a directory on a file system with locks", e.text);
+	else if (fs_keeps_locks(path, &e) != 0)
+		check_found(c, CHECK_NOTE, "coordinator.path", "%s", e.text);
 	else
 		check_found(c, CHECK_FINE, "coordinator.path",
 		    "files in %s can be locked and synced", path);

@@ -115,7 +115,7 @@ static int settle(const struct conf *conf, struct err *e)
 	rc = place_settle(conf->work_dir, conf->local_path, &why);
 	if (rc < 0) /* it may be mounted yet: no worker goes on before that */
 		log_error("\"coordinator.path\": %s", why.text);
-	else if (rc > 0)
+	else if (rc > 0 || fs_keeps_locks(conf->local_path, &why) != 0)
 		log_warn("\"coordinator.path\": %s", why.text);
 	return trust_local(conf, e);
 }

@@ -4,9 +4,11 @@
 #include "child_test.h"
 #include "state_test.h"
 
+#include <linux/magic.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 
 #include "base/fs.h"
 
@@ -461,6 +463,38 @@ static void close_all(void)
 		CHECK(is_open(fd) == (fd < 3));
 }
 
+static uint32_t file_system; /* what everything is on; 0: what it is on */
+
+int statfs(const char *path, struct statfs *st)
+{
+	int rc = (int)syscall(SYS_statfs, path, st);
+
+	if (rc == 0 && file_system != 0)
+		st->f_type = file_system;
+	return rc;
+}
+
+static void test_locks_on_network_file_systems(void **state)
+{
+	static const struct {
+		uint32_t magic;
+		const char *name;
+	} known[] = { { NFS_SUPER_MAGIC, "(NFS)" }, { SMB2_SUPER_MAGIC, "(SMB)" },
+		{ CIFS_SUPER_MAGIC, "(SMB)" }, { CEPH_SUPER_MAGIC, "(Ceph)" },
+		{ AFS_FS_MAGIC, "(AFS)" }, { V9FS_MAGIC, "(9P)" } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		file_system = known[i].magic;
+		assert_int_equal(fs_keeps_locks(at(""), &err), -1);
+		assert_says(known[i].name);
+	}
+	assert_int_equal(fs_keeps_locks(at("missing"), &err), 0);
+	file_system = TMPFS_MAGIC;
+	assert_int_equal(fs_keeps_locks(at(""), &err), 0);
+	file_system = 0;
+}
+
 static void test_closing_the_others(void **state)
 {
 	(void)state;
@@ -495,6 +529,7 @@ int main(void)
 		TEST(test_left_overs_are_in_nobodys_way),
 		TEST(test_syncing_a_directory),
 		TEST(test_all_is_written),
+		TEST(test_locks_on_network_file_systems),
 		TEST(test_closing_the_others),
 	};
 
