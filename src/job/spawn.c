@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -441,11 +442,48 @@ int spawn_job(const struct job_conf *job, const char *dir, char *const env[], in
 	return late ? reap_late(*pid, job, e) : 0;
 }
 
+/*
+ * Where the kernel forgets whom the parent's death is to be told, it also marks the memory as not
+ * to be read by its own user (commit_creds()), and the mark stays when the old credentials are
+ * back. Root reads it all the same, by a capability that is laid down for the moment. Where nobody
+ * may read another's memory this says no of every job.
+ */
+static bool root_may_read(pid_t pid)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct had[_LINUX_CAPABILITY_U32S_3], less[_LINUX_CAPABILITY_U32S_3];
+	char byte;
+	struct iovec to = { &byte, 1 }, from = { NULL, 1 };
+	bool refused;
+
+	if (syscall(SYS_capget, &header, had) != 0)
+		return true;
+	memcpy(less, had, sizeof(less));
+	less[CAP_TO_INDEX(CAP_SYS_PTRACE)].effective &= ~CAP_TO_MASK(CAP_SYS_PTRACE);
+	if (syscall(SYS_capset, &header, less) != 0)
+		return true;
+	refused = process_vm_readv(pid, &to, 1, &from, 1, 0) < 0 && errno == EPERM;
+	syscall(SYS_capset, &header, had);
+	return !refused;
+}
+
+/* The files in /proc of a process that is so marked are root's. */
+static bool user_may_read(pid_t pid, uid_t uid)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
+	return stat(path, &st) == 0 && st.st_uid == uid;
+}
+
 bool spawn_was_told(const struct job_conf *job, pid_t pid)
 {
 	uid_t uid = job->switch_user ? job->uid : geteuid();
 	gid_t gid = job->switch_user ? job->gid : getegid();
 	struct proc_status p;
 
-	return proc_status(pid, &p) == 0 && p.uid[1] == uid && p.gid[1] == gid;
+	if (proc_status(pid, &p) != 0 || p.uid[1] != uid || p.gid[1] != gid)
+		return false;
+	return uid == 0 ? root_may_read(pid) : user_may_read(pid, uid);
 }

@@ -51,8 +51,10 @@ int spawn_job(const struct job_conf *job, const char *dir, char *const env[], in
 bool spawn_interpreter(const char *path, char interpreter[SPAWN_INTERPRETER_MAX]);
 
 /*
- * Whether the kernel told the job, as it does not tell one that has changed its credentials since.
- * A second signal could break off the dump that the first one began. pid: not reaped yet.
+ * Whether the kernel told the job, as it does not tell one that has changed its credentials since,
+ * be it for a moment. A second signal could break off the dump that the first one began. In doubt:
+ * false. It cannot be seen of a job that called exec after that, nor of one that called
+ * prctl(PR_SET_PDEATHSIG) itself. pid: not reaped yet.
  */
 bool spawn_was_told(const struct job_conf *job, pid_t pid);
 

@@ -401,6 +401,22 @@ subtest 'a job that gave up root hears of its worker\'s death all the same' => s
     is($master->wait_exit, 0, 'exit status');
 };
 
+# As file servers do for each request. Its time has no end.
+subtest 'so does one that was another user for a moment' => sub {
+    plan(skip_all => 'needs root') if $> != 0;
+    my ($box, $actor, $master) = running(['drop=65534', 'back', 'once'], { stop_timeout => 'infinity' });
+    my $next = successor($box, $actor);
+
+    $actor->wait_for_line(qr/^dropped$/);
+    kill('KILL', worker_of($master));
+    $actor->wait_for_line(qr/^dumped 1$/);
+    is($actor->count(qr/^INT$/), 1, 'once');
+    $master->wait_state(orders => 'standby');
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'exit status');
+    takes_over($next, $actor, 'clean 1');
+};
+
 subtest 'a worker is killed right after it has started the job again' => sub {
     plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
     my $box = Graceful::Test->new;

@@ -680,6 +680,38 @@ static void live_as_nobody(void)
 	pause();
 }
 
+/* A job that says a line when it is ready; whether it would have been told. */
+static void assert_would_be_told(const char *script, bool yes)
+{
+	int output[2];
+	pid_t pid;
+	char c;
+
+	set_command("/usr/bin/perl", "-e", script);
+	assert_int_equal(pipe(output), 0);
+	assert_int_equal(spawn(NULL, no_env, output[1], &pid), 0);
+	assert_int_equal(read(output[0], &c, 1), 1);
+	assert_int_equal(spawn_was_told(&job, pid), yes);
+	kill(pid, SIGKILL);
+	wait_for(pid);
+	close(output[0]);
+	close(output[1]);
+	free_command();
+}
+
+static void test_whom_the_kernel_does_not_tell(void **state)
+{
+	(void)state;
+	assert_would_be_told("syswrite(STDOUT, 1); sleep 60", true);
+	if (geteuid() != 0)
+		return;
+	assert_would_be_told("$> = 65534; syswrite(STDOUT, 1); sleep 60", false);
+	assert_would_be_told("$> = 65534; $> = 0; syswrite(STDOUT, 1); sleep 60", false);
+	assert_would_be_told("$) = 65534; $) = 0; syswrite(STDOUT, 1); sleep 60", false);
+	be_nobody();
+	assert_would_be_told("syswrite(STDOUT, 1); sleep 60", true);
+}
+
 /* The user of the job has a process already, which is one more than the limit says. */
 static void test_a_user_with_too_many_processes(void **state)
 {
@@ -731,6 +763,7 @@ int main(void)
 		TEST(test_what_it_holds_once_it_is_of_the_user),
 		TEST(test_the_parent_stays_as_it_was),
 		TEST(test_it_is_told_when_its_parent_dies),
+		TEST(test_whom_the_kernel_does_not_tell),
 		TEST(test_commands_that_cannot_run),
 		TEST(test_directories_that_cannot_be_entered),
 		TEST(test_a_state_that_could_not_be_written),
