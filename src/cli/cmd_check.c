@@ -106,7 +106,8 @@ static void check_interpreter(
 static void check_way(
     struct check *c, const struct job_conf *job, const char *key, const char *dir, int code)
 {
-	if (code != 0)
+	/* What is no directory is complained of by itself, and no mode would help. */
+	if (code != 0 && code != ENOTDIR)
 		complain(c,
 		    "jobs.%s.user: %s cannot pass through %s %s: %s; let it, by its group or for "
 		    "all "

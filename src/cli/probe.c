@@ -82,7 +82,11 @@ static int pass_through(const char *dir)
 	struct stat st;
 
 	snprintf(path, sizeof(path), "%s", dir);
-	return go_to_existing(path, &st) == 0 && access(path, X_OK) == 0 ? 0 : errno;
+	if (go_to_existing(path, &st) != 0)
+		return errno;
+	if (!S_ISDIR(st.st_mode))
+		return ENOTDIR;
+	return access(path, X_OK) == 0 ? 0 : errno;
 }
 
 /* Never returns: the child is the job's user for good. */
