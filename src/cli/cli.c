@@ -214,18 +214,21 @@ static void describe_options(const struct cli_command *cmd, struct option *longs
 	*shorts = '\0';
 }
 
-static void take_option(struct cli_args *args, int value)
+static int take_option(const struct cli_command *cmd, struct cli_args *args, int value)
 {
 	for (const struct cli_option_def *o = cli_options; o->name != NULL; o++) {
 		char *target = (char *)args + o->target;
 
 		if (option_value(o) != value)
 			continue;
+		if (o->arg != NULL && *optarg == '\0')
+			return cli_misuse(cmd, "--%s needs an argument", o->name);
 		if (o->arg == NULL)
 			memcpy(target, &(bool){ true }, sizeof(bool));
 		else
 			memcpy(target, &optarg, sizeof(optarg));
 	}
+	return EXIT_OK;
 }
 
 /* A long one that is none of the command's. Behind a '=' stands its argument. */
@@ -268,11 +271,11 @@ static int run_command(const struct cli_command *cmd, int argc, char **argv)
 	struct cli_args args = { .conf_file = CONF_DEFAULT_FILE };
 	struct option longs[OPTIONS_MAX + 2];
 	char shorts[2 * OPTIONS_MAX + 3];
-	int letter, status;
+	int letter, status = EXIT_OK;
 
 	describe_options(cmd, longs, shorts);
 	opterr = 0;
-	while ((letter = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+	while (status == EXIT_OK && (letter = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
 		switch (letter) {
 		case LETTER_HELP: print_help(cmd); return EXIT_OK;
 		case ':': return bad_option(cmd, argv[optind - 1], "needs an argument");
@@ -280,12 +283,13 @@ static int run_command(const struct cli_command *cmd, int argc, char **argv)
 			if (optopt == 0)
 				return unknown_option(cmd, argv[optind - 1]);
 			return bad_option(cmd, argv[optind - 1], "is no option here");
-		default: take_option(&args, letter);
+		default: status = take_option(cmd, &args, letter);
 		}
 	}
 	args.operands = argv + optind;
 	args.n_operands = argc - optind;
-	status = check_operands(cmd, &args);
+	if (status == EXIT_OK)
+		status = check_operands(cmd, &args);
 	return status == EXIT_OK ? cmd->run(cmd, &args) : status;
 }
 

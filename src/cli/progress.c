@@ -172,6 +172,9 @@ size_t progress_unclean(const struct progress *p, char text[PROGRESS_UNCLEAN_MAX
 	else if (without == 0)
 		snprintf(text, PROGRESS_UNCLEAN_MAX,
 		    "%zu states were not dumped cleanly; their last good ones were kept", n);
+	else if (without == n)
+		snprintf(text, PROGRESS_UNCLEAN_MAX,
+		    "%zu states were not dumped cleanly; there are no older ones", n);
 	else
 		snprintf(text, PROGRESS_UNCLEAN_MAX,
 		    "%zu states were not dumped cleanly; of %zu there is no older one", n, without);

@@ -234,7 +234,8 @@ static void print_header(const struct statusview *v, int64_t now, FILE *out)
 		fputs(v->drained ? "  DRAINED" : "  DRAINING", out);
 	fputc('\n', out);
 	if (v->result != NULL && strcmp(v->result, "refused") == 0)
-		fputs("the last reload was refused; the log has the reasons, and graceful reload\n",
+		fputs(
+		    "the last reload was refused; the log says why, and so does graceful reload\n",
 		    out);
 }
 

@@ -241,10 +241,12 @@ struct conf *conf_parse(const char *text, size_t len, const char *name, struct c
 /* It names commands and users: who can write it can run anything. */
 static int read_file(const char *path, char **text, size_t *len, struct err *e)
 {
-	struct stat st;
+	struct stat st = { 0 };
 	int fd = fs_open_regular(path, &st, e);
 	int rc;
 
+	if (fd < 0 && S_ISDIR(st.st_mode))
+		return err_set(e, "Is a directory: name a file by -c");
 	if (fd < 0 && access(path, F_OK) != 0 && errno == ENOENT)
 		return err_set(e,
 		    "No such file or directory: write one, as the examples of graceful.json(5), or "

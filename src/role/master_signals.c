@@ -138,8 +138,8 @@ static void hold_fewer_or_more(struct master *m, int signo, int from)
 	if (f->places == FLEET_ALL)
 		log_info("%s from pid %d: every job may be held here", sig_name(signo), from);
 	else
-		log_info("%s from pid %d: at most %zu jobs are held here", sig_name(signo), from,
-		    f->places);
+		log_info("%s from pid %d: at most %zu of the jobs may be held here",
+		    sig_name(signo), from, f->places);
 	board_touch(&m->board);
 }
 

@@ -114,8 +114,8 @@ static void give_up(struct worker *w)
 	w->gave_up = true;
 	units_show_duration(w->job->failure_window, window);
 	units_show_duration(w->job->restart_max, pause);
-	snprintf(why, sizeof(why), "gave up, as it failed %d times within %s: %s",
-	    w->job->max_failures, window, w->report.failure);
+	snprintf(why, sizeof(why), "gave up, as it failed %d time%s within %s: %s",
+	    w->job->max_failures, w->job->max_failures == 1 ? "" : "s", window, w->report.failure);
 	log_error("%s; whoever waits for its lock may try, and here it is tried again after %s",
 	    why, pause);
 	worker_note_failure(w, why);

@@ -158,7 +158,7 @@ subtest 'files that are none' => sub {
     mkfifo($fifo, 0644) or die "$fifo: $!";
     symlink('loop.json', $link) or die "$link: $!";
     refused('no file', $box->path('nothing.json'), qr/nothing\.json: No such file.*graceful\.json\(5\)/);
-    refused('a directory', $box->dir, qr/\Q@{[ $box->dir ]}\E.*Is a directory/);
+    refused('a directory', $box->dir, qr/\Q@{[ $box->dir ]}\E: Is a directory: name a file by -c/);
     refused('a FIFO', $fifo, qr/not a regular file/);
     refused('a device', '/dev/zero', qr/not a regular file/);
     refused('a link to itself', $link, qr/loop\.json.*symbolic links/);

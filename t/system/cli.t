@@ -246,6 +246,8 @@ subtest 'usage' => sub {
         [ [ '-c', 'x', 'run' ], qr/-c: the command comes first, as in graceful status --json/ ],
         [ [ 'status', '--run-dir' ], qr/--run-dir needs an argument/ ],
         [ [ 'run', '-c' ], qr/-c needs an argument/ ],
+        [ [ 'run', '-c', '' ], qr/--config needs an argument/ ],
+        [ [ 'status', '--run-dir=' ], qr/--run-dir needs an argument/ ],
         [ [ 'stop', 'orders' ], qr/"orders" is too much/ ],
         [ ['handoff'], qr/JOB is missing/ ],
         [ [ 'handoff', 'a', 'b' ], qr/"b" is too much/ ],
@@ -476,6 +478,7 @@ subtest 'stop' => sub {
         [ { clicks => $none }, qr/the state of clicks was not dumped cleanly; there is no older one,/ ],
         [ { orders => $kept, clicks => $kept }, qr/2 states were not dumped cleanly; their last good ones were kept,/ ],
         [ { orders => $kept, clicks => $none }, qr/2 states were not dumped cleanly; of 1 there is no older one,/ ],
+        [ { orders => $none, clicks => $none }, qr/2 states were not dumped cleanly; there are no older ones,/ ],
         # Of long before the stop, as by a drain: that was told then, and is not in the exit status either.
         [ { orders => $kept, clicks => '"state":"parked","unclean":true' }, qr/the state of orders was not dumped cleanly; its last good one was kept,/ ],
     );
@@ -626,7 +629,7 @@ subtest 'checkpoint and handoff' => sub {
     my $hit = 0;
     local $SIG{INT} = sub { $hit++ };
     my @refused = (
-        [ 'clicks', qr/clicks is not held here \(it is standby\)/ ],
+        [ 'clicks', qr/clicks is not held here \(its state is standby\)/ ],
         [ 'none', qr/none is not held here/ ],
         [ 'stale', qr/pid $$ is no worker of the master \(pid $m->{pid}\) any more/ ],
         [ 'gone', qr/the worker \(pid 4194305\) is gone/ ],
@@ -735,6 +738,7 @@ subtest 'check' => sub {
         is $rc, 78, join ' ', %{ $case->[0] };
         like $err, qr/^\Q$file\E: /m, 'names the file';
         like $err, $case->[1], 'names the key';
+        unlike $err, qr/cannot pass through/, 'and advises no mode for what is no directory';
         unlike $out, qr/is fine/, 'is not fine';
     }
     $file = conf(jobs => '{"a":{"command":["/nowhere/x"],"cwd":"/nowhere"},"b":{"command":["/y"]}}');
