@@ -142,6 +142,7 @@ struct worker {
 	struct doubt doubt;
 	struct state_id refused_id; /* of a file that can never be saved; all zero: none */
 	uint64_t spent;             /* the last number of a save that failed */
+	int abandoned;              /* saves that nobody waits for, and whose threads hang */
 	bool swept;
 
 	struct handover took, gave; /* as far as they have come */

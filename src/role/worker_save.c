@@ -24,6 +24,9 @@ enum save_stage {
 	STAGE_ABANDONED, /* likewise, and nobody waits for it any more */
 };
 
+/* Threads that hang, each with a file and a buffer, before no other is begun. */
+#define ABANDONED_MAX 4
+
 /* Looks at the file, backs it up if it is new, commits, forgets the blob before it. */
 struct save {
 	struct worker *w;
@@ -252,6 +255,7 @@ static void forget_late(struct save *s)
 	char *url = s->record.url;
 
 	log_warn("the state store has answered after all, too late");
+	s->w->abandoned--;
 	s->record.url = NULL;
 	worker_garbage_drop(s->w, url);
 	save_free(s);
@@ -312,6 +316,16 @@ static void prepare(struct worker *w)
 	s->number = s->record.seq;
 }
 
+static int start_thread(struct worker *w, struct save *s, struct err *e)
+{
+	if (w->abandoned >= ABANDONED_MAX)
+		return err_set(e, "the state store does not answer: %d uploads hang", w->abandoned);
+	if (task_start(w->loop, save_work, save_done, s, e) == NULL)
+		return -1;
+	s->stage = STAGE_THREAD;
+	return 0;
+}
+
 /*
  * A release does not wait for what is in doubt to become certain: its own tries are of one file,
  * and upload it once. And what may count is the newest: to mark the record before it would put an
@@ -333,9 +347,7 @@ static void begin(struct worker *w)
 	} else if (is_saved_quickly(w, s)) {
 		back_up(s);
 		save_done(s);
-	} else if (task_start(w->loop, save_work, save_done, s, &e) != NULL) {
-		s->stage = STAGE_THREAD;
-	} else {
+	} else if (start_thread(w, s, &e) != 0) {
 		fail(w, &e, false);
 	}
 }
@@ -356,6 +368,7 @@ void worker_save_abandon(struct worker *w)
 		return;
 	}
 	w->save->stage = STAGE_ABANDONED;
+	w->abandoned++;
 	w->spent = w->save->number;
 	w->save = NULL;
 	if (w->saving == SAVE_PACED) {

@@ -164,8 +164,6 @@ static void make_old(int fd)
 /* The bytes are all there: now it may become the job's, and be seen. */
 static int publish(const struct target *t, int fd, const char *temp, struct err *e)
 {
-	if (flush(t, fd, temp, e) < 0)
-		return -1;
 	make_old(fd);
 	if (fs_own(fd, t->uid, t->gid, 0600, e) < 0)
 		return err_add(e, "%s/%s", t->dir, temp);

@@ -92,6 +92,24 @@ subtest 'the job goes on from what was not committed, if nobody owned it meanwhi
     is($actor->wait_start(3)->{count}, 2, 'with what was added');
 };
 
+subtest 'no more than a few uploads hang at a time' => sub {
+    my $box = Graceful::Test->new;
+    my $command = [ $box->script(short => 'echo $$ >"$GRACEFUL_STATE.tmp" && mv "$GRACEFUL_STATE.tmp" "$GRACEFUL_STATE"') ];
+    my $conf = $box->config('web-1',
+        { orders => { command => $command, checkpoint => '1h', stop_timeout => '200ms', hurry_timeout => '100ms', restart_min => '10ms', restart_max => '50ms' } },
+        { state => { url => 'file://' . $box->path('store'), inline_max => '0B' } });
+    my $master = $box->start($conf, sub {
+        $ENV{GRACEFUL_FAULT} = 'worker.in_upload=block::*';
+        $ENV{GRACEFUL_FAULT_GO} = $box->path('go');
+    });
+
+    $master->wait_log(qr/does not answer: 4 uploads hang(?s:.*)does not answer: 4 uploads hang/, 'the fifth run\'s state is not even tried');
+    spew($box->path('go'), '');
+    $master->wait_log(qr/answered after all, too late(?s:.*)committed the state/, 'until the store answers');
+    $master->signal('INT');
+    like($master->wait_exit, qr/^[03]$/, 'stopped in whatever it was at');
+};
+
 subtest 'once the lock is released nothing is asked of it' => sub {
     my ($box, $actor, $confs) = open_box({ checkpoint => '1h' });
 
