@@ -60,9 +60,9 @@ int fs_mkdirs(const char *path, mode_t mode, struct err *e)
 
 /* Opens a regular file and nothing else; O_NONBLOCK so that a FIFO without a writer does not hang
  * us. */
-int fs_open_regular(const char *path, struct stat *st, struct err *e)
+static int open_regular(const char *path, int flags, struct stat *st, struct err *e)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags);
 
 	if (fd < 0)
 		return err_sys(e, "cannot open %s", path);
@@ -78,6 +78,11 @@ int fs_open_regular(const char *path, struct stat *st, struct err *e)
 	}
 	close(fd);
 	return -1;
+}
+
+int fs_open_regular(const char *path, struct stat *st, struct err *e)
+{
+	return open_regular(path, 0, st, e);
 }
 
 /*
@@ -121,10 +126,11 @@ int fs_read_fd(int fd, const char *path, size_t max, char **data, size_t *len, s
 	return rc;
 }
 
-int fs_read(const char *path, size_t max, char **data, size_t *len, struct err *e)
+static int read_regular(
+    const char *path, int flags, size_t max, char **data, size_t *len, struct err *e)
 {
 	struct stat st;
-	int fd = fs_open_regular(path, &st, e);
+	int fd = open_regular(path, flags, &st, e);
 	int rc;
 
 	if (fd < 0)
@@ -132,6 +138,16 @@ int fs_read(const char *path, size_t max, char **data, size_t *len, struct err *
 	rc = fs_read_fd(fd, path, max, data, len, e);
 	close(fd);
 	return rc;
+}
+
+int fs_read(const char *path, size_t max, char **data, size_t *len, struct err *e)
+{
+	return read_regular(path, 0, max, data, len, e);
+}
+
+int fs_read_no_link(const char *path, size_t max, char **data, size_t *len, struct err *e)
+{
+	return read_regular(path, O_NOFOLLOW, max, data, len, e);
 }
 
 int fs_write_all(int fd, const void *data, size_t len, struct err *e)

@@ -21,7 +21,9 @@ int fs_mkdirs(const char *path, mode_t mode, struct err *e);
 /* Reads a regular file of at most max bytes into a fresh, NUL-terminated buffer that the caller
  * frees. */
 int fs_read(const char *path, size_t max, char **data, size_t *len, struct err *e);
-/* The two halves of it. path: for messages. */
+/* The same, but what path names must not be a link. */
+int fs_read_no_link(const char *path, size_t max, char **data, size_t *len, struct err *e);
+/* The two halves of fs_read(). path: for messages. */
 int fs_open_regular(const char *path, struct stat *st, struct err *e);
 int fs_read_fd(int fd, const char *path, size_t max, char **data, size_t *len, struct err *e);
 

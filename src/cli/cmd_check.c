@@ -193,13 +193,24 @@ static void check_place(struct check *c, const char *key, const char *path)
 		complain(c, "%s: %s", key, e.text);
 }
 
+/* The server may show what is ours as another user's, so that is no mistake. */
+static void check_store(struct check *c)
+{
+	const char *path = c->conf->state_dir;
+	struct err e;
+
+	check_dir(c, "state.url", path);
+	if (path != NULL && trust_dir(path, &e) != 0)
+		warn(c, "state.url: %s", e.text);
+}
+
 static void check_machine(struct check *c)
 {
 	const struct conf *conf = c->conf;
 
 	check_own_dir(c, "run_dir", conf->run_dir);
 	check_own_dir(c, "work_dir", conf->work_dir);
-	check_dir(c, "state.url", conf->state_dir);
+	check_store(c);
 	if (conf->coord == CONF_COORD_LOCAL)
 		check_own_dir(c, "coordinator.path", conf->local_path);
 	check_place(c, "state.url", conf->state_dir);

@@ -56,7 +56,8 @@ static int read_mark(const char *dir, char mark[MARK_LEN + 1], struct err *e)
 	size_t len;
 	bool good;
 
-	if (mark_path(dir, path, e) != 0 || fs_read(path, MARK_LEN + 1, &text, &len, e) != 0)
+	if (mark_path(dir, path, e) != 0 ||
+	    fs_read_no_link(path, MARK_LEN + 1, &text, &len, e) != 0)
 		return -1;
 	good = len == MARK_LEN + 1 && strspn(text, "0123456789abcdef") == MARK_LEN;
 	if (good) {

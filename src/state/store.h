@@ -34,7 +34,7 @@ void store_close(struct store *s);
 /*
  * Makes what is missing of the store, and marks its place. A put does so, too; to do it early tells
  * early what is the matter. -1: it cannot be used now. 1: it can, but it is not protected against
- * being missed, as e says.
+ * being missed, or somebody else could replace what is in it, as e says.
  */
 int store_prepare(struct store *s, struct err *e);
 

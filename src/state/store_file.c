@@ -12,6 +12,7 @@
 
 #include "base/fault.h"
 #include "base/fs.h"
+#include "base/trust.h"
 #include "conf/conf.h"
 #include "state/place.h"
 #include "state/store_impl.h"
@@ -102,9 +103,8 @@ static int make_dirs(struct store_file *s, struct err *e)
 	return 0;
 }
 
-static int file_prepare(struct store *base, struct err *e)
+static int settle(struct store_file *s, struct err *e)
 {
-	struct store_file *s = of_base(base);
 	struct err why;
 	int rc = place_settle(s->place.work_dir, s->place.dir, e);
 
@@ -114,6 +114,15 @@ static int file_prepare(struct store *base, struct err *e)
 		return rc;
 	err_set(e, "%s", why.text);
 	return is_away(e);
+}
+
+/* A server may show what is ours as another user's, so that is no reason to refuse it. */
+static int file_prepare(struct store *base, struct err *e)
+{
+	struct store_file *s = of_base(base);
+	int rc = settle(s, e);
+
+	return rc == 0 && trust_dir(s->place.dir, e) != 0 ? 1 : rc;
 }
 
 /* Before what is there is read or removed. */
@@ -284,7 +293,7 @@ static int file_put(struct store *base, const char *job, uint64_t epoch, uint64_
 
 	if (!conf_job_name_ok(job))
 		return err_set(e, "\"%s\" is no job name", job);
-	if (file_prepare(base, e) < 0)
+	if (settle(s, e) < 0)
 		return -1;
 	if (make_job_dir(s, job, e) < 0)
 		return -1;

@@ -358,6 +358,25 @@ subtest 'directories that somebody else could play with' => sub {
     like(refused('r7', { work_dir => "$dir/link" }), qr{\Q$dir\E/theirs belongs to uid $uid}, 'by a link');
 };
 
+# A server may show what is ours as another user's.
+subtest 'a store that somebody else could play with' => sub {
+    plan skip_all => 'not root' if !$is_root;
+    my ($uid, $gid) = ids('nobody');
+    my $dir = $box->path('lent');
+    my $says = qr{\Q$dir\E belongs to uid $uid, who could replace what is in it};
+
+    mkdir($dir);
+    chown($uid, $gid, $dir);
+    my $conf = $box->config('lent', { idle => { command => ['/bin/sleep', '1000'], stop_signal => 'TERM' } },
+        { state => { url => "file://$dir/store" } });
+    my ($rc, undef, $err) = $box->run($box->graceful, 'check', '-c', $conf);
+    like("$rc $err", qr/^0 .*warning: state.url: $says/s, 'check warns');
+    my $master = $box->start($conf);
+    $master->wait_log(qr/"state.url": $says/);
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'the master warns, too, and runs');
+};
+
 # Where all may make things, as in /tmp, between the look and the making.
 subtest 'a place of the locks that somebody else was quicker to make' => sub {
     plan skip_all => 'not root' if !$is_root;

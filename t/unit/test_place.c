@@ -76,6 +76,17 @@ static void another_one_does_not_pass_for_it(void **state)
 	assert_says("damaged");
 }
 
+/* The directory may be somebody else's, and this process root. */
+static void a_link_is_no_mark(void **state)
+{
+	(void)state;
+	assert_int_equal(settle(), 0);
+	assert_int_equal(rename(at("mnt/place/.graceful"), at("mark")), 0);
+	assert_int_equal(symlink(at("mark"), at("mnt/place/.graceful")), 0);
+	assert_int_equal(check(), -1);
+	assert_says(".graceful");
+}
+
 /* Of another master; and what an older version made. */
 static void one_that_is_there_is_taken_over(void **state)
 {
@@ -131,6 +142,7 @@ int main(void)
 		IN_SCRATCH(is_made_and_marked_once),
 		IN_SCRATCH(what_is_gone_is_not_made_again),
 		IN_SCRATCH(another_one_does_not_pass_for_it),
+		IN_SCRATCH(a_link_is_no_mark),
 		IN_SCRATCH(one_that_is_there_is_taken_over),
 		IN_SCRATCH(each_place_is_remembered),
 		IN_SCRATCH(a_damaged_memory_is_told),

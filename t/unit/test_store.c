@@ -21,7 +21,7 @@ static int set_up(void **state)
 	snprintf(deep, sizeof(deep), "%s/deep", scratch);
 	snprintf(url, sizeof(url), "file://%s/deep/store/", scratch);
 	store = store_open(url, &place, &err);
-	return store != NULL ? store_prepare(store, &err) : -1;
+	return store != NULL && store_prepare(store, &err) >= 0 ? 0 : -1;
 }
 
 static int tear_down(void **state)
@@ -120,6 +120,20 @@ static void test_new_directories_are_synced_once(void **state)
 		assert_int_equal(synced[i], 1);
 	free(put("abc", 1, 2));
 	assert_int_equal(synced[0] + synced[1] + synced[2], 3);
+}
+
+/* It is used all the same: the user of the one who owns it may be another one on the server. */
+static void test_a_store_that_others_may_write_is_told(void **state)
+{
+	char *url;
+
+	(void)state;
+	assert_int_equal(chmod(at("deep"), 0777), 0);
+	assert_int_equal(store_prepare(store, &err), 1);
+	assert_says("can be written by others");
+	url = put("abc", 1, 1);
+	assert_non_null(url);
+	free(url);
 }
 
 static void test_all_of_a_large_one_is_copied_from_its_start(void **state)
@@ -624,6 +638,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_put_and_get),
+		TEST(test_a_store_that_others_may_write_is_told),
 		TEST(test_new_directories_are_synced_once),
 		TEST(test_all_of_a_large_one_is_copied_from_its_start),
 		TEST(test_an_empty_one),

@@ -45,7 +45,7 @@ static int set_up(void **state)
 	record = (struct record){ .epoch = 7, .seq = 3, .clean = true };
 	strcpy(record.instance, "web-1");
 	alarm(60); /* a FIFO that blocks must not hang the suite */
-	if (store == NULL || store_prepare(store, &err) != 0 ||
+	if (store == NULL || store_prepare(store, &err) < 0 ||
 	    transfer_prepare(dir, job_uid, job_gid, &err) < 0)
 		return -1;
 	return 0;
