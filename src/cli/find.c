@@ -71,8 +71,10 @@ static enum probe probe_lock(const char *lock_path, struct master *m, struct err
 	switch (pidlock_ask(lock_path, &m->pid, &why)) {
 	case PIDLOCK_HELD: return PROBE_FOUND;
 	case PIDLOCK_OTHER: /* it has just started, or another has just ended */
-		err_set(
-		    e, "%s is held by another process than pid %d: try again", lock_path, m->pid);
+		err_set(e,
+		    "%s is held by another process than pid %d: try again; if it stays so, the "
+		    "master runs in another PID namespace, as of a container: ask there",
+		    lock_path, m->pid);
 		return PROBE_AGAIN;
 	case PIDLOCK_FREE: err_set(e, "no master runs here (%s)", why.text); return PROBE_NONE;
 	case PIDLOCK_FAILED: err_set(e, "%s", why.text); return PROBE_FAILED;

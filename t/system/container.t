@@ -83,7 +83,11 @@ subtest '"docker stop"' => sub {
 
 subtest '"docker exec graceful stop"' => sub {
     my ($box, $actor, $wrapper, $pid, $conf) = contained([]);
-    my ($status, $out, $err) = inside($box, $pid, $box->graceful, 'stop', '-c', $conf);
+    my ($status, $out, $err) = $box->run($box->graceful, 'stop', '-c', $conf);
+
+    is($status, 1, 'from outside nobody can tell which process is meant');
+    like($err, qr/is held by another process than pid 1: .* in another PID namespace, as of a container: ask there/, 'and what to do');
+    ($status, $out, $err) = inside($box, $pid, $box->graceful, 'stop', '-c', $conf);
 
     # The last process takes those that were sent in with it.
     ok($status == 0 || $status == 137, 'exit status of the command') or diag($status, $err);
