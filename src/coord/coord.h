@@ -3,9 +3,11 @@
  * (a directory on this machine) and etcd.c (many machines).
  *
  * A `struct coord` belongs to one worker process and serves one tenure: acquire once, commit while
- * owner, release once. To queue again the worker exits and a new one is forked. No call blocks;
- * every answer comes through a hook from the loop, never from inside the call that asked. A coord
- * does not log; a hook is told what happened, and the worker decides what that means.
+ * owner, release once. To queue again the worker exits and a new one is forked. No call waits for
+ * another worker or a server; the local one may wait for its disk, as notes about who owns the job
+ * and who waits are written and removed from the loop. Every answer comes through a hook from the
+ * loop, never from inside the call that asked. A coord does not log; a hook is told what happened,
+ * and the worker decides what that means.
  *
  * The rules that every implementation keeps:
  *  - granted() is called only while the lock is certainly held;
