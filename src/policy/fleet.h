@@ -104,6 +104,7 @@ struct seat {
 	bool littered; /* its worker died and left such a place behind */
 	int tidies;    /* workers forked in a row for no more than to give that back */
 	msec dead_by;  /* its lock covers the job until then */
+	msec stop_by;  /* its worker lets the job dump until then; 0: it does not stop */
 	/*
 	 * A worker that lives says anew until when, before that time comes. One that does not while
 	 * its lock is about to end hangs. When nothing ends by itself there is time to ask whether
@@ -211,6 +212,9 @@ void fleet_reported(struct seat *s, bool holds, bool queues, const struct seat_e
 /* Until when the lock covers the job, and when the next report is due, by the same report;
  * MSEC_NEVER: it does not end by itself. A rescue worker's counts when it has the lock. */
 void fleet_covered(struct seat *s, msec until, msec mute_by);
+/* Until when the worker lets its job dump, by the same report; 0: the job was not told to stop.
+ * That stands when the worker dies: the job may have asked for more than stop_timeout. */
+void fleet_granted(struct seat *s, msec stop_by);
 /* Instead of FLEET_KILL_WORKER: it had reported, and this process had not read that. */
 void fleet_spared(struct seat *s, msec mute_by);
 void fleet_eof(struct fleet *f, struct seat *s, msec now);

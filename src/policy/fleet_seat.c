@@ -73,6 +73,7 @@ void fleet_forked(struct seat *s, pid_t pid, msec now)
 	if (s->state == SEAT_DUE) {
 		s->state = SEAT_WORKING;
 		s->dead_by = MSEC_NEVER;
+		s->stop_by = 0;
 		s->mute_by = msec_add(now, s->limits.adopt_timeout);
 		s->main_ended = false;
 		s->killing = false;
@@ -128,6 +129,12 @@ void fleet_covered(struct seat *s, msec until, msec mute_by)
 	s->stuck = false;
 	if (s->state == SEAT_WORKING)
 		s->killing = false;
+}
+
+void fleet_granted(struct seat *s, msec stop_by)
+{
+	if (s->state == SEAT_WORKING)
+		s->stop_by = stop_by;
 }
 
 void fleet_spared(struct seat *s, msec mute_by)
@@ -204,13 +211,16 @@ static void ended(struct fleet *f, struct seat *s, msec now)
 	}
 }
 
-/* A worker died and its job may live on: it gets the time that a stop would have given it. */
+/* A worker died and its job may live on: it gets the time that a stop would have given it, or has
+ * given it already. */
 static void orphaned(struct fleet *f, struct seat *s, msec now)
 {
-	msec limit = s->limits.stop_timeout;
+	msec until = msec_add(now, s->limits.stop_timeout);
 
+	if (until < s->stop_by)
+		until = s->stop_by;
 	if (f->level >= STOP_HURRY)
-		limit = msec_min(limit, s->limits.hurry_timeout);
+		until = msec_min(until, msec_add(now, s->limits.hurry_timeout));
 	s->calm = was_quiet(s, now);
 	s->littered = false;
 	s->tidies = 0;
@@ -219,7 +229,7 @@ static void orphaned(struct fleet *f, struct seat *s, msec now)
 	s->state = SEAT_ORPHANED;
 	s->orphans_told = false;
 	s->killing = false;
-	s->kill_at = f->level == STOP_KILL ? now : msec_add(now, limit);
+	s->kill_at = f->level == STOP_KILL ? now : until;
 	s->term_at = s->kill_at == MSEC_NEVER ? MSEC_NEVER : s->kill_at - s->limits.hurry_timeout;
 	if (s->main_ended)
 		fleet_main_ended(s, now);

@@ -109,6 +109,8 @@ static msec ends_by(const struct post *p, msec stop_began)
 
 	if (p->report.stop_by > by)
 		by = p->report.stop_by;
+	if (p->seat.stop_by > by) /* of a worker that died; the report may be its rescue's */
+		by = p->seat.stop_by;
 	return msec_add(by, worker_stop_tail(p->job));
 }
 

@@ -30,6 +30,7 @@ static void take_report(struct master *m, struct post *p)
 	fleet_reported(
 	    &p->seat, p->report.owner, p->report.lease != 0, &p->report.end, clock_now());
 	fleet_covered(&p->seat, p->report.dead_by, p->report.mute_by);
+	fleet_granted(&p->seat, p->report.stop_by);
 }
 
 bool master_read_reports(struct master *m, struct post *p)

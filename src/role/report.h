@@ -43,8 +43,8 @@ struct report {
 	int64_t lease_ms; /* left, -1: no lease */
 	msec dead_by;     /* the lock covers the job until then, by clock.h; MSEC_NEVER: for ever */
 	msec mute_by;     /* the next report comes before that; likewise */
-	msec stop_by;     /* the job has this long to dump, the more that it asked for included; 0:
-			     it was not told to stop */
+	msec stop_by;     /* the job has this long to dump, the more that it asked for included;
+			     MSEC_NEVER: for ever; 0: it was not told to stop */
 	uint64_t epoch;   /* 0: not the owner */
 	uint64_t
 	    seq; /* of the last committed record; 0: there is none, and the next two mean nothing */

@@ -104,7 +104,7 @@ static void fill_report(struct worker *w)
 	r->lease_ms = l->owner && until != MSEC_NEVER ? until - clock_now() : -1;
 	r->dead_by = msec_min(until, w->lost_until);
 	promise_report(w);
-	r->stop_by = l->stopping && l->give_up_at != MSEC_NEVER ? l->give_up_at : 0;
+	r->stop_by = l->stopping ? l->give_up_at : 0;
 	r->epoch = owner ? w->epoch : 0;
 	r->seq = w->have_record ? w->record.seq : 0;
 	r->size = w->have_record ? w->record.size : 0;

@@ -186,6 +186,28 @@ subtest 'a worker is killed while its job dumps in a stop' => sub {
     takes_over($next, $actor, 'clean 1');
 };
 
+# The end of another one that asked for nothing tells that the time of a stop has gone by.
+subtest 'a worker is killed while its job dumps in the time that it asked for' => sub {
+    my $box = Graceful::Test->new;
+    my %actors = map { $_ => Graceful::Actor->new($box, $_) } qw(orders clicks);
+    my $hold = $box->path('go');
+    my %words = (orders => ["hold=$hold", 'extend=600000000'], clicks => ['hold=/nonexistent']);
+    my $master = $box->start($box->config('web-1', {
+        map { $_ => { command => $actors{$_}->command(@{ $words{$_} }), %limits, stop_timeout => '4s' } } keys %words }));
+
+    $master->wait_ready($_) for qw(orders clicks);
+    my $other = $actors{clicks}->wait_start->{pid};
+    $master->signal('INT');
+    wait_for('it asked for more time', sub { ($master->job('orders')->{status} // '') eq 'extended' });
+    kill('KILL', $master->job($_)->{worker_pid}) for qw(orders clicks);
+    wait_for('the other job is killed', sub { !alive($other) });
+    spew($hold, '');
+    is($master->wait_exit, 3, 'the other one did not dump');
+    is($actors{orders}->count(qr/^dumped 1$/), 1, 'it did');
+    is($actors{orders}->count(qr/^TERM$/), 0, 'unhurried');
+    like($master->log_text, qr/ orders: .*committed the state and released the lock/, 'and that is committed');
+};
+
 # A machine that owned a job before still has the state of that time where the job's state goes.
 subtest 'a worker is killed before it has restored the state: an older one is not committed in its place' => sub {
     my $box = Graceful::Test->new;

@@ -739,6 +739,36 @@ static void orphans_get_the_time_of_a_stop(void **state)
 	PLAY(&s, AT(270000, CLEARED, "TELL_CLEARED", RESCUED));
 }
 
+static void orphans_keep_the_time_that_they_asked_for(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, STOP, "TELL_STOP", WORKING));
+	fleet_granted(&s.seat, 500000);
+	PLAY(&s, AT(201000, REAPED, "", WORKING),
+	    AT(201000, AT_EOF, "FORK_RESCUE ORPHANS_STOP TELL_STOP", ORPHANED));
+	fleet_granted(&s.seat, 1); /* of the rescue */
+	PLAY(&s, AT(490000, DUE_NOW, "ORPHANS_TERM", ORPHANED),
+	    AT(500000, DUE_NOW, "ORPHANS_KILL", ORPHANED));
+	/* It has less left than a stop gives. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, STOP, "TELL_STOP", WORKING));
+	fleet_granted(&s.seat, 210000);
+	PLAY(&s, AT(201000, REAPED, "", WORKING),
+	    AT(201000, AT_EOF, "FORK_RESCUE ORPHANS_STOP TELL_STOP", ORPHANED),
+	    AT(251000, DUE_NOW, "ORPHANS_TERM", ORPHANED));
+	/* For ever; who hurries does not wait for that. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_HOLDING, AT(200000, STOP, "TELL_STOP", WORKING));
+	fleet_granted(&s.seat, MSEC_NEVER);
+	PLAY(&s, AT(201000, REAPED, "", WORKING),
+	    AT(201000, AT_EOF, "FORK_RESCUE ORPHANS_STOP TELL_STOP", ORPHANED),
+	    AT(900000, LOOK, "", ORPHANED), AT(900001, STOP, "ORPHANS_TERM TELL_HURRY", ORPHANED),
+	    AT(910001, DUE_NOW, "ORPHANS_KILL", ORPHANED));
+}
+
 static void orphans_hurry_with_the_master(void **state)
 {
 	struct script s;
@@ -1420,6 +1450,7 @@ int main(void)
 		cmocka_unit_test(the_first_rescue_is_followed_at_once),
 		cmocka_unit_test(a_worker_that_keeps_dying_is_slowed_down),
 		cmocka_unit_test(orphans_get_the_time_of_a_stop),
+		cmocka_unit_test(orphans_keep_the_time_that_they_asked_for),
 		cmocka_unit_test(orphans_hurry_with_the_master),
 		cmocka_unit_test(orphans_of_a_hurried_worker_have_to_hurry),
 		cmocka_unit_test(what_an_orphaned_job_leaves_behind_has_to_hurry),

@@ -53,6 +53,7 @@ struct worker {
 	bool orphans_stopped, orphans_killed;
 	msec heard_at;   /* forked, or the last report that counts */
 	msec gone_at;    /* for the master: reaped and read to the end */
+	msec stop_by;    /* by the last report that counts */
 	bool rescue_due; /* it died holding, and the master knows that it held */
 	int rescue_deaths, tidies, fork_fails; /* in a row; forks that failed */
 	unsigned drops, forks;                 /* anchors dropped, series of forks begun */
@@ -142,6 +143,7 @@ static void begin_worker(struct world *w, struct worker *k, bool rescue)
 		return;
 	k->orphans_stopped = false;
 	k->orphans_killed = false;
+	k->stop_by = 0;
 	k->stubborn = dice_chance(&w->dice, 30);
 }
 
@@ -421,6 +423,8 @@ static void check_seat(struct world *w, size_t i)
 	const struct worker *k = &w->workers[i];
 	msec killed_by = msec_add(k->gone_at, s->limits.stop_timeout);
 
+	if (killed_by < k->stop_by)
+		killed_by = k->stop_by;
 	switch (s->state) {
 	case SEAT_VACANT:
 	case SEAT_FINISHED: demand(w, !k->anchor && !k->lives, "an empty seat is empty"); break;
@@ -479,6 +483,16 @@ static void write_report(struct worker *k, bool holds, const struct seat_end *en
 		    (struct report){ holds, !holds && !seat_end_is_told(end), *end };
 }
 
+/* The job may have asked for more than a stop gives. */
+static void read_granted(struct world *w, struct seat *s, struct worker *k)
+{
+	msec stop_by = dice_chance(&w->dice, 50) ? 0 : w->now + dice_roll(&w->dice, 40000);
+
+	fleet_granted(s, stop_by);
+	if (s->state == SEAT_WORKING)
+		k->stop_by = stop_by;
+}
+
 static void read_report(struct world *w, struct seat *s, struct worker *k)
 {
 	struct report r = k->pipe[0];
@@ -496,6 +510,7 @@ static void read_report(struct world *w, struct seat *s, struct worker *k)
 
 		fleet_covered(s, mute_by + dice_roll(&w->dice, w->cover), mute_by);
 	}
+	read_granted(w, s, k);
 }
 
 /* The worker ends its tenure in order, with its last report. */
