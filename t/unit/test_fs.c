@@ -465,12 +465,12 @@ static void close_all(void)
 
 static uint32_t file_system; /* what everything is on; 0: what it is on */
 
-int statfs(const char *path, struct statfs *st)
+int statfs(const char *file, struct statfs *buf)
 {
-	int rc = (int)syscall(SYS_statfs, path, st);
+	int rc = (int)syscall(SYS_statfs, file, buf);
 
 	if (rc == 0 && file_system != 0)
-		st->f_type = file_system;
+		buf->f_type = file_system;
 	return rc;
 }
 
