@@ -235,8 +235,10 @@ static void on_alarm(void *ctx)
 		worker_report_moving(w);
 	if (now >= w->alive_at)
 		worker_report(w);
-	if (now >= pacer_deadline(&w->pacer))
+	if (now >= pacer_deadline(&w->pacer)) {
+		worker_watch_check(w);
 		worker_pace(w, pacer_tick(&w->pacer, now));
+	}
 	if (now >= life_deadline(&w->life))
 		worker_tell(w, LIFE_EV_TICK, 0);
 	worker_rearm(w);
@@ -250,6 +252,12 @@ static void open_log(const struct sig_from *from)
 		log_open_setting(from->value);
 	else
 		log_reopen();
+}
+
+static void save_on_request(struct worker *w)
+{
+	worker_watch_check(w);
+	worker_pace(w, pacer_ask(&w->pacer, clock_now()));
 }
 
 static void on_signal(struct ev_loop *loop, struct ev_io *io, int revents)
@@ -269,7 +277,7 @@ static void on_signal(struct ev_loop *loop, struct ev_io *io, int revents)
 		else if (signo == SIGQUIT)
 			worker_tell(w, LIFE_EV_KILL, 0);
 		else if (signo == SIGUSR1)
-			worker_pace(w, pacer_ask(&w->pacer, clock_now()));
+			save_on_request(w);
 		else if (signo == WORKER_HURRY)
 			worker_tell(w, LIFE_EV_HURRY, 0);
 		else if (signo == WORKER_CLEARED || signo == WORKER_CLEARED_WELL)

@@ -203,6 +203,8 @@ void worker_state_granted(struct worker *w, const struct record *record);
 bool worker_state_unsaved(const struct worker *w, struct state_id *id);
 /* The same; what is no proper file counts, too, so that the backup says why. */
 bool worker_state_changed(const struct worker *w);
+/* As that, but a file that is merely written in place is none: its end is an event. */
+bool worker_state_replaced(const struct worker *w);
 /* "none", "clean" or "crash", for the job that starts now. NULL: its state cannot be told, or is
  * gone, and must be restored again. */
 const char *worker_state_restored(const struct worker *w, bool *gone, struct err *e);
@@ -218,6 +220,8 @@ void worker_watch_open(struct worker *w);
 void worker_watch_begin(struct worker *w);
 /* look_at has come: a file that cannot be watched is looked at. */
 void worker_watch_look(struct worker *w);
+/* A backup may be due: a file that came without an event counts, too. */
+void worker_watch_check(struct worker *w);
 
 /* worker_save.c */
 void worker_save_begin(struct worker *w, enum save_kind kind);

@@ -32,6 +32,15 @@ bool worker_state_changed(const struct worker *w)
 	return rc < 0 || (rc > 0 && !(w->have_saved_id && state_id_equal(&id, &w->saved_id)));
 }
 
+bool worker_state_replaced(const struct worker *w)
+{
+	struct state_id id;
+	int rc = peek(w, &id);
+
+	return rc < 0 || (rc > 0 && !(w->have_saved_id && id.dev == w->saved_id.dev &&
+					id.ino == w->saved_id.ino));
+}
+
 bool worker_state_unsaved(const struct worker *w, struct state_id *id)
 {
 	return peek(w, id) > 0 && !(w->have_saved_id && state_id_equal(id, &w->saved_id));

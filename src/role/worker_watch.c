@@ -95,6 +95,14 @@ void worker_watch_look(struct worker *w)
 		worker_pace(w, pacer_changed(&w->pacer, clock_now()));
 }
 
+/* A name by link(2), and what is no file at all, tell of no end of writing. A change that is known,
+ * or on its way, is not to be saved twice. */
+void worker_watch_check(struct worker *w)
+{
+	if (w->pacer.on && !w->pacer.saving && !w->pacer.changed && worker_state_replaced(w))
+		worker_pace(w, pacer_changed(&w->pacer, clock_now()));
+}
+
 /* The watch first, then a look: a file that came between the two is seen by the look. */
 void worker_watch_begin(struct worker *w)
 {

@@ -131,6 +131,29 @@ subtest 'a backup when asked' => sub {
     stop_ok($master);
 };
 
+subtest 'a state that got its name by a link' => sub {
+    my $conf = $box->config('web-1', {
+        linked => { command => quiet_job('linked'), checkpoint => '100ms' },
+        named => { command => quiet_job('named'), checkpoint => 'infinity' },
+    });
+    my $master = $box->start($conf);
+
+    running($master, $_) for qw(linked named);
+    for my $job (qw(linked named)) {
+        my $dir = "$master->{work_dir}/jobs/$job";
+        my ($uid, $gid) = (stat $dir)[ 4, 5 ];
+
+        spew("$dir/new", 'linked');
+        chown($uid, $gid, "$dir/new");
+        link("$dir/new", "$dir/state") or die "$dir/state: $!";
+        unlink("$dir/new");
+    }
+    is(wait_seq(linked => 1)->{size}, 6, 'is backed up when the interval ends');
+    is(($box->run($box->graceful, 'checkpoint', '-c', $conf, 'named'))[0], 0, 'graceful checkpoint');
+    is(wait_seq(named => 1)->{size}, 6, 'backs it up, too');
+    stop_ok($master);
+};
+
 subtest 'small states in the record, large ones in the store' => sub {
     my $more = { state => { url => 'file://' . $box->path('store'), inline_max => '1KiB' } };
     my %jobs = map { $_ => { command => quiet_job($_), checkpoint => '100ms' } } qw(edge over empty large);
