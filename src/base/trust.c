@@ -60,10 +60,12 @@ static int check_step(const char *path, const struct stat *st, bool last, struct
 		return 0;
 	if (!last && (st->st_mode & S_ISVTX) != 0)
 		return 0;
+	/* Sticky is what all are meant to share, as /tmp: the machine needs it so. */
 	return err_set(e,
 	    "%s can be written by others than its owner (mode %04o), who could replace what is in "
-	    "it: chmod go-w it, or choose another place",
-	    path, (unsigned)st->st_mode & 07777);
+	    "it: %schoose another place",
+	    path, (unsigned)st->st_mode & 07777,
+	    (st->st_mode & S_ISVTX) != 0 ? "" : "chmod go-w it, or ");
 }
 
 /* Every name on the way. 1: there is a link among them. */

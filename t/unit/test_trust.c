@@ -55,7 +55,7 @@ static void what_others_may_write(void **state)
 	distrusts("open/later", "/open can be written");
 	assert_int_equal(chmod(at("open"), 01777), 0);
 	trusts("open/inner"); /* as /tmp */
-	distrusts("open", "mode 1777");
+	distrusts("open", "(mode 1777), who could replace what is in it: choose another place");
 	make("group", 0770);
 	distrusts("group", "mode 0770");
 	trusts("group/later");
