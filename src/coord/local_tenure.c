@@ -51,6 +51,18 @@ static int queue_failed(struct tenure *t)
 	return err_add(&t->err, "%s", t->dir.lock);
 }
 
+int tenure_holds_lock_file(const struct tenure *t, struct err *e)
+{
+	int rc = local_dir_is_lock(&t->dir, t->anchor, e);
+
+	if (rc == 0)
+		err_set(e,
+		    "%s was removed or replaced while in use, so others may hold the job: restart "
+		    "graceful",
+		    t->dir.lock);
+	return rc;
+}
+
 /*
  * A probe for the lock file. Refuses a file that is not the anchor's: somebody removed or replaced
  * it, others queue at the new one, and a place in the old one excludes nobody.
@@ -63,16 +75,12 @@ static int open_probe(struct tenure *t)
 	if (probe < 0)
 		return -1;
 	pthread_mutex_lock(&t->gate);
-	same = t->left ? 1 : local_dir_is_lock(&t->dir, t->anchor, &t->err);
+	same = t->left ? 1 : tenure_holds_lock_file(t, &t->err);
 	pthread_mutex_unlock(&t->gate);
 	if (same == 1)
 		return probe;
 	close(probe);
-	if (same < 0)
-		return -1;
-	return err_set(&t->err,
-	    "%s was removed or replaced while in use, so others may hold the job: restart graceful",
-	    t->dir.lock);
+	return -1;
 }
 
 /*
@@ -185,15 +193,6 @@ void tenure_begin(struct tenure *t)
 	t->predecessor = local_dir_succeed(&t->dir, t->place);
 	tenure_started(t, 0, NULL);
 	waiters_forget_to(&t->dir, t->place);
-}
-
-int tenure_holds_lock_file(const struct tenure *t, struct err *e)
-{
-	int rc = local_dir_is_lock(&t->dir, t->anchor, e);
-
-	if (rc == 0)
-		err_set(e, "%s was removed or replaced while in use", t->dir.lock);
-	return rc;
 }
 
 /*

@@ -1268,7 +1268,8 @@ static void lock_file_out_of_sight_is_not_lost(void **state)
 	expect(&a, KEPT);
 	commit(&a, 2, false, COORD_OK);
 	assert_int_equal(unlink(in_job_dir("lock")), 0);
-	assert_contains(expect(&a, LOST).text, "removed or replaced");
+	assert_contains(expect(&a, LOST).text,
+	    "removed or replaced while in use, so others may hold the job: restart graceful");
 	leave(&a);
 }
 
