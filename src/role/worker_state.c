@@ -143,6 +143,8 @@ const char *worker_state_restored(const struct worker *w, bool *gone, struct err
 		    "%s/" STATE_FILE " was removed while the job did not run: the job is not "
 		    "started before its state is restored once more",
 		    w->dir);
+	if (rc < 0)
+		err_add(e, "the job is not started, as its state cannot be looked at");
 	if (rc < 0 || *gone)
 		return NULL;
 	if (rc == 0)
