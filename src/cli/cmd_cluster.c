@@ -1,7 +1,9 @@
 /* graceful status --cluster: every job of the namespace, as the coordinator knows it. */
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "cli/cli.h"
@@ -240,6 +242,16 @@ static int print_json(struct cluster *c, const struct conf *conf, const char *wh
 	return rc;
 }
 
+/* A mount that is missing looks like a namespace without a job. */
+static void tell_absence(const struct conf *conf)
+{
+	if (conf->coord == CONF_COORD_LOCAL && access(conf->local_path, F_OK) != 0 &&
+	    errno == ENOENT)
+		cli_tell("%s is not there: no master has used it yet, or it was moved, or its file "
+			 "system is not mounted",
+		    conf->local_path);
+}
+
 static int show(struct cluster *c, const struct conf *conf, msec patience)
 {
 	char where[WHERE_MAX];
@@ -254,6 +266,8 @@ static int show(struct cluster *c, const struct conf *conf, msec patience)
 	if (c->n_jobs > JOBS_MAX)
 		return cli_fail(
 		    EXIT_CANNOT, "%s has more than %d jobs, which is too many", conf->ns, JOBS_MAX);
+	if (c->n_jobs == 0)
+		tell_absence(conf);
 	rc = c->table != NULL ? print_table(c, conf, where) : print_json(c, conf, where);
 	return rc == 0 ? EXIT_OK : cli_fail(EXIT_CANNOT, "out of memory");
 }

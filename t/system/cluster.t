@@ -78,7 +78,12 @@ sub tell_story {
 
 subtest 'local' => sub {
     my $box = Graceful::Test->new;
+    like((cluster($box, $box->config('web-1', {})))[2], qr/local is not there: no master has used it yet, or it was moved/, 'one that is missing is told');
     my $conf = tell_story($box, {});
+    rename($box->path('local'), $box->path('elsewhere')) or die "rename: $!";
+    like((cluster($box, $conf))[2], qr/local is not there: /, 'also when it was moved away');
+    rename($box->path('elsewhere'), $box->path('local')) or die "rename: $!";
+    is((cluster($box, $conf))[2], '', 'and not when it is back');
     is_deeply([ glob($box->path('local/graceful/jobs/*/waiting-*')) ], [], 'no note of one that waited is left');
 
     Graceful::Test::spew($box->path('local/graceful/jobs/orders/state'), "{\"seq\":\e[2J");
