@@ -17,8 +17,10 @@
  * Threads: graceful_init() comes first, once, before other threads use the library. After it every
  * function may be called from any thread, and the should_...() ones, graceful_fd() and
  * graceful_epoch() from a signal handler as well. A call that blocks says so.
- * Processes: a child made by fork() shares graceful_fd() with the job; it should exec, or leave the
- * library alone. No descriptor of the library survives an exec.
+ * Processes: what graceful_init() did is for the process that called it. A child made by fork()
+ * should exec, or leave the library alone; the signals that the job handles end it, and a job that
+ * forks itself into the background does so before graceful_init(). No descriptor of the library
+ * survives an exec.
  */
 #ifndef GRACEFUL_H
 #define GRACEFUL_H
@@ -90,6 +92,7 @@ int graceful_checkpoint(const void *data, size_t len);
 /*
  * The same in pieces. begin() returns a stream to write to, or NULL; one at a time. commit() does
  * the rest and closes the stream in either case; EIO: a write to the stream had failed before.
+ * fileno() has no answer for it. A child that is forked meanwhile writes nothing to it.
  * abort() gives up: the old state stays, errno too. Only commit() waits for the disk.
  */
 FILE *graceful_checkpoint_begin(void);
@@ -100,7 +103,10 @@ void graceful_checkpoint_abort(FILE *stream);
  */
 bool graceful_should_stop(void);
 
-/* SIGTERM came: SIGKILL is near. Leave out all but the dump. Implies should_stop. Stays true. */
+/*
+ * SIGTERM came: SIGKILL is near. Leave out all but the dump. Implies should_stop. Stays true.
+ * With SIGTERM for a "stop_signal" it is true from the first stop on: the two cannot be told apart.
+ */
 bool graceful_should_hurry(void);
 
 /* A checkpoint was asked for since the last call: true once. Makes a system call. */

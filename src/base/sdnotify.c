@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 int sdnotify_address(const char *name, struct sdnotify *to)
@@ -25,21 +26,38 @@ int sdnotify_address(const char *name, struct sdnotify *to)
 	return 0;
 }
 
-static int open_socket(int patience_ms)
+static long long now_ms(void)
 {
-	struct timeval limit = { patience_ms / 1000, patience_ms % 1000 * 1000L };
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct timespec ts;
 
-	if (fd >= 0 && patience_ms > 0)
-		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	return fd;
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+/* A socket's time-out begins anew with every call, and a signal can interrupt each of them: what is
+ * left is set before each. None left: one more try that does not wait. */
+static ssize_t send_until(int fd, const struct sdnotify *to, const char *text, long long end)
+{
+	const struct sockaddr *addr = (const struct sockaddr *)&to->addr;
+	struct timeval limit;
+	long long left;
+	ssize_t n;
+
+	do {
+		left = end - now_ms();
+		limit.tv_sec = (time_t)(left / 1000);
+		limit.tv_usec = (suseconds_t)(left % 1000 * 1000);
+		if (left > 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
+			left = 0;
+		n = sendto(fd, text, strlen(text), MSG_NOSIGNAL | (left > 0 ? 0 : MSG_DONTWAIT),
+		    addr, to->len);
+	} while (n < 0 && errno == EINTR);
+	return n;
 }
 
 /* A socket for each message: nothing to share between threads, nothing left open. */
 int sdnotify_send(const struct sdnotify *to, const char *text, int patience_ms)
 {
-	const struct sockaddr *addr = (const struct sockaddr *)&to->addr;
-	int flags = MSG_NOSIGNAL | (patience_ms > 0 ? 0 : MSG_DONTWAIT);
 	int fd, saved;
 	ssize_t n;
 
@@ -47,12 +65,10 @@ int sdnotify_send(const struct sdnotify *to, const char *text, int patience_ms)
 		errno = EAFNOSUPPORT;
 		return -1;
 	}
-	fd = open_socket(patience_ms);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -1;
-	do
-		n = sendto(fd, text, strlen(text), flags, addr, to->len);
-	while (n < 0 && errno == EINTR);
+	n = send_until(fd, to, text, now_ms() + patience_ms);
 	saved = errno;
 	close(fd);
 	errno = saved;

@@ -9,6 +9,7 @@
 
 static struct {
 	bool done;
+	pid_t pid; /* of the job */
 	char *job;
 	char *instance;
 	uint64_t epoch;
@@ -93,6 +94,7 @@ static int setup(const char *state_path)
 	if (env_copy("GRACEFUL_JOB", &self.job) < 0 ||
 	    env_copy("GRACEFUL_INSTANCE", &self.instance) < 0)
 		return -1;
+	self.pid = getpid();
 	if (lib_state_setup(given != NULL ? given : state_path, restored) < 0)
 		return -1;
 	lib_notify_setup(getenv("NOTIFY_SOCKET"));
@@ -118,6 +120,11 @@ int graceful_init(const char *state_path)
 	lib_notify_setup(NULL);
 	errno = saved;
 	return -1;
+}
+
+bool lib_in_child(void)
+{
+	return getpid() != self.pid;
 }
 
 uint64_t graceful_epoch(void)

@@ -18,6 +18,10 @@ void lib_state_reset(void);
 /* name: the value of NOTIFY_SOCKET, NULL if it is not set. */
 void lib_notify_setup(const char *name);
 
+/* In a process that the job forked, to which neither its signals nor its state belong. Safe in
+ * signal handlers. */
+bool lib_in_child(void);
+
 /* Opens the descriptor and takes over SIGINT and SIGTERM. */
 int lib_signals_setup(void);
 

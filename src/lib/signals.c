@@ -25,8 +25,21 @@ static void wake(void)
 	errno = saved;
 }
 
+/* A child that does not exec keeps the handlers, and shares the descriptor; it must end as any
+ * program does. The signal is blocked here, and comes again when the handler returns. */
+static bool left_to_child(int signo)
+{
+	if (!lib_in_child())
+		return false;
+	(void)signal(signo, SIG_DFL);
+	(void)raise(signo);
+	return true;
+}
+
 static void on_stop(int signo)
 {
+	if (left_to_child(signo))
+		return;
 	/* Hurry first: who sees the stop must not miss the hurry that came with it. */
 	if (signo == SIGTERM)
 		atomic_store(&hurry_asked, true);
@@ -36,7 +49,8 @@ static void on_stop(int signo)
 
 static void on_checkpoint(int signo)
 {
-	(void)signo;
+	if (left_to_child(signo))
+		return;
 	atomic_store(&checkpoint_asked, true);
 	wake();
 }

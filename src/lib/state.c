@@ -18,6 +18,7 @@ static struct {
 } state;
 
 static atomic_bool dumping; /* temp is being written */
+static int dump_fd = -1;    /* to it */
 
 /* dirname() may write to its argument, and return a constant. */
 static char *dir_of(const char *path)
@@ -147,20 +148,73 @@ int graceful_restore(char **data, size_t *len)
 	return how;
 }
 
+/*
+ * The stream's own way to the file. A child that is forked during a dump has a copy of what the
+ * stream still holds, and writes it when it calls exit(), behind a state that may be committed by
+ * then: nothing of a child's may get there.
+ */
+static ssize_t write_dump(void *unused, const char *buf, size_t len)
+{
+	size_t done = 0;
+	ssize_t n;
+
+	(void)unused;
+	if (lib_in_child()) {
+		errno = EPERM;
+		return 0;
+	}
+	while (done < len) {
+		n = write(dump_fd, buf + done, len - done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return 0;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+static int seek_dump(void *unused, off64_t *offset, int whence)
+{
+	off64_t at;
+
+	(void)unused;
+	if (lib_in_child()) {
+		errno = EPERM;
+		return -1;
+	}
+	at = lseek64(dump_fd, *offset, whence);
+	if (at < 0)
+		return -1;
+	*offset = at;
+	return 0;
+}
+
+static int close_dump(void *unused)
+{
+	int fd = dump_fd;
+
+	(void)unused;
+	dump_fd = -1;
+	return close(fd);
+}
+
 /* Removing what a killed dump left, and O_EXCL: nothing that stands there is written through. */
 static FILE *open_temp(void)
 {
+	static const cookie_io_functions_t way = {
+		.write = write_dump, .seek = seek_dump, .close = close_dump
+	};
 	FILE *stream;
-	int fd;
 
 	if (unlink(state.temp) < 0 && errno != ENOENT)
 		return NULL;
-	fd = open(state.temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
+	dump_fd = open(state.temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (dump_fd < 0)
 		return NULL;
-	stream = fdopen(fd, "w");
+	stream = fopencookie(NULL, "w", way);
 	if (stream == NULL) {
-		close_keep_errno(fd);
+		close_keep_errno(dump_fd);
 		unlink(state.temp);
 	}
 	return stream;
@@ -215,7 +269,7 @@ static int sync_stream(FILE *stream)
 		errno = EIO; /* the errno of the write that failed is long gone */
 		return -1;
 	}
-	return fflush(stream) == 0 && fsync(fileno(stream)) == 0 ? 0 : -1;
+	return fflush(stream) == 0 && fsync(dump_fd) == 0 ? 0 : -1;
 }
 
 int graceful_checkpoint_commit(FILE *stream)

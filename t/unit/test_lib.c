@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -535,6 +536,114 @@ static void notify_does_not_hang_body(void)
 	CHECK(heard(fd, "WATCHDOG=1"));
 }
 
+#define TICK_MS 10
+#define TICKS_MAX 3000 /* half a minute: it hangs */
+
+static volatile sig_atomic_t ticks;
+
+static void tick(int signo)
+{
+	(void)signo;
+	if (++ticks == TICKS_MAX)
+		_exit(1);
+}
+
+/* A job with a timer: none of its signals gives the receiver a second anew. */
+static void notify_does_not_hang_with_a_timer_body(void)
+{
+	struct itimerval often = { { 0, TICK_MS * 1000L }, { 0, TICK_MS * 1000L } };
+	struct sigaction sa = { .sa_handler = tick, .sa_flags = SA_RESTART };
+
+	listen_here();
+	CHECK(graceful_init(NULL) == 0);
+	CHECK(sigaction(SIGALRM, &sa, NULL) == 0 && setitimer(ITIMER_REAL, &often, NULL) == 0);
+	while (graceful_watchdog() == 0)
+		continue;
+	CHECK(errno == EAGAIN);
+}
+
+/* A child that waits for signals, but not for ever. */
+static pid_t fork_idler(void)
+{
+	pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	if (pid == 0)
+		alarm(60);
+	while (pid == 0)
+		pause();
+	return pid;
+}
+
+static void ends_by(pid_t child, int signo)
+{
+	int status;
+
+	CHECK(kill(child, signo) == 0);
+	alarm(30); /* a child that does not end would be waited for without end */
+	CHECK(waitpid(child, &status, 0) == child);
+	alarm(0);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == signo);
+}
+
+static void signals_end_a_forked_child_body(void)
+{
+	CHECK(graceful_init(NULL) == 0);
+	CHECK(graceful_stop_signal(SIGUSR2) == 0 && graceful_checkpoint_signal(SIGUSR1) == 0);
+	ends_by(fork_idler(), SIGTERM);
+	ends_by(fork_idler(), SIGINT);
+	ends_by(fork_idler(), SIGUSR2);
+	ends_by(fork_idler(), SIGUSR1);
+	CHECK(!readable(graceful_fd()) && !graceful_should_stop() && !graceful_should_checkpoint());
+	raise(SIGINT);
+	CHECK(graceful_should_stop() && readable(graceful_fd()));
+}
+
+/* What the stream still holds at fork() is the child's too, and exit() writes what streams hold. */
+static void forked_child_adds_nothing_to_a_state_body(void)
+{
+	int status, gate[2];
+	pid_t child;
+	FILE *f;
+	char c;
+
+	CHECK(graceful_init("s") == 0 && pipe2(gate, O_CLOEXEC) == 0);
+	f = graceful_checkpoint_begin();
+	CHECK(f != NULL && fputs("STATE\n", f) >= 0);
+	child = fork();
+	CHECK(child >= 0);
+	if (child == 0) {
+		close(gate[1]);
+		exit(read(gate[0], &c, 1) == 0 ? 0 : 1); /* after the commit */
+	}
+	CHECK(graceful_checkpoint_commit(f) == 0);
+	close(gate[1]);
+	CHECK(waitpid(child, &status, 0) == child && status == 0);
+	CHECK(holds("s", "STATE\n"));
+}
+
+static void checkpoint_stream_can_seek_body(void)
+{
+	FILE *f;
+
+	CHECK(graceful_init("s") == 0);
+	f = graceful_checkpoint_begin();
+	CHECK(f != NULL && fputs("? lines\n", f) >= 0 && ftell(f) == 8);
+	CHECK(fseek(f, 0, SEEK_SET) == 0 && fputc('7', f) == '7');
+	CHECK(graceful_checkpoint_commit(f) == 0 && holds("s", "7 lines\n"));
+}
+
+static int descriptor_of(const char *name)
+{
+	struct stat want, st;
+
+	CHECK(stat(name, &want) == 0);
+	for (int fd = 0; fd < 1024; fd++)
+		if (fstat(fd, &st) == 0 && st.st_ino == want.st_ino && st.st_dev == want.st_dev)
+			return fd;
+	return -1;
+}
+
 static void leaves_no_descriptor_to_programs_body(void)
 {
 	int fd;
@@ -546,7 +655,7 @@ static void leaves_no_descriptor_to_programs_body(void)
 	f = graceful_checkpoint_begin();
 	CHECK(f != NULL);
 	CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-	CHECK(fcntl(fileno(f), F_GETFD) & FD_CLOEXEC);
+	CHECK(fcntl(descriptor_of("s.tmp"), F_GETFD) & FD_CLOEXEC);
 	CHECK(fcntl(graceful_fd(), F_GETFD) & FD_CLOEXEC);
 	graceful_checkpoint_abort(f);
 	close(fd);
@@ -581,6 +690,10 @@ CHILD_TEST(status_is_one_bounded_line)
 CHILD_TEST(notify_nobody_there)
 CHILD_TEST(notify_unknown_address)
 CHILD_TEST(notify_does_not_hang)
+CHILD_TEST(notify_does_not_hang_with_a_timer)
+CHILD_TEST(signals_end_a_forked_child)
+CHILD_TEST(forked_child_adds_nothing_to_a_state)
+CHILD_TEST(checkpoint_stream_can_seek)
 CHILD_TEST(leaves_no_descriptor_to_programs)
 
 int main(void)
@@ -615,6 +728,10 @@ int main(void)
 		cmocka_unit_test(notify_nobody_there),
 		cmocka_unit_test(notify_unknown_address),
 		cmocka_unit_test(notify_does_not_hang),
+		cmocka_unit_test(notify_does_not_hang_with_a_timer),
+		cmocka_unit_test(signals_end_a_forked_child),
+		cmocka_unit_test(forked_child_adds_nothing_to_a_state),
+		cmocka_unit_test(checkpoint_stream_can_seek),
 		cmocka_unit_test(leaves_no_descriptor_to_programs),
 	};
 
