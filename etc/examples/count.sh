@@ -39,7 +39,8 @@ pause() {
 
 ticks=0
 if [ -e "$state" ]; then
-	read -r ticks <"$state"
+	ticks=
+	read -r ticks <"$state" || : # what it read says the rest, also when that is nothing
 	case $ticks in
 	'' | *[!0-9]*)
 		echo "$state: not a count, and not overwritten: remove it to start from 0" >&2

@@ -51,6 +51,7 @@ struct run {
 	struct tally tally;
 	struct follow *follow;
 	uint64_t dumped; /* lines in the state file */
+	uint64_t tried;  /* lines at the last dump, which may have failed */
 	uint64_t told;   /* lines in the last status message */
 	uint64_t gaps;   /* of follow, that are in tally.gaps */
 	int64_t dump_at; /* deadlines, in milliseconds of now() */
@@ -104,6 +105,7 @@ static int dump(struct run *r)
 	FILE *stream = graceful_checkpoint_begin();
 
 	r->dump_at = now() + r->options->interval;
+	r->tried = r->tally.lines;
 	if (stream == NULL) {
 		warn("cannot write the state %s", graceful_state_path());
 		return -1;
@@ -147,7 +149,7 @@ static int count_lines(struct run *r)
 		/* The place is past this line already, so there must be no dump without it. */
 		if (tally_count(&r->tally, line, len) < 0)
 			err(EXIT_FAILURE, "out of memory, nothing dumped");
-		if (r->options->every > 0 && r->tally.lines - r->dumped >= r->options->every)
+		if (r->options->every > 0 && r->tally.lines - r->tried >= r->options->every)
 			(void)dump(r);
 	}
 	return 1;
@@ -246,7 +248,7 @@ static int run(const struct options *options)
 	if (graceful_state_path() == NULL)
 		errx(EX_USAGE, "no place for the state: give --state or set GRACEFUL_STATE");
 	restore(&r);
-	r.dumped = r.tally.lines;
+	r.dumped = r.tried = r.tally.lines;
 	r.follow = follow_open(options->file, &r.tally.place);
 	if (r.follow == NULL)
 		err(EXIT_FAILURE, "cannot follow %s", options->file);

@@ -66,6 +66,16 @@ subtest 'count.sh' => sub {
     is(($two->log_text =~ /stopped at (\d+) ticks/)[0] + 0, state_of($two, 'count') + 0, 'which is the one in its state');
 };
 
+subtest 'count.sh: states that are none' => sub {
+    for my $text ('', "\n", "many\n") {
+        my $state = spew($box->path('count.state'), $text);
+        my $said = qx(GRACEFUL_STATE='$state' '$examples/count.sh' 0.01 2>&1);
+        is($? >> 8, 1, 'exit 1');
+        like($said, qr/: not a count, and not overwritten/, 'says why');
+        is(slurp($state), $text, 'and leaves it');
+    }
+};
+
 subtest 'follow.py' => sub {
     plan skip_all => 'there is no python3 in /usr/bin' unless -x '/usr/bin/python3';
     my $events = spew($box->path('events'), "line\n" x 100);

@@ -236,6 +236,17 @@ sub lost {
 	return;
 }
 
+# A dump that failed is due again after as many lines as any other, not with the next line.
+sub dump_fails {
+	fresh();
+	spew('>', 'f', join '', map { "$_\n" } 1 .. 10);
+	start(qw(--state missing/s --every 3 f));
+	ok(wait_for('three dumps', sub { (() = slurp('log') =~ /cannot write the state/g) >= 3 }), 'tries again');
+	isnt(stop('INT'), 0, 'fails at last');
+	is(() = slurp('log') =~ /cannot write the state/g, 4, 'after lines 3, 6 and 9, and at the stop');
+	return;
+}
+
 sub asked_to_dump {
 	fresh();
 	spew('>', 'f', "a\n");
@@ -434,6 +445,7 @@ subtest 'renamed while it runs' => \&renamed_while_it_runs;
 subtest 'renamed while it is down' => \&renamed_while_down;
 subtest 'copied and truncated' => \&truncated;
 subtest 'lost' => \&lost;
+subtest 'a dump fails' => \&dump_fails;
 subtest 'dumps when asked' => \&asked_to_dump;
 subtest 'slow dump' => \&slow_dump;
 subtest 'unusable state' => \&unusable_state;
