@@ -207,7 +207,8 @@ void seat_init(struct seat *s, const struct seat_limits *limits, msec now);
 
 /* What happened. */
 void fleet_forked(struct seat *s, pid_t pid, msec now);
-void fleet_fork_failed(struct seat *s, msec now);
+/* True: it is to be told. At each attempt would be a flood, so ever more seldom in a row. */
+bool fleet_fork_failed(struct seat *s, msec now);
 void fleet_reported(struct seat *s, bool holds, bool queues, const struct seat_end *end, msec now);
 /* Until when the lock covers the job, and when the next report is due, by the same report;
  * MSEC_NEVER: it does not end by itself. A rescue worker's counts when it has the lock. */

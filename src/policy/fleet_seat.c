@@ -103,13 +103,14 @@ void fleet_forked(struct seat *s, pid_t pid, msec now)
 	s->quit_by = MSEC_NEVER;
 }
 
-void fleet_fork_failed(struct seat *s, msec now)
+bool fleet_fork_failed(struct seat *s, msec now)
 {
 	s->fork_failures++;
 	if (s->tidies > 0)
 		s->tidies--; /* none came of it */
 	s->calm = false;
 	delay_fork(s, now);
+	return (s->fork_failures & (s->fork_failures - 1)) == 0;
 }
 
 void fleet_covered(struct seat *s, msec until, msec mute_by)

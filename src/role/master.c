@@ -90,12 +90,15 @@ static void on_report(struct ev_loop *loop, struct ev_io *io, int revents)
 static void note_no_worker(struct post *p, const struct err *e)
 {
 	struct report *r = &p->report;
+	char why[sizeof(r->failure)];
+	bool due = fleet_fork_failed(&p->seat, clock_now());
 
-	log_error("%s: %s; trying again soon", p->job->name, e->text);
-	report_keep(r->failure, sizeof(r->failure), e->text);
-	if (p->seat.state == SEAT_DUE && p->seat.fork_failures == 0)
+	report_keep(why, sizeof(why), e->text);
+	if (due || strcmp(r->failure, why) != 0)
+		log_error("%s: %s; trying again soon", p->job->name, e->text);
+	strcpy(r->failure, why);
+	if (p->seat.state == SEAT_DUE && p->seat.fork_failures == 1)
 		r->since = clock_wall();
-	fleet_fork_failed(&p->seat, clock_now());
 }
 
 static void fork_worker(struct master *m, struct post *p, bool rescue)

@@ -1410,6 +1410,20 @@ static void names_its_states(void **state)
 	assert_string_equal(seat_state_name(SEAT_ORPHANED), "ORPHANED");
 }
 
+static void failures_to_fork_are_told_ever_more_seldom(void **state)
+{
+	struct seat s;
+	unsigned told = 0;
+
+	(void)state;
+	seat_init(&s, &usual, 100000);
+	for (msec i = 0; i < 100; i++)
+		told += fleet_fork_failed(&s, 100000 + i);
+	assert_int_equal(told, 7); /* 1, 2, 4 ... 64 */
+	fleet_forked(&s, 4711, 100200);
+	assert_true(fleet_fork_failed(&s, 100300));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1484,6 +1498,7 @@ int main(void)
 		cmocka_unit_test(one_fewer_hands_over_who_is_missed_least),
 		cmocka_unit_test(more_than_a_limit_is_a_limit),
 		cmocka_unit_test(seats_come_and_go_beside_others),
+		cmocka_unit_test(failures_to_fork_are_told_ever_more_seldom),
 		cmocka_unit_test(names_its_states),
 	};
 
