@@ -120,7 +120,7 @@ static void fork_worker(struct master *m, struct post *p, bool rescue)
 	else
 		log_debug("%s: worker started pid=%d", p->job->name, (int)pid);
 	if (!rescue) /* should this one die, the next has to know, too */
-		p->orphan_clean = false;
+		p->orphan_clean = p->orphan_stopped = false;
 	fleet_forked(&p->seat, pid, clock_now());
 	FAULT(rescue ? "after_rescue" : "after_fork");
 }
@@ -157,6 +157,14 @@ static void forget(struct master *m, struct post *p)
 	board_touch(&m->board);
 }
 
+static void tell_cleared(const struct post *p)
+{
+	if (post_ended_well(p))
+		tell(p, WORKER_CLEARED_WELL);
+	else
+		tell(p, p->orphan_stopped ? WORKER_CLEARED_STOPPED : WORKER_CLEARED);
+}
+
 static void act(struct master *m, const struct fleet_action *a)
 {
 	struct post *p = post_of(a->seat);
@@ -168,9 +176,7 @@ static void act(struct master *m, const struct fleet_action *a)
 	case FLEET_TELL_STOP: tell(p, SIGINT); break;
 	case FLEET_TELL_HURRY: tell(p, WORKER_HURRY); break;
 	case FLEET_TELL_KILL: tell(p, SIGQUIT); break;
-	case FLEET_TELL_CLEARED:
-		tell(p, post_ended_well(p) ? WORKER_CLEARED_WELL : WORKER_CLEARED);
-		break;
+	case FLEET_TELL_CLEARED: tell_cleared(p); break;
 	case FLEET_KILL_WORKER: kill_hung(m, p); break;
 	case FLEET_STUCK: master_look_at_stuck(m, p); break;
 	case FLEET_FORSAKE: forsake(m, p); break;

@@ -247,6 +247,7 @@ static void bury_orphan(struct master *m, pid_t pid, int status)
 		if (p->job_pid != pid)
 			continue;
 		p->orphan_clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+		p->orphan_stopped = WIFSIGNALED(status) && WTERMSIG(status) == p->job->stop_signal;
 		log_info("%s: the job of the worker that died has ended, %s pid=%d", p->job->name,
 		    p->orphan_clean ? "with status 0" : "not in order", (int)pid);
 		fleet_main_ended(&p->seat, clock_now());

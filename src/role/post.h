@@ -46,7 +46,8 @@ struct post {
 	uint64_t noted_took, noted_gave;
 	enum coord_trouble trouble; /* by the newest report that complaints.h has heard of */
 	struct trouble own_trouble;
-	bool orphan_clean; /* the job that a dead worker left was seen to exit with status 0 */
+	bool orphan_clean;   /* the job that a dead worker left was seen to exit with status 0 */
+	bool orphan_stopped; /* likewise, to be ended by its own stop signal */
 };
 
 struct post_shared {

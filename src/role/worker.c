@@ -282,6 +282,8 @@ static void on_signal(struct ev_loop *loop, struct ev_io *io, int revents)
 			worker_tell(w, LIFE_EV_HURRY, 0);
 		else if (signo == WORKER_CLEARED || signo == WORKER_CLEARED_WELL)
 			worker_tell(w, LIFE_EV_CLEARED, signo == WORKER_CLEARED_WELL);
+		else if (signo == WORKER_CLEARED_STOPPED)
+			worker_tell(w, LIFE_EV_CLEARED, worker_never_had_a_state(w));
 		else if (signo == WORKER_LOG)
 			open_log(&from);
 	}
@@ -315,7 +317,8 @@ static int open_loop(struct worker *w, struct err *e)
 	/* HUP, WINCH, USR2 and TTIN mean nothing to a worker; left alone they would end or stop it.
 	 */
 	const int wanted[] = { SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGCHLD, WORKER_HURRY, WORKER_LOG,
-		WORKER_CLEARED, WORKER_CLEARED_WELL, SIGHUP, SIGWINCH, SIGUSR2, SIGTTIN, 0 };
+		WORKER_CLEARED, WORKER_CLEARED_WELL, WORKER_CLEARED_STOPPED, SIGHUP, SIGWINCH,
+		SIGUSR2, SIGTTIN, 0 };
 	int fd;
 
 	/* Made after the fork: an inherited loop or signal descriptor does not wake for our
@@ -356,8 +359,10 @@ msec worker_stop_tail(const struct job_conf *job)
 static void open_policies(struct worker *w)
 {
 	const struct job_conf *j = w->job;
+	struct life_rescue left = w->setup->left;
 	uint64_t seed = 0;
 
+	left.clean |= w->setup->left_stopped && worker_never_had_a_state(w);
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != (ssize_t)sizeof(seed))
 		seed = (uint64_t)clock_now() ^ ((uint64_t)getpid() << 32);
 	w->life_conf = life_conf_of(j);
@@ -365,7 +370,7 @@ static void open_policies(struct worker *w)
 	    &w->backoff, j->restart_min, j->restart_max, j->failure_window, j->max_failures, seed);
 	pacer_init(&w->pacer, j->checkpoint, j->checkpoint_signal != 0);
 	if (w->setup->rescue)
-		life_init_rescue(&w->life, &w->life_conf, &w->backoff, &w->setup->left);
+		life_init_rescue(&w->life, &w->life_conf, &w->backoff, &left);
 	else
 		life_init(&w->life, &w->life_conf, &w->backoff);
 	w->kill_again_at = MSEC_NEVER;
@@ -382,6 +387,7 @@ static void open_policies(struct worker *w)
 
 static int open_all(struct worker *w, struct err *e)
 {
+	worker_state_place(w);
 	open_policies(w);
 	if (open_loop(w, e) != 0 || kin_adopt_orphans(e) != 0)
 		return -1;

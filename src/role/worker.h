@@ -23,9 +23,11 @@
 #include "policy/life.h"
 
 #define WORKER_HURRY (SIGRTMIN + 0)
-/* To a rescue worker: nothing is left of the dead one's job, which exited with status 0 or not. */
+/* To a rescue worker: nothing is left of the dead one's job, which exited with status 0, was ended
+ * by its own stop signal, or neither. */
 #define WORKER_CLEARED_WELL (SIGRTMIN + 2)
 #define WORKER_CLEARED (SIGRTMIN + 3)
+#define WORKER_CLEARED_STOPPED (SIGRTMIN + 4)
 #define WORKER_LOG (SIGRTMIN + 1)
 
 /* What a worker gets from its master. The descriptors are shared with it and outlive the worker. */
@@ -46,6 +48,7 @@ struct worker_setup {
 	/* A rescue worker finishes what a dead one held. */
 	bool rescue;
 	struct life_rescue left;
+	bool left_stopped; /* its job was ended by its own stop signal */
 	uint64_t rescue_lease, rescue_epoch;
 	pid_t rescue_job; /* the main process, if it may live */
 	uint64_t rescue_job_born;

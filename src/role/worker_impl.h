@@ -197,6 +197,8 @@ void worker_job_reap(struct worker *w);
 /* Whose the state is. */
 uid_t worker_job_uid(const struct worker *w);
 gid_t worker_job_gid(const struct worker *w);
+/* Where it lies, before all else. */
+void worker_state_place(struct worker *w);
 int worker_state_open(struct worker *w, struct err *e);
 void worker_state_granted(struct worker *w, const struct record *record);
 /* Whether there is a state file that is not in the last record; which one. */
@@ -205,6 +207,7 @@ bool worker_state_unsaved(const struct worker *w, struct state_id *id);
 bool worker_state_changed(const struct worker *w);
 /* As that, but a file that is merely written in place is none: its end is an event. */
 bool worker_state_replaced(const struct worker *w);
+bool worker_never_had_a_state(const struct worker *w);
 /* "none", "clean" or "crash", for the job that starts now. NULL: its state cannot be told, or is
  * gone, and must be restored again. */
 const char *worker_state_restored(const struct worker *w, bool *gone, struct err *e);

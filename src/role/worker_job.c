@@ -464,11 +464,6 @@ static void obituary(struct worker *w, int status, bool well)
 	worker_note_failure(w, well ? "" : how);
 }
 
-static bool has_never_had_a_state(const struct worker *w)
-{
-	return !w->have_record && !w->have_saved_id && !worker_state_changed(w);
-}
-
 /*
  * A job that has never had a state and that its own stop signal ended had nothing to dump and did
  * what it was told.
@@ -478,7 +473,7 @@ static bool ended_well(const struct worker *w, int status)
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status) == 0;
 	return w->life.state == LIFE_DUMPING && WTERMSIG(status) == w->job->stop_signal &&
-	       has_never_had_a_state(w);
+	       worker_never_had_a_state(w);
 }
 
 static void main_ended(struct worker *w, int status)

@@ -41,6 +41,15 @@ bool worker_state_replaced(const struct worker *w)
 					id.ino == w->saved_id.ino));
 }
 
+bool worker_never_had_a_state(const struct worker *w)
+{
+	/* Of a rescue, by what the dead worker reported: it may not have been granted anything yet.
+	 */
+	bool had = w->setup->rescue && w->setup->known_seq != 0;
+
+	return !had && !w->have_record && !w->have_saved_id && !worker_state_changed(w);
+}
+
 bool worker_state_unsaved(const struct worker *w, struct state_id *id)
 {
 	return peek(w, id) > 0 && !(w->have_saved_id && state_id_equal(id, &w->saved_id));
@@ -106,9 +115,13 @@ static int open_store(struct worker *w, struct err *e)
 	return 0;
 }
 
-int worker_state_open(struct worker *w, struct err *e)
+void worker_state_place(struct worker *w)
 {
 	snprintf(w->dir, sizeof(w->dir), "%s/jobs/%s", w->conf->work_dir, w->job->name);
+}
+
+int worker_state_open(struct worker *w, struct err *e)
+{
 	return w->conf->state_dir != NULL ? open_store(w, e) : 0;
 }
 

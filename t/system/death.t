@@ -208,6 +208,25 @@ subtest 'a worker is killed while its job dumps in the time that it asked for' =
     like($master->log_text, qr/ orders: .*committed the state and released the lock/, 'and that is committed');
 };
 
+# The end of the job is seen before its rescue worker is there, or after.
+for my $late (0, 1) {
+    subtest 'a worker is killed whose job has never had a state, ' . ($late ? 'and ends late' : 'and ends') => sub {
+        my $box = Graceful::Test->new;
+        my $master = $box->start($box->config('web-1', { orders => { command => ['/bin/sleep', '600'], %limits } }));
+
+        my $job = wait_for('its job runs', sub { $master->job('orders')->{job_pid} });
+        my $worker = worker_of($master);
+        $master->signal('STOP');
+        kill('STOP', $job) if $late;
+        kill('KILL', $worker);
+        wait_for('the job has ended', sub { !alive($job) }) unless $late;
+        $master->signal('INT');
+        $master->signal('CONT');
+        is($master->wait_exit, 0, 'its own stop signal ended it: it had nothing to dump');
+        like($master->log_text, qr/rescue.*released the lock/s, 'as a rescue worker found');
+    };
+}
+
 # A machine that owned a job before still has the state of that time where the job's state goes.
 subtest 'a worker is killed before it has restored the state: an older one is not committed in its place' => sub {
     my $box = Graceful::Test->new;
