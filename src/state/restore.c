@@ -10,6 +10,7 @@
 
 #include "base/fs.h"
 #include "state/statefile.h"
+#include "state/store.h"
 #include "state/stream.h"
 #include "state/transfer.h"
 
@@ -116,7 +117,7 @@ static int fill_inline(int fd, const struct record *r, struct err *e)
 	if (strcmp(found, r->sha256) != 0)
 		return err_set(e,
 		    "\"data\" in the record is damaged: its SHA-256 is %s, "
-		    "the record says %s",
+		    "the record says %s: " STORE_DAMAGE_ADVICE,
 		    found, r->sha256);
 	if (fs_write_all(fd, r->data, (size_t)r->size, e) < 0)
 		return err_add(e, "cannot write the copy");

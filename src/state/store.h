@@ -16,6 +16,10 @@
 
 #include "base/err.h"
 
+/* Ends the message when the bytes of a state are not those that its record names. */
+#define STORE_DAMAGE_ADVICE \
+	"bring a good copy back, or delete the job's state record so that it starts from nothing"
+
 struct store;
 
 /*

@@ -321,7 +321,9 @@ static int open_blob(
 
 	if (dir >= 0) {
 		fd = openat(dir, b->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-		if (fd < 0)
+		if (fd < 0 && errno == ELOOP)
+			err_set(e, "%s is a link: " STORE_DAMAGE_ADVICE, url);
+		else if (fd < 0)
 			err_sys(e, "cannot open %s", url);
 		close(dir);
 		if (fd >= 0)
@@ -335,25 +337,47 @@ static int open_blob(
 	return -1;
 }
 
+/* Of the bytes, not of the way to them, which may be mended by itself. */
+static int read_blob(
+    int from_fd, const char *url, uint64_t size, const char *sha256, int fd, struct err *e)
+{
+	struct stream_end from = { from_fd, url };
+	struct stream_end to = { fd, "the copy" };
+	char found[RECORD_SHA_LEN + 1];
+	struct err why;
+	struct stat st;
+
+	if (fstat(from_fd, &st) != 0)
+		return err_sys(e, "cannot examine %s", url);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, "%s is no regular file: " STORE_DAMAGE_ADVICE, url);
+	if (stream_copy(&from, &to, size, found, &why) != 0) {
+		if (why.code == 0)
+			return err_set(e, "%s: " STORE_DAMAGE_ADVICE, why.text);
+		if (e != NULL)
+			*e = why;
+		return -1;
+	}
+	if (strcmp(found, sha256) != 0)
+		return err_set(e,
+		    "%s is damaged: its SHA-256 is %s, the record says %s: " STORE_DAMAGE_ADVICE,
+		    url, found, sha256);
+	return 0;
+}
+
 static int file_get(
     struct store *base, const char *url, uint64_t size, const char *sha256, int fd, struct err *e)
 {
-	struct stream_end from = { -1, url };
-	struct stream_end to = { fd, "the copy" };
-	char found[RECORD_SHA_LEN + 1];
 	struct blob b;
-	int rc;
+	int from, rc;
 
 	if (blob_locate(of_base(base), url, &b, e) < 0 || check_place(of_base(base), e) < 0)
 		return -1;
-	from.fd = open_blob(of_base(base), &b, url, e);
-	if (from.fd < 0)
+	from = open_blob(of_base(base), &b, url, e);
+	if (from < 0)
 		return -1;
-	rc = stream_copy(&from, &to, size, found, e);
-	close(from.fd);
-	if (rc == 0 && strcmp(found, sha256) != 0)
-		rc = err_set(
-		    e, "%s is damaged: its SHA-256 is %s, the record says %s", url, found, sha256);
+	rc = read_blob(from, url, size, sha256, fd, e);
+	close(from);
 	return rc;
 }
 

@@ -117,7 +117,7 @@ subtest 'a wrong hash in the record' => sub {
     put_record(hash => record('good', sha256 => sha256_hex('bad')));
     my $master = $box->start($box->config('web-1', { hash => reader('hash') }));
 
-    $master->wait_log(qr/ hash: cannot restore the state, so the job is not started: .*is damaged: its SHA-256 is/);
+    $master->wait_log(qr/ hash: cannot restore the state, so the job is not started: .*is damaged: its SHA-256 is .*: bring a good copy back, or delete/);
     $master->wait_log(qr/ hash: released the lock/, 'it gives up');
     stop_ok($master);
     is(starts('hash'), '', 'it was not started');

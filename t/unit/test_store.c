@@ -260,6 +260,8 @@ static void test_a_missing_blob_says_what_to_do(void **state)
 	free(url);
 }
 
+#define ADVICE "bring a good copy back, or delete the job's state record"
+
 static void test_a_damaged_blob_is_refused(void **state)
 {
 	char *url = put("abc", 7, 3);
@@ -269,12 +271,23 @@ static void test_a_damaged_blob_is_refused(void **state)
 	assert_int_equal(get(url, 3, SHA_ABC), -1);
 	assert_says("damaged");
 	assert_says("the record says " SHA_ABC);
+	assert_says(ADVICE);
 	write_text(at("deep/store/orders/7-3"), "ab");
 	assert_int_equal(get(url, 3, SHA_ABC), -1);
 	assert_says("ends after 2 of 3 bytes");
+	assert_says(ADVICE);
 	write_text(at("deep/store/orders/7-3"), "abc and more");
 	assert_int_equal(get(url, 3, SHA_ABC), -1);
 	assert_says("goes on after its 3 bytes");
+	assert_says(ADVICE);
+	assert_int_equal(unlink(at("deep/store/orders/7-3")), 0);
+	assert_int_equal(symlink("elsewhere", at("deep/store/orders/7-3")), 0);
+	assert_int_equal(get(url, 3, SHA_ABC), -1);
+	assert_says("is a link: " ADVICE);
+	assert_int_equal(unlink(at("deep/store/orders/7-3")), 0);
+	assert_int_equal(mkfifo(at("deep/store/orders/7-3"), 0600), 0);
+	assert_int_equal(get(url, 3, SHA_ABC), -1);
+	assert_says("is no regular file: " ADVICE);
 	free(url);
 }
 
