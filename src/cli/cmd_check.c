@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -115,11 +116,36 @@ static void check_way(
 		    job->name, job->user_name, key, dir, strerror(code));
 }
 
+/* What takes root, or a capability of its own, which only root is sure to have. */
+static void check_privileges(struct check *c, const struct job_conf *job)
+{
+	struct rlimit now;
+
+	if (geteuid() == 0)
+		return;
+	for (size_t i = 0; i < job->n_limits; i++) {
+		const struct conf_limit *l = &job->limits[i];
+
+		if (getrlimit(l->resource, &now) == 0 && l->value.rlim_max > now.rlim_max)
+			warn(c,
+			    "jobs.%s.limits: a hard limit is above ours of %ju, which takes root: "
+			    "lower it, or run graceful as root",
+			    job->name, (uintmax_t)now.rlim_max);
+	}
+	if (job->nice < getpriority(PRIO_PROCESS, 0) && getrlimit(RLIMIT_NICE, &now) == 0 &&
+	    20 - job->nice > (int64_t)now.rlim_cur)
+		warn(c,
+		    "jobs.%s.nice: %d is below what we have, which takes root: raise it, or run "
+		    "graceful as root",
+		    job->name, job->nice);
+}
+
 static void check_job(struct check *c, const struct job_conf *job)
 {
 	struct probe_job found;
 	struct err e;
 
+	check_privileges(c, job);
 	if (probe_job(c->conf, job, &found, &e) != 0) {
 		complain(c, "jobs.%s: cannot be checked: %s", job->name, e.text);
 		return;
