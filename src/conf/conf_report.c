@@ -67,7 +67,8 @@ static void add_at(struct report *r, const struct node *at, const char *kind, co
 }
 
 /* Returns how many errors that makes. */
-static size_t add_error(struct report *r, const struct node *at, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static size_t add_error(
+    struct report *r, const struct node *at, const char *fmt, va_list ap)
 {
 	char text[ENTRY_TEXT_MAX];
 

@@ -568,11 +568,11 @@ static pid_t fork_idler(void)
 	pid_t pid = fork();
 
 	CHECK(pid >= 0);
-	if (pid == 0)
-		alarm(60);
-	while (pid == 0)
+	if (pid > 0)
+		return pid;
+	alarm(60);
+	for (;;)
 		pause();
-	return pid;
 }
 
 static void ends_by(pid_t child, int signo)
