@@ -21,6 +21,8 @@ struct follow {
 	int fd;                   /* the file being read, -1: none yet */
 	int next;                 /* its successor, -1: not seen yet */
 	struct place next_head;   /* what stood at its start when it was surely the successor */
+	bool next_skips;          /* what stood between it and fd may be lost */
+	int hole;                 /* at the last look fd had this name, and the next was missing */
 	uint64_t gaps;
 	dev_t dev; /* of fd */
 	ino_t ino;
@@ -111,6 +113,7 @@ static int take_up(struct follow *f, int fd, const struct stat *st, uint64_t off
 	shut(&f->next);
 	shut(&f->fd);
 	f->fd = fd;
+	f->hole = 0;
 	f->dev = st->st_dev;
 	f->ino = st->st_ino;
 	f->head = start_of(st, "", 0);
@@ -223,14 +226,15 @@ static int generation(const struct follow *f)
  * The place after the head of a file. *whole: its first line is there, or as much of it as a tail
  * has, so that no other file has the same head.
  */
-static int read_head(int fd, const struct stat *st, struct place *head, bool *whole)
+static int read_head(int fd, struct place *head, bool *whole)
 {
 	char buf[LINES_TAIL];
 	ssize_t n = pread(fd, buf, sizeof(buf), 0);
+	struct stat st;
 
-	if (n < 0)
+	if (n < 0 || fstat(fd, &st) < 0)
 		return -1;
-	*head = start_of(st, buf, (size_t)n);
+	*head = start_of(&st, buf, (size_t)n);
 	*whole = n == sizeof(buf) || memchr(buf, '\n', (size_t)n) != NULL;
 	return 0;
 }
@@ -250,32 +254,87 @@ static bool made_after(int fd, int other)
 }
 
 /*
+ * Ours was removed: opens a rotated file if that surely came after it. Neither what is older nor a
+ * copy of ours may come again. -1 with ENOENT: it did not.
+ */
+static int open_if_after(const struct follow *f, int generation)
+{
+	struct stat st;
+	struct place here;
+	int fd = open_generation(f, generation, &st);
+
+	follow_place(f, &here);
+	if (fd >= 0 && !made_after(f->fd, fd) && !is_place(fd, &st, &here, false))
+		return fd;
+	if (fd >= 0 || errno == EINVAL)
+		errno = ENOENT;
+	shut(&fd);
+	return -1;
+}
+
+/*
+ * Opens the oldest file that is younger than ours. From FILE to older ones, as in find_place(): one
+ * that is renamed meanwhile is not missed. -1 with ENOENT: there is none.
+ */
+static int open_younger(const struct follow *f, int mine, int *found)
+{
+	int fd, best = -1, why = ENOENT, end = mine == NONE ? FOLLOW_GENERATIONS + 1 : mine;
+	struct stat st;
+
+	for (int i = 0; i < end; i++) {
+		fd = mine == NONE && i > 0 ? open_if_after(f, i) : open_generation(f, i, &st);
+		if (fd < 0 && errno == ENOENT)
+			continue;
+		why = errno;
+		shut(&best);
+		best = fd;
+		*found = i;
+	}
+	errno = why;
+	return best;
+}
+
+/*
+ * Whether the file after ours is missing. In the midst of a rotation it is, too, for a moment; so
+ * that is believed only at a second look. *wait: this was the first.
+ */
+static bool see_hole(struct follow *f, int mine, int found, bool *wait)
+{
+	bool hole = mine > 0 && found < mine - 1;
+
+	*wait = hole && f->hole != mine;
+	f->hole = hole ? mine : 0;
+	return hole;
+}
+
+/*
  * Opens the next younger file when the one being read was rotated away. It is the successor only if
  * ours still has the same name afterwards: rotation renames the oldest first. If not, more events
  * are due, and we come back. 1: f->next is open; 0: not yet; -1: error.
  */
 static int open_next(struct follow *f)
 {
-	int mine = generation(f), younger = mine > 0 ? mine - 1 : 0;
-	struct stat st;
-	bool whole;
+	int mine = generation(f), found = 0;
+	bool whole, hole, wait;
 	int fd;
 
 	if (mine == 0)
 		return 0;
-	fd = open_generation(f, younger, &st);
+	fd = open_younger(f, mine, &found);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -1;
-	if (read_head(fd, &st, &f->next_head, &whole) < 0) {
+	if (read_head(fd, &f->next_head, &whole) < 0) {
 		shut(&fd);
 		return -1;
 	}
+	hole = see_hole(f, mine, found, &wait);
 	/* A younger FILE without a line may mean that its writer still writes to ours. */
-	if ((younger == 0 && !whole) || generation(f) != mine) {
+	if ((found == 0 && !whole) || wait || generation(f) != mine) {
 		shut(&fd);
 		return 0;
 	}
 	f->next = fd;
+	f->next_skips = hole || (mine == NONE && found > 0);
 	return 1;
 }
 
@@ -320,6 +379,7 @@ static int switch_to_next(struct follow *f)
 	if (take_up(f, fd, &st, 0) < 0)
 		return -1;
 	f->head = f->next_head;
+	f->gaps += f->next_skips;
 	return 1;
 }
 

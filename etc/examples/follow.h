@@ -15,6 +15,14 @@
  * What cannot be found again - compressed, removed, moved elsewhere - counts as a gap: some lines
  * may be missing (or, in a file that was edited, returned again), and following goes on with FILE
  * from its start.
+ * A file that is removed while it is open here is read to its end, and then
+ *  - the oldest of FILE.1 to FILE.9 that was made after it, with a gap: there may have been others.
+ *    Where the file system does not keep when a file was made, or files made in another order were
+ *    rotated (by copy, then by rename), those are not known, and lost without a gap;
+ *  - or, with none of these, FILE, without a gap.
+ * If only files between it and the next one are missing, that one is next, with a gap. Within a
+ * rotation it looks the same for a moment: so only the second call of follow_next() in a row that
+ * sees it goes on, and if both came within that moment, the gap is one without a lost line.
  */
 #ifndef FOLLOW_H
 #define FOLLOW_H

@@ -129,8 +129,8 @@ static void notice_gaps(struct run *r)
 		return;
 	r->tally.gaps += gaps - r->gaps;
 	r->gaps = gaps;
-	warnx("%s: what was read last is not there any more; lines may be missing. "
-	      "Going on with the file from its start.",
+	warnx("%s: what was read last, or came next, is not there any more; lines may be missing. "
+	      "Going on with what is left, from its start.",
 	    r->options->file);
 }
 

@@ -598,10 +598,24 @@ static bool born(const char *name, struct statx_timestamp *when)
 	return (st.stx_mask & STATX_BTIME) != 0;
 }
 
+/* Makes f later than the other file: rotations are further apart than the clock's steps. */
+static bool append_later(const char *text, const char *other)
+{
+	struct statx_timestamp past, now;
+
+	if (!born(other, &past))
+		return false;
+	do {
+		(void)unlink("f");
+		append("f", text);
+		(void)born("f", &now);
+	} while (now.tv_sec == past.tv_sec && now.tv_nsec == past.tv_nsec);
+	return true;
+}
+
 /* A file that was renamed is none that was copied, though the new one begins with all of it. */
 static void follows_a_rename_of_lines_that_repeat(void **unused)
 {
-	struct statx_timestamp past, now;
 	struct follow *f;
 
 	(void)unused;
@@ -609,16 +623,10 @@ static void follows_a_rename_of_lines_that_repeat(void **unused)
 	f = follow_from(NULL);
 	follow_expect(f, "tick");
 	assert_int_equal(rename("f", "f.1"), 0);
-	if (!born("f.1", &past)) {
+	if (!append_later("tick\ntick\n", "f.1")) {
 		follow_close(f);
 		skip();
 	}
-	/* Rotations are further apart than the clock's steps. */
-	do {
-		(void)unlink("f");
-		append("f", "tick\ntick\n");
-		(void)born("f", &now);
-	} while (now.tv_sec == past.tv_sec && now.tv_nsec == past.tv_nsec);
 	f = restarted(f);
 	follow_expect(f, "tick");
 	follow_expect(f, "tick");
@@ -677,6 +685,113 @@ static void removed_file_is_read_to_its_end(void **unused)
 	append("f", "c\n");
 	follow_expect(f, "b");
 	follow_expect(f, "c");
+	assert_int_equal(follow_gaps(f), 0);
+	follow_close(f);
+}
+
+/* Nobody knows whether the one that is left is the only one that came after it. */
+static void removed_file_is_followed_by_the_oldest_after_it(void **unused)
+{
+	struct follow *f;
+
+	(void)unused;
+	append("f.3", "old\n");
+	append("f", "");
+	if (!append_later("a\n", "f.3"))
+		skip();
+	f = follow_from(NULL);
+	follow_expect(f, "a");
+	assert_int_equal(rename("f", "f.1"), 0);
+	assert_true(append_later("b\n", "f.1"));
+	assert_int_equal(rename("f.1", "f.2"), 0);
+	assert_int_equal(rename("f", "f.1"), 0);
+	append("f", "c\n");
+	assert_int_equal(unlink("f.2"), 0);
+	follow_expect(f, "b");
+	assert_int_equal(follow_gaps(f), 1);
+	follow_expect(f, "c");
+	follow_expect_end(f);
+	assert_int_equal(follow_gaps(f), 1);
+	follow_close(f);
+}
+
+/* Rotation by copy and removal: the copy is younger than what it was made of. */
+static void removed_file_is_not_followed_by_its_copy(void **unused)
+{
+	struct follow *f;
+
+	(void)unused;
+	append("f.2", "");
+	if (!append_later("a\nb\n", "f.2"))
+		skip();
+	f = follow_from(NULL);
+	follow_expect(f, "a");
+	assert_int_equal(rename("f", "original"), 0);
+	assert_true(append_later("a\nb\n", "original"));
+	assert_int_equal(rename("f", "f.1"), 0);
+	assert_int_equal(unlink("original"), 0);
+	append("f", "c\n");
+	follow_expect(f, "b");
+	follow_expect(f, "c");
+	follow_expect_end(f);
+	assert_int_equal(follow_gaps(f), 0);
+	follow_close(f);
+}
+
+static void missing_file_is_a_gap(bool restart)
+{
+	struct follow *f;
+
+	append("f", "a\n");
+	f = follow_from(NULL);
+	follow_expect(f, "a");
+	assert_int_equal(rename("f", "f.4"), 0);
+	append("f.2", "c\n");
+	append("f", "e\n");
+	if (restart)
+		f = restarted(f);
+	follow_expect_end(f);
+	follow_expect(f, "c");
+	assert_int_equal(follow_gaps(f), 1);
+	follow_expect_end(f);
+	follow_expect(f, "e");
+	follow_expect_end(f);
+	assert_int_equal(follow_gaps(f), 2);
+	follow_close(f);
+}
+
+static void missing_file_is_a_gap_live(void **unused)
+{
+	(void)unused;
+	missing_file_is_a_gap(false);
+}
+
+static void missing_file_is_a_gap_after_a_restart(void **unused)
+{
+	(void)unused;
+	missing_file_is_a_gap(true);
+}
+
+/* It is missing at one look, within a rotation; the next rotation is another one. */
+static void file_missing_within_a_rotation_is_no_gap(void **unused)
+{
+	struct follow *f;
+
+	(void)unused;
+	append("f", "a\n");
+	f = follow_from(NULL);
+	follow_expect(f, "a");
+	assert_int_equal(rename("f", "f.2"), 0);
+	append("f", "b\n");
+	follow_expect_end(f);
+	assert_int_equal(rename("f.2", "f.3"), 0);
+	follow_expect_end(f);
+	assert_int_equal(rename("f", "f.2"), 0);
+	append("f.1", "c\n");
+	append("f", "d\n");
+	follow_expect(f, "b");
+	follow_expect(f, "c");
+	follow_expect(f, "d");
 	assert_int_equal(follow_gaps(f), 0);
 	follow_close(f);
 }
@@ -915,6 +1030,11 @@ int main(void)
 		IN_DIRECTORY(follows_a_copy_of_an_unread_file_live),
 		IN_DIRECTORY(follows_a_copy_of_an_unread_file_after_a_restart),
 		IN_DIRECTORY(removed_file_is_read_to_its_end),
+		IN_DIRECTORY(removed_file_is_followed_by_the_oldest_after_it),
+		IN_DIRECTORY(removed_file_is_not_followed_by_its_copy),
+		IN_DIRECTORY(missing_file_is_a_gap_live),
+		IN_DIRECTORY(missing_file_is_a_gap_after_a_restart),
+		IN_DIRECTORY(file_missing_within_a_rotation_is_no_gap),
 		IN_DIRECTORY(lost_file_is_a_gap),
 		IN_DIRECTORY(unreadable_file_is_an_error),
 		IN_DIRECTORY(place_survives_an_error),
