@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -145,13 +146,20 @@ void worker_state_granted(struct worker *w, const struct record *record)
 	_exit(1);
 }
 
+/* There is something else in the place of the state, or of its directory: no look will ever find a
+ * state there, but a restore makes both anew. */
+static bool is_out_of_place(int code)
+{
+	return code == 0 || code == ENOENT || code == ENOTDIR || code == ELOOP;
+}
+
 const char *worker_state_restored(const struct worker *w, bool *gone, struct err *e)
 {
 	struct state_id id;
 	int rc = transfer_peek(w->dir, worker_job_uid(w), &id, e);
 
-	*gone = rc == 0 && w->have_record && !w->record.empty;
-	if (*gone)
+	*gone = rc < 0 ? is_out_of_place(e->code) : rc == 0 && w->have_record && !w->record.empty;
+	if (rc == 0 && *gone)
 		err_set(e,
 		    "%s/" STATE_FILE " was removed while the job did not run: the job is not "
 		    "started before its state is restored once more",
