@@ -254,7 +254,9 @@ static unsigned dumping_extend(struct life *l, msec more, msec now)
 	l->give_up_at = until;
 	/* Not in the past: then the job was told to hurry already, and asked for more because of
 	 * it. */
-	if (until != MSEC_NEVER && until - l->conf->hurry_timeout > now)
+	if (until == MSEC_NEVER)
+		l->term_at = MSEC_NEVER;
+	else if (until - l->conf->hurry_timeout > now)
 		l->term_at = until - l->conf->hurry_timeout;
 	return 0;
 }

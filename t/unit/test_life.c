@@ -583,6 +583,16 @@ static void the_job_may_ask_for_more_time(void **state)
 	assert_int_equal(life_deadline(&s.life), MSEC_NEVER);
 }
 
+static void the_job_may_ask_for_no_end(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &usual);
+	PLAY(&s, TO_DUMPING, AT(1000, EXTEND, MSEC_NEVER, NOTHING, DUMPING));
+	assert_int_equal(life_deadline(&s.life), MSEC_NEVER);
+}
+
 static void an_extended_dump_has_an_extended_commit(void **state)
 {
 	struct script s;
@@ -1547,6 +1557,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_dump_that_a_kill_cut_short_is_unclean),
 	cmocka_unit_test(a_kill_ends_the_wait_for_a_release_in_every_state),
 	cmocka_unit_test(the_job_may_ask_for_more_time),
+	cmocka_unit_test(the_job_may_ask_for_no_end),
 	cmocka_unit_test(an_extended_dump_has_an_extended_commit),
 	cmocka_unit_test(who_is_hurried_killed_or_fenced_gets_no_more_time),
 	cmocka_unit_test(exit_0_restarts_by_default),
