@@ -20,8 +20,9 @@
  *  - a stop that kills ends, whatever hangs: a worker that does not is killed, too. So is one that
  * does not go after its last report;
  *  - the job of a worker that was killed and hangs in the kernel is killed when its lock ends, and
- *    by a stop that kills; a stop does not wait for such a worker when nothing of its job is left:
- *    what it has said of its end stands, and a lock that it did not let go is left;
+ *    by a stop that kills; a stop does not wait for such a worker that owns nothing, nor for an
+ * owner when nothing is left of the job that was killed: what it has said of its end stands, and a
+ * lock that it did not let go is left;
  *  - a seat that is renewed or leaves is told to hand over, and forgotten when nothing is held;
  *  - no more seats than there are places have a worker. The others are parked, first come first
  * served. A worker that has queued in vain for its turn gives its place to a parked seat: every

@@ -223,8 +223,10 @@ static enum fleet_verb next_of_idle(struct fleet *f, struct seat *s, msec now)
 	if (s->wish == SEAT_RENEWED)
 		return FLEET_RENEW;
 	/* A drain has no place for it, whatever it waits for; afterwards it goes on waiting. */
-	if (s->state == SEAT_PARKED && now < s->due && !f->draining)
+	if (s->state == SEAT_PARKED && now < s->due && !f->draining) {
 		s->state = SEAT_DUE;
+		f->acted = true; /* it is before nobody any more */
+	}
 	if (s->state == SEAT_DUE && (now >= s->due || f->draining))
 		park(f, s);
 	return s->state == SEAT_PARKED ? begin(f, s) : FLEET_NOTHING;

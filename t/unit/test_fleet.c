@@ -1300,6 +1300,26 @@ static void jobs_beyond_the_limit_are_parked(void **state)
 	assert_int_equal(c.seats[0].state, SEAT_PARKED);
 }
 
+static void who_still_waits_after_a_drain_is_before_nobody(void **state)
+{
+	struct crew c;
+
+	(void)state;
+	open_crew(&c, 1);
+	assert_string_equal(acts_of(&c, 100000), "0:FORK");
+	take(&c, 0);
+	for (int i = 1; i < CREW; i++) {
+		c.seats[i].state = SEAT_DUE;
+		c.seats[i].due = 300000;
+	}
+	fleet_drain(&c.fleet, true);
+	assert_string_equal(acts_of(&c, 100001), "0:TELL_STOP");
+	leave(&c, 0, 100002);
+	assert_string_equal(acts_of(&c, 100002), "0:DROP_ANCHOR");
+	fleet_drain(&c.fleet, false);
+	assert_string_equal(acts_of(&c, 100003), "0:FORK");
+}
+
 /* Else a lock that is free, of a job that is parked on every machine, would never be taken. */
 static void who_queues_in_vain_gives_its_place_away(void **state)
 {
@@ -1493,6 +1513,7 @@ int main(void)
 		cmocka_unit_test(a_job_that_gave_up_is_parked_in_a_drain),
 		cmocka_unit_test(a_drained_fleet_stops),
 		cmocka_unit_test(jobs_beyond_the_limit_are_parked),
+		cmocka_unit_test(who_still_waits_after_a_drain_is_before_nobody),
 		cmocka_unit_test(who_queues_in_vain_gives_its_place_away),
 		cmocka_unit_test(turns_grow_with_each_that_was_in_vain),
 		cmocka_unit_test(one_fewer_hands_over_who_is_missed_least),
