@@ -226,8 +226,9 @@ int fs_sync_above(const char *path, struct err *e)
 
 	snprintf(part, sizeof(part), "%s", path);
 	while ((slash = strrchr(part, '/')) != NULL) {
-		/* One that we may not read is none that we made. */
-		if (fs_sync_dir_of(part, &cause) != 0 && cause.code != EACCES)
+		/* One that we may not read, or that cannot be written to, is none that we made. */
+		if (fs_sync_dir_of(part, &cause) != 0 && cause.code != EACCES &&
+		    cause.code != EROFS)
 			return err_set(e, "%s", cause.text);
 		*slash = '\0';
 	}

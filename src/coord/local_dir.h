@@ -10,7 +10,8 @@
  *     owner   the epoch of the last owner, decimal, also of one that has committed nothing
  *     waiting-<place>  who waits there, for people (coord/local_waiters.h)
  *
- * All calls block: they run in the master before it forks, or on a task thread.
+ * All calls block: they run in the master before it forks, on a task thread, or, of what is small
+ * and not synced, in the loop at the grant.
  */
 #ifndef COORD_LOCAL_DIR_H
 #define COORD_LOCAL_DIR_H

@@ -199,14 +199,15 @@ void tenure_begin(struct tenure *t)
  * We are first, and nobody can come before us, as numbers only rise. Only now is the record read:
  * one that was read before would miss the last commit of the owner before us.
  */
-static enum tenure_step find_state(struct tenure *t)
+static enum tenure_step find_state(struct tenure *t, bool adopts)
 {
 	int rc;
 
 	if (has_left(t))
 		return TENURE_LEFT;
+	/* Whoever adopts a lock sees to what is left of the job itself. */
 	rc = look_for_leftover(t);
-	if (rc != 0)
+	if (rc > 0 || (rc < 0 && !adopts))
 		return rc < 0 ? TENURE_FAILED : TENURE_BEHIND;
 	rc = local_dir_record(&t->dir, &t->record, &t->err);
 	if (rc < 0)
@@ -232,7 +233,7 @@ static enum tenure_step find_state(struct tenure *t)
  */
 static enum tenure_step become_owner(struct tenure *t)
 {
-	enum tenure_step step = find_state(t);
+	enum tenure_step step = find_state(t, false);
 
 	if (step != TENURE_FIRST || !t->has_record || fs_sync_dir_of(t->dir.state, &t->err) == 0)
 		return step;
@@ -351,7 +352,7 @@ static enum tenure_step adopt_place(struct tenure *t, int probe)
 	int rc = places_nearest(probe, t->place, &ahead, &t->err);
 
 	if (rc == 0)
-		return find_state(t);
+		return find_state(t, true);
 	if (rc == 1)
 		err_set(&t->err, "epoch %ju owns the job before epoch %ju", (uintmax_t)ahead,
 		    (uintmax_t)t->place);

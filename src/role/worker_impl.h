@@ -67,7 +67,8 @@ struct second_look {
  * with it, renews no lease and hears of no stop, until the master ends this process for its silence
  * and rescues. No process of the job lives then, a commit is fenced, and a job is not started when
  * the lease may have ended (worker_job_spawn()). While the job runs the loop never touches the
- * bytes of a state; and a store is never waited for here.
+ * bytes of a state, only looks at its name when a checkpoint is due; and a store is never waited
+ * for here.
  */
 #define WORKER_QUICK_MAX (64u << 10)
 

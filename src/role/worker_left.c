@@ -176,7 +176,8 @@ void worker_left_committed(struct worker *w)
 {
 	char path[NOTE_MAX];
 
-	if (!w->goes_on)
+	/* A rescue does not know whether the dead worker's job had gone on from it. */
+	if (!w->goes_on && !w->setup->rescue)
 		return;
 	w->goes_on = false;
 	note_path(w, path);

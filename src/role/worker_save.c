@@ -35,7 +35,7 @@ struct save {
 	uint64_t number;                /* of the record, which its thread may be writing */
 	struct state_id known, doubted; /* files that need no backup; all zero: none */
 	enum save_stage stage;
-	bool last;    /* the job has ended: nobody will compare with its file again */
+	bool last;    /* nobody will compare with this file again */
 	bool settles; /* no file is looked at, until what is in doubt is certain */
 	/* Of the file, from here on. */
 	struct state_id id;
@@ -310,7 +310,7 @@ static void prepare(struct worker *w)
 
 	s->known = w->have_saved_id && w->have_record ? w->saved_id : none;
 	s->doubted = worker_is_in_doubt(w) ? w->doubt.id : none;
-	s->last = w->saving != SAVE_PACED;
+	s->last = releases(w->saving);
 	s->settles = !releases(w->saving) && worker_doubt_comes_first(w);
 	label(w, &s->record);
 	s->number = s->record.seq;
@@ -328,8 +328,8 @@ static int start_thread(struct worker *w, struct save *s, struct err *e)
 
 /*
  * A release does not wait for what is in doubt to become certain: its own tries are of one file,
- * and upload it once. And what may count is the newest: to mark the record before it would put an
- * older state over it.
+ * and mostly upload it once. And what may count is the newest: to mark the record before it would
+ * put an older state over it.
  */
 static void begin(struct worker *w)
 {
