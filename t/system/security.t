@@ -629,10 +629,11 @@ subtest 'a debugger that keeps a worker' => sub {
     SKIP: {
         skip('ptrace is not allowed here', 4) if $seized != 0;
         $master->signal('QUIT');
-        is($master->wait_exit, 3, 'the stop ends');
+        # By the kernel's INT at its worker's end the job ended well, as it has no state; by the master's KILL it did not.
+        like($master->wait_exit, qr/^[03]$/, 'the stop ends');
         like(slurp("/proc/$pid/status"), qr/^State:\s+Z/m, 'though the debugger keeps the worker');
         like($master->log_text, qr/held: the worker has ended, but a debugger keeps us from reaping it pid=$pid/, 'which is told');
-        like($master->log_text, qr/locks_released=1 unclean=1 left=0/, 'and the lock is released');
+        like($master->log_text, qr/locks_released=1 unclean=[01] left=0/, 'and the lock is released');
     }
     kill('KILL', $debugger);
     waitpid($debugger, 0);
