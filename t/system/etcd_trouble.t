@@ -49,10 +49,11 @@ sub one_complaint {
     my @said = complaints($master);
     my @first = grep { !/\d jobs cannot/ } @said;
 
-    is(scalar(@first), 1, 'one line for all of them') or diag(join("\n", @said));
+    # Each kind of trouble has its own, and a busy etcd is silent before it refuses.
+    cmp_ok(scalar(@first), '<=', 3, 'a line for all of them, not one for each') or diag(join("\n", @said));
     cmp_ok(@said - @first, '<=', 3, 'and a reminder now and then');
-    like($first[0] // '', $pattern, 'which says what is wrong');
-    unlike($master->log_text, qr/worker\[.*cannot get the lock/, 'no worker says so by itself');
+    ok(scalar(grep { $_ =~ $pattern } @said), 'which says what is wrong') or diag(join("\n", @said));
+    unlike($master->log_text, qr/^\S+ (?!debug)\w+ +worker\[.*cannot get the lock/m, 'no worker says so by itself');
     return;
 }
 
@@ -61,10 +62,10 @@ sub wait_running {
 
     $master->wait_state($_ => 'running') for @jobs;
     wait_for('the status forgets it', sub { !defined $master->job('job1')->{trouble} });
-    $master->wait_log(qr/locks can be had again, after .* jobs=8/);
+    $master->wait_log(qr/can be had again, after /);
     # A busy etcd may be silent once more after its return: that begins with a line of its own, and ends with one.
     my $log = $master->log_text;
-    my $begun = () = $log =~ /: cannot get the lock:/g;
+    my $begun = () = $log =~ /cannot get (?:the lock|their locks):/g;
     my $over = () = $log =~ /can be had again/g;
     cmp_ok($over, '<=', $begun, 'one line says that it is over') or diag($log);
     return;
@@ -206,7 +207,7 @@ subtest 'etcd hangs while jobs wait' => sub {
     wait_trouble($master, qr/no answer/);
     one_complaint($master, qr/no answer/);
     $etcd->resume(0);
-    $master->wait_log(qr/locks can be had again, after .* jobs=8/);
+    $master->wait_log(qr/can be had again, after /);
     wait_for('the status forgets it', sub { !defined $master->job('job1')->{trouble} });
     is(stop($master), 0, 'the one that waits stops');
     is(stop($owner), 0, 'and the owner');
@@ -273,7 +274,7 @@ subtest 'stopped in doubt' => sub {
 
     # This one has slept beyond its lease, and nobody can be asked when it wakes up.
     my $proxy = Graceful::Proxy->start($etcd->url(0), $box->path('proxy'));
-    my $sleeper = $start->('sleeps', '6s', endpoints => [ $proxy->url ]);
+    my $sleeper = $start->('sleeps', '15s', endpoints => [ $proxy->url ]);
     $sleeper->wait_state(orders => 'running');
     my @pids = ($sleeper->pid, $sleeper->job('orders')->{worker_pid});
     kill('STOP', $_) for @pids;

@@ -140,7 +140,7 @@ sub user_can_run {
 subtest 'a limit on the size of files' => sub {
     plan skip_all => 'no prlimit' unless $can_limit;
     my $big = $box->job('big', 'echo small | dump', 'head -c 200000 /dev/zero | dump');
-    my $master = $box->start($box->config('web-1', { big => { command => $big, checkpoint => '100ms', stop_timeout => '6s', hurry_timeout => '1s' } }));
+    my $master = $box->start($box->config('web-1', { big => { command => $big, checkpoint => '100ms', stop_timeout => '15s', hurry_timeout => '1s' } }));
 
     wait_for('a backup', sub { $master->job('big')->{seq} });
     ok(limit($master->job('big')->{worker_pid}, 'fsize=100000:100000'), 'limited');
@@ -217,7 +217,7 @@ subtest 'no thread to remove an old state' => sub {
 subtest 'a stop without threads' => sub {
     plan skip_all => 'root must become somebody else, whom limits bind' unless ROOT && $can_limit;
     plan skip_all => 'another user cannot execute the program here' unless user_can_run();
-    my $master = $box->start(user_config({ bare => job('bare', stop_timeout => '6s', hurry_timeout => '1s') }), as_user('--nproc=64:'));
+    my $master = $box->start(user_config({ bare => job('bare', stop_timeout => '15s', hurry_timeout => '1s') }), as_user('--nproc=64:'));
 
     my $worker = $master->wait_state(bare => 'running')->{worker_pid};
     wait_for('it is up', sub { starts('bare') == 1 });

@@ -214,7 +214,7 @@ END
 
 subtest 'EXTEND_TIMEOUT' => sub {
     my $wait = 'until [ -e "$dir/gate" ]; do sleep 0.01; done; echo dumped | dump';
-    my %times = (stop_timeout => '10s', hurry_timeout => '10ms');
+    my %times = (stop_timeout => '20s', hurry_timeout => '10ms');
     my $master = start('web-1', {
         patient => { command => job('patient', '', "trap '' TERM; $say EXTEND_TIMEOUT_USEC=600000000; $wait"), %times },
         late => { command => job('late', '', "trap '' TERM; $wait"), %times },

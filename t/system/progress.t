@@ -53,7 +53,7 @@ subtest 'a dump on its way to the store' => sub {
     my $master = start($box->path('go-1'));
 
     $master->wait_state('orders', 'running');
-    my ($tty, $out) = watch(qr/ of 2\.8 MiB/, 'stop', '-c', $conf);
+    my ($tty, $out) = watch(qr/ [1-9]\d* % of 2\.8 MiB/, 'stop', '-c', $conf);
     like($out, qr/orders +\S*releasing\S* +\S+ +\[#-{19}\] +8 % of 2\.8 MiB/, 'a bar');
     wait_moving($master, 'releasing');
     spew($box->path('go-1'), '');

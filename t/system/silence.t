@@ -18,7 +18,7 @@ sub open_box {
     my $box = Graceful::Test->new;
     my $actor = Graceful::Actor->new($box, 'orders');
     my $conf = sub {
-        my %coordinator = (type => 'local', path => $box->path('local'), ttl => '2s');
+        my %coordinator = (type => 'local', path => $box->path('local'), ttl => '4s');
         return $box->config($_[0], { orders => { command => $actor->command('early'), checkpoint => '1h' } },
             { coordinator => \%coordinator });
     };
@@ -82,7 +82,7 @@ subtest 'the whole machine sleeps' => sub {
     $master->wait_ready('orders');
     my $worker = worker_of($master);
     kill('STOP', $master->pid, $worker);
-    my $awake = time + 9;    # longer than any silence that is tolerated
+    my $awake = time + 15;    # longer than any silence that is tolerated
     wait_for('morning', sub { time > $awake });
     kill('CONT', $master->pid, $worker);
     $master->signal('USR1');

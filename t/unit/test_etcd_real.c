@@ -644,7 +644,7 @@ static void assert_no_tls(const char *words)
 {
 	close_client();
 	open_client();
-	ask_for("/v3/kv/range", wire_get(STATE), 2000, true);
+	ask_for("/v3/kv/range", wire_get(STATE), 5000, true);
 	assert_int_equal(code, ETCD_TLS);
 	if (strstr(err.text, words) == NULL)
 		fail_msg("\"%s\" does not say \"%s\"", err.text, words);

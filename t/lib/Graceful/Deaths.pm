@@ -111,8 +111,8 @@ my @table = (
     ['worker.before_final_commit=kill', 'remove, nobody waits', 'clean 1', 0],
 );
 
-# Of the short one a rescue worker has 1.5 s to begin, when the one before it hung: a busy machine may need that.
-my %ttls = ('etcd' => '300s', 'short lease' => '10s');
+# Of the short one a rescue worker has 3 s to begin, when the one before it hung: a busy machine may need that.
+my %ttls = ('etcd' => '300s', 'short lease' => '20s');
 my $pattern = $ENV{ONLY} // '';    # of those to play
 my $etcd;
 
@@ -239,7 +239,7 @@ sub end_long_dump {
     my ($box, $actor, $first, $next, $fault) = @{$game}{qw(box actor first next fault)};
     my ($role, $point, $action) = split(/[.=]/, $fault);
 
-    wait_for('the lease would have ended twice', sub { time > $game->{since} + 21 });
+    wait_for('the lease would have ended twice', sub { time > $game->{since} + 41 });
     is($actor->count(qr/^start/), 1, 'nobody else has started');
     is($actor->count(qr/^dumped/), 0, 'and the job still dumps');
     spew($box->path('go'), '');

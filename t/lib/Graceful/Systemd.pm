@@ -44,7 +44,7 @@ sub start {
         push @{ $self->{groups} }, "$above/graceful-test-$$";
     }
     $self->launch;
-    return $self if eval { wait_for('systemd runs', sub { $self->runs }, 20) };
+    return $self if eval { wait_for('systemd runs', sub { $self->runs }, 60) };
     $why = 'systemd does not run in namespaces here: ' . (split(/\n/, slurp($box->path('systemd.log')) || 'it is silent'))[-1];
     return;
 }
