@@ -485,5 +485,8 @@ bool spawn_was_told(const struct job_conf *job, pid_t pid)
 
 	if (proc_status(pid, &p) != 0 || p.uid[1] != uid || p.gid[1] != gid)
 		return false;
-	return uid == 0 ? root_may_read(pid) : user_may_read(pid, uid);
+	/* Nobody reads the memory of a process of another group without that capability. */
+	if (uid == 0)
+		return gid != getgid() || root_may_read(pid);
+	return user_may_read(pid, uid);
 }

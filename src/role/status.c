@@ -25,6 +25,11 @@ const char *status_of_job(const struct post *p)
 	return "stopped";
 }
 
+static bool is_being_rescued(const struct post *p)
+{
+	return p->seat.state == SEAT_STRANDED || p->seat.state == SEAT_RESCUED;
+}
+
 static json_t *describe_job(const struct post *p)
 {
 	json_t *o = report_public(&p->report);
@@ -37,6 +42,9 @@ static json_t *describe_job(const struct post *p)
 		json_object_del(o, "holder");
 	if (p->seat.pid != 0)
 		json_object_set_new(o, "worker_pid", json_integer(p->seat.pid));
+	/* Its rescue has yet to be told that the lock is its own. */
+	if (is_being_rescued(p) && p->held_epoch != 0 && json_object_get(o, "epoch") == NULL)
+		json_object_set_new(o, "epoch", json_integer((json_int_t)p->held_epoch));
 	if (p->seat.end.unclean)
 		json_object_set_new(o, "unclean", json_true());
 	if (p->seat.end.left)

@@ -318,7 +318,8 @@ static void prepare(struct worker *w)
 
 static int start_thread(struct worker *w, struct save *s, struct err *e)
 {
-	if (w->abandoned >= ABANDONED_MAX)
+	/* The last one is worth a thread: the store may be another one by now. */
+	if (w->abandoned >= ABANDONED_MAX && !s->last)
 		return err_set(e, "the state store does not answer: %d uploads hang", w->abandoned);
 	if (task_start(w->loop, save_work, save_done, s, e) == NULL)
 		return -1;

@@ -146,11 +146,19 @@ void worker_state_granted(struct worker *w, const struct record *record)
 	_exit(1);
 }
 
-/* There is something else in the place of the state, or of its directory: no look will ever find a
- * state there, but a restore makes both anew. */
-static bool is_out_of_place(int code)
+/*
+ * There is something else in the place of the state, or of its directory: no look will ever find a
+ * state there, but a restore makes both anew. Not where the directories of all jobs are gone: they
+ * may be on a disk that comes back, with what is newer there.
+ */
+static bool is_out_of_place(const struct worker *w, int code)
 {
-	return code == 0 || code == ENOENT || code == ENOTDIR || code == ELOOP;
+	char above[PATH_MAX];
+
+	snprintf(above, sizeof(above), "%s/" CONF_JOBS_DIR, w->conf->work_dir);
+	if (code == ENOENT)
+		return access(above, F_OK) == 0;
+	return code == 0 || code == ENOTDIR || code == ELOOP;
 }
 
 const char *worker_state_restored(const struct worker *w, bool *gone, struct err *e)
@@ -158,7 +166,8 @@ const char *worker_state_restored(const struct worker *w, bool *gone, struct err
 	struct state_id id;
 	int rc = transfer_peek(w->dir, worker_job_uid(w), &id, e);
 
-	*gone = rc < 0 ? is_out_of_place(e->code) : rc == 0 && w->have_record && !w->record.empty;
+	*gone =
+	    rc < 0 ? is_out_of_place(w, e->code) : rc == 0 && w->have_record && !w->record.empty;
 	if (rc == 0 && *gone)
 		err_set(e,
 		    "%s/" STATE_FILE " was removed while the job did not run: the job is not "

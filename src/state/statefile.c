@@ -53,6 +53,9 @@ static bool is_young(const struct timespec *mtime)
 	int64_t age;
 
 	clock_gettime(CLOCK_REALTIME, &now);
+	/* A job may set any time. */
+	if (mtime->tv_sec > now.tv_sec || mtime->tv_sec < now.tv_sec - 10)
+		return mtime->tv_sec > now.tv_sec;
 	age =
 	    (int64_t)(now.tv_sec - mtime->tv_sec) * 1000 + (now.tv_nsec - mtime->tv_nsec) / 1000000;
 	return age < tick;

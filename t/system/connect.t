@@ -121,7 +121,7 @@ subtest 'TLS' => sub {
 };
 
 subtest 'no way there' => sub {
-    local $patience = 5;
+    local $patience = 10;
     my ($port) = Graceful::Etcd::free_ports(1);
     my %wrong = (
         "http://127.0.0.1:$port" => qr/Connection refused; does etcd run there, and listen at that address\?$/m,

@@ -193,7 +193,7 @@ subtest 'a worker is killed while its job dumps in the time that it asked for' =
     my $hold = $box->path('go');
     my %words = (orders => ["hold=$hold", 'extend=600000000'], clicks => ['hold=/nonexistent']);
     my $master = $box->start($box->config('web-1', {
-        map { $_ => { command => $actors{$_}->command(@{ $words{$_} }), %limits, stop_timeout => '15s' } } keys %words }));
+        map { $_ => { command => $actors{$_}->command(@{ $words{$_} }), %limits, stop_timeout => '20s' } } keys %words }));
 
     $master->wait_ready($_) for qw(orders clicks);
     my $other = $actors{clicks}->wait_start->{pid};

@@ -107,7 +107,8 @@ subtest 'no more than a few uploads hang at a time' => sub {
     spew($box->path('go'), '');
     $master->wait_log(qr/answered after all, too late(?s:.*)committed the state/, 'until the store answers');
     $master->signal('INT');
-    like($master->wait_exit, qr/^[03]$/, 'stopped in whatever it was at');
+    # 4: a release has 5 s for its answer, which a busy machine may not give it.
+    like($master->wait_exit, qr/^[034]$/, 'stopped in whatever it was at');
 };
 
 subtest 'once the lock is released nothing is asked of it' => sub {
