@@ -320,6 +320,8 @@ subtest 'a commit that fails' => sub {
     forbid_records(luckless => 0);
     cmp_ok(wait_seq(luckless => 2)->{seq}, '>', 3, 'no number was used twice');
     is(record('luckless')->{size}, length 'not committed', 'the state is committed in the end');
+    # No stop waits for the thread that removes it.
+    wait_for('the one before to be removed', sub { (() = blobs('luckless')) == 1 });
     stop_ok($master);
     is_deeply([ map { $box->path("store/graceful/jobs/luckless/$_") } blobs('luckless') ],
         [ record('luckless')->{url} =~ m{^file://(.*)} ], 'and alone in the store');
