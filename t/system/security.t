@@ -470,6 +470,22 @@ sub as_nobody {
     return;
 }
 
+# A debugger that takes hold of $pid, as what $become makes of it: its own pid, and 0 if it could.
+sub debug {
+    my ($pid, $become) = @_;
+
+    pipe(my $told, my $tell) or die;
+    my $debugger = fork() // die;
+    if ($debugger == 0) {
+        $become->();
+        syswrite($tell, syscall(101, 0x4206, $pid, 0, 0) . "\n");    # PTRACE_SEIZE
+        sleep(1) while 1;
+    }
+    close($tell);
+    chomp(my $seized = <$told>);
+    return ($debugger, $seized);
+}
+
 sub of_nobody {
     my ($name) = @_;
     my $dir = $box->path($name);
@@ -591,16 +607,8 @@ subtest 'a debugger that keeps what has ended' => sub {
     my $master = $box2->start($box2->config('debug', {
         held => { command => ['/bin/sleep', '1000'], user => 'nobody', stop_timeout => '300ms', hurry_timeout => '100ms' } }));
     my $pid = $master->wait_state(held => 'running')->{job_pid};
-    pipe(my $told, my $tell) or die;
-    my $debugger = fork() // die;
+    my ($debugger, $seized) = debug($pid, \&as_nobody);
 
-    if ($debugger == 0) {
-        as_nobody();
-        syswrite($tell, syscall(101, 0x4206, $pid, 0, 0) . "\n");    # PTRACE_SEIZE
-        sleep(1) while 1;
-    }
-    close($tell);
-    chomp(my $seized = <$told>);
     SKIP: {
         skip('ptrace is not allowed here', 2) if $seized != 0;
         $master->signal('INT');
@@ -617,15 +625,8 @@ subtest 'a debugger that keeps a worker' => sub {
     my $box2 = Graceful::Test->new;
     my $master = $box2->start($box2->config('kept', { held => { command => ['/bin/sleep', '1000'] } }));
     my $pid = $master->wait_state(held => 'running')->{worker_pid};
-    pipe(my $told, my $tell) or die;
-    my $debugger = fork() // die;
+    my ($debugger, $seized) = debug($pid, sub { });
 
-    if ($debugger == 0) {
-        syswrite($tell, syscall(101, 0x4206, $pid, 0, 0) . "\n");    # PTRACE_SEIZE
-        sleep(1) while 1;
-    }
-    close($tell);
-    chomp(my $seized = <$told>);
     SKIP: {
         skip('ptrace is not allowed here', 4) if $seized != 0;
         $master->signal('QUIT');

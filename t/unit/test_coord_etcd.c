@@ -442,6 +442,19 @@ static void release_with(struct puppet *p, bool left_nothing)
 	assert_int_equal(p->result, COORD_OK);
 }
 
+/* It dies without a word, and a rescue worker takes its lock over. */
+static struct puppet *rescued(struct puppet *p, int machine)
+{
+	uint64_t lease = coord_lease(p->coord);
+	uint64_t epoch = p->epoch;
+
+	dismiss(p);
+	p = wake(machine, 15000, direct);
+	coord_adopt(p->coord, lease, epoch);
+	WAIT_FOR(p->granted == 1);
+	return p;
+}
+
 static void release(struct puppet *p)
 {
 	release_with(p, false);
@@ -903,10 +916,7 @@ static void adopted(void **state)
 
 	(void)state;
 	commit(a, 1, false);
-	dismiss(a); /* without a word */
-	a = wake(0, 15000, direct);
-	coord_adopt(a->coord, lease, epoch);
-	WAIT_FOR(a->granted == 1);
+	a = rescued(a, 0);
 	assert_true(a->epoch == epoch);
 	assert_true(a->seq == 1);
 	commit(a, 2, true);
@@ -1351,11 +1361,7 @@ static void rescued_before_it_was_announced(void **state)
 	assert_true(coord_predecessor(a->coord) == first);
 	/* When it was announced, its job may have run. */
 	epoch = a->epoch;
-	lease = coord_lease(a->coord);
-	dismiss(a);
-	a = wake(0, 15000, direct);
-	coord_adopt(a->coord, lease, epoch);
-	WAIT_FOR(a->granted == 1);
+	a = rescued(a, 0);
 	release(a);
 	assert_true(owner_key() == epoch);
 	farewell(a);
@@ -1366,11 +1372,7 @@ static void rescued_before_it_was_announced(void **state)
 	a = owner(0, 15000, direct);
 	assert_true(a->at_once);
 	epoch = a->epoch;
-	lease = coord_lease(a->coord);
-	dismiss(a);
-	a = wake(0, 15000, direct);
-	coord_adopt(a->coord, lease, epoch);
-	WAIT_FOR(a->granted == 1);
+	a = rescued(a, 0);
 	release(a);
 	assert_true(owner_key() == epoch);
 }
