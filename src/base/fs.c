@@ -145,6 +145,12 @@ int fs_read(const char *path, size_t max, char **data, size_t *len, struct err *
 	return read_regular(path, 0, max, data, len, e);
 }
 
+bool fs_is_none(int code)
+{
+	/* 0: it was seen, and is none. */
+	return code == 0 || code == ENOENT || code == ENOTDIR || code == EISDIR || code == ELOOP;
+}
+
 int fs_read_no_link(const char *path, size_t max, char **data, size_t *len, struct err *e)
 {
 	return read_regular(path, O_NOFOLLOW, max, data, len, e);

@@ -26,6 +26,12 @@ int fs_read_no_link(const char *path, size_t max, char **data, size_t *len, stru
 /* The two halves of fs_read(). path: for messages. */
 int fs_open_regular(const char *path, struct stat *st, struct err *e);
 int fs_read_fd(int fd, const char *path, size_t max, char **data, size_t *len, struct err *e);
+/*
+ * Whether the failure to read or examine a file, by the code of its error, says that there is none:
+ * it is missing, or something else is in its place. Any other may pass by itself - a disk or server
+ * that does not answer - and says nothing of what is there.
+ */
+bool fs_is_none(int code);
 
 /*
  * Replaces path atomically: readers see the old file or the new one, never a part. Writes

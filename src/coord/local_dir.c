@@ -271,13 +271,8 @@ void local_dir_remove_holder(const struct local_dir *d)
 	unlink(d->holder);
 }
 
-/* What was never a note of ours says nothing of an owner. */
-static bool is_no_note(int code)
-{
-	return code == 0 || code == ENOENT || code == EISDIR || code == ELOOP;
-}
-
-/* 0 with NULL: there is none, or it makes no sense. */
+/* 0 with NULL: there is none, or it makes no sense. What was never a note of ours says nothing of
+ * an owner. */
 static int read_holder(const struct local_dir *d, json_t **json, struct err *e)
 {
 	struct err why;
@@ -286,7 +281,7 @@ static int read_holder(const struct local_dir *d, json_t **json, struct err *e)
 
 	*json = NULL;
 	if (fs_read(d->holder, SMALL_FILE_MAX, &data, &len, &why) != 0)
-		return is_no_note(why.code) ? 0 : err_set(e, "%s", why.text);
+		return fs_is_none(why.code) ? 0 : err_set(e, "%s", why.text);
 	*json = json_loadb(data, len, 0, NULL);
 	free(data);
 	return 0;

@@ -78,15 +78,20 @@ enum kin_reap kin_reap(pid_t *pid, int *status)
 	return got == 0 ? KIN_BUSY : KIN_NONE;
 }
 
-int kin_each_child(void (*each)(pid_t pid, void *ctx), void *ctx, struct err *e)
+static int each_listed(FILE *list, void (*each)(pid_t pid, void *ctx), void *ctx)
 {
 	int pid;
 
-	rewind(children);
 	errno = 0;
-	while (fscanf(children, "%d", &pid) == 1)
+	while (fscanf(list, "%d", &pid) == 1)
 		each((pid_t)pid, ctx);
-	if (ferror(children))
+	return ferror(list) ? -1 : 0;
+}
+
+int kin_each_child(void (*each)(pid_t pid, void *ctx), void *ctx, struct err *e)
+{
+	rewind(children);
+	if (each_listed(children, each, ctx) != 0)
 		return err_sys(e, "cannot list the job's processes");
 	return 0;
 }
@@ -99,30 +104,38 @@ static bool has_ended(pid_t pid)
 	return proc_stat(pid, &p) == 0 && p.state == 'Z' && p.threads == 1;
 }
 
+struct living {
+	void (*each)(pid_t pid, void *ctx);
+	void *ctx;
+};
+
+static void visit_living(pid_t pid, void *ctx)
+{
+	const struct living *l = ctx;
+
+	if (!has_ended(pid))
+		l->each(pid, l->ctx);
+}
+
 /* In this order: the children of one that has ended stand behind it in the list. */
-static int each_of_thread(
-    pid_t parent, const char *thread, void (*each)(pid_t pid, void *ctx), void *ctx)
+static int each_of_thread(pid_t parent, const char *thread, struct living *l)
 {
 	char name[64];
 	FILE *list;
-	int pid, rc;
+	int rc;
 
 	snprintf(name, sizeof(name), "task/%.20s/children", thread);
 	list = proc_open(parent, name);
 	if (list == NULL)
 		return errno == ENOENT || errno == ESRCH ? 0 : -1; /* of a thread that has ended */
-	errno = 0;
-	while (fscanf(list, "%d", &pid) == 1) {
-		if (!has_ended(pid))
-			each((pid_t)pid, ctx);
-	}
-	rc = ferror(list) ? -1 : 0;
+	rc = each_listed(list, visit_living, l);
 	fclose(list);
 	return rc;
 }
 
 int kin_each_grandchild(pid_t parent, void (*each)(pid_t pid, void *ctx), void *ctx, struct err *e)
 {
+	struct living living = { each, ctx };
 	char path[64];
 	struct dirent *thread;
 	DIR *threads;
@@ -134,7 +147,7 @@ int kin_each_grandchild(pid_t parent, void (*each)(pid_t pid, void *ctx), void *
 		return err_sys(e, "cannot list the processes of a worker in %s", path);
 	while ((thread = readdir(threads)) != NULL) {
 		if (thread->d_name[0] != '.' &&
-		    each_of_thread(parent, thread->d_name, each, ctx) != 0)
+		    each_of_thread(parent, thread->d_name, &living) != 0)
 			rc = err_sys(e, "cannot list the processes of a worker in %s", path);
 	}
 	closedir(threads);

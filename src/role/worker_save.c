@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/fault.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/task.h"
 #include "role/worker_impl.h"
@@ -220,30 +221,18 @@ static void save_without_file(struct worker *w)
 	}
 }
 
-/* Also of a file that nobody could look at. */
-static bool is_passing(int code)
-{
-	switch (code) {
-	case EIO:
-	case ENOMEM:
-	case EMFILE:
-	case ENFILE:
-	case EAGAIN:
-	case ETIMEDOUT:
-	case ESTALE: return true;
-	}
-	return false;
-}
-
 /*
  * Whether no other try can do better, as there is no state: a FIFO is in its place, it is too
- * large, it was taken away. Once a proper file was seen, whatever came with an error number
- * concerns where its bytes go to, and may pass - a full disk, a store that is not mounted: what the
- * job left is as good as before.
+ * large, it was taken away, or the job took from itself the right to have one. Once a proper file
+ * was seen, whatever came with an error number concerns where its bytes go to, and may pass - a
+ * full disk, a store that is not mounted: what the job left is as good as before. So it is on a
+ * disk that cannot be looked at.
  */
 static bool refuse(struct worker *w, const struct save *s)
 {
-	if (is_passing(s->e.code) || (s->found && s->e.code != 0))
+	int code = s->e.code;
+
+	if (s->found ? code != 0 : !fs_is_none(code) && code != EACCES)
 		return false;
 	w->refused_id = s->id;
 	return true;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/task.h"
 #include "role/worker_impl.h"
@@ -158,7 +159,7 @@ static bool is_out_of_place(const struct worker *w, int code)
 	snprintf(above, sizeof(above), "%s/" CONF_JOBS_DIR, w->conf->work_dir);
 	if (code == ENOENT)
 		return access(above, F_OK) == 0;
-	return code == 0 || code == ENOTDIR || code == ELOOP;
+	return fs_is_none(code);
 }
 
 const char *worker_state_restored(const struct worker *w, bool *gone, struct err *e)

@@ -1,6 +1,5 @@
 #include "state/left.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,7 +68,7 @@ int left_read(const char *path, const char *boot, struct left *left, struct err 
 	bool ok;
 
 	if (fs_read(path, LEFT_MAX, &data, &len, e) != 0)
-		return e->code == 0 || e->code == ENOENT || e->code == EISDIR ? 0 : -1;
+		return fs_is_none(e->code) ? 0 : -1;
 	json = json_loadb(data, len, 0, NULL);
 	free(data);
 	ok = json != NULL && decode(json, boot, left);

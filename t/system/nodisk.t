@@ -6,7 +6,9 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use Config;
 use Digest::SHA qw(sha256_hex);
+use Fcntl qw(O_RDWR);
 use File::Path qw(remove_tree);
 use JSON::PP;
 use Test::More;
@@ -21,6 +23,8 @@ if (!$ENV{GRACEFUL_TEST_UNSHARED}) {
     $ENV{GRACEFUL_TEST_UNSHARED} = 1;
     exec('unshare', '-m', $^X, '-I' . source_dir() . '/t/lib', $0) or die "unshare: $!\n";
 }
+
+use constant SYS_mount => { 'x86_64' => 165, 'aarch64' => 40 }->{ $Config{archname} =~ s/-.*//r };
 
 my $box = Graceful::Test->new;
 my @mounted;
@@ -289,6 +293,46 @@ subtest 'run_dir: removed while it runs' => sub {
     stop_ok($master);
     resumes_ok($master, 'gone', 'b', 'clean');
 };
+
+# The server of a file system has died: whatever is asked of $path is answered by ENOTCONN, until it is unmounted.
+sub mount_dead {
+    my ($path) = @_;
+    my ($from, $type) = ('none', 'fuse');
+
+    sysopen(my $server, '/dev/fuse', O_RDWR) or die "/dev/fuse: $!\n";
+    my $options = 'rootmode=40000,user_id=0,group_id=0,fd=' . fileno($server);
+    syscall(SYS_mount, $from, $path, $type, 0, $options) == 0 or die "mount $path: $!\n";
+    push @mounted, $path;
+    return close($server);
+}
+
+sub unmount {
+    my ($path) = @_;
+
+    @mounted = grep { $_ ne $path } @mounted;
+    return is(system('umount', '-l', $path), 0, "$path is back");
+}
+
+for my $way ('stop', 'restart') {
+    subtest "work_dir: it does not answer for a while, in a $way" => sub {
+        plan skip_all => 'no FUSE here' unless -e '/dev/fuse' && SYS_mount;
+        my $name = "away-$way";
+        my $master = begin($name, job($name, checkpoint => '1h', stop_timeout => '10m', restart_min => '10ms', restart_max => '100ms', max_failures => 1000));
+        my $dir = "$master->{work_dir}/jobs/$name";
+
+        put_state($master, $name, 'b');
+        mount_dead($dir);
+        $way eq 'stop' ? $master->signal('INT') : kill('KILL', $master->job($name)->{job_pid});
+        $master->wait_log(qr/ $name: cannot save the state, .*not connected/);
+        unmount($dir);
+        if ($way eq 'restart') {
+            wait_for("$name starts again", sub { starts($name) == 2 });
+            is(substr(slurp("$dir/state"), 0, 1), 'b', 'it goes on from what it left');
+        }
+        stop_ok($master);
+        is(record($box->path('local'), $name)->{sha256}, hash_of('b'), 'which is committed');
+    };
+}
 
 subtest 'work_dir: removed while it runs' => sub {
     my $master = begin('lost', job('lost', stop_timeout => '5s', hurry_timeout => '1s'));
