@@ -70,3 +70,10 @@ int64_t clock_wall(void)
 	clock_gettime(CLOCK_REALTIME, &ts);
 	return ts.tv_sec;
 }
+
+int64_t clock_wall_at(msec at)
+{
+	if (at == MSEC_NEVER)
+		return 0;
+	return (clock_wall_usec() / 1000 + at - clock_now() + 999) / 1000;
+}

@@ -38,5 +38,7 @@ int64_t clock_wall_usec(void);
 
 /* The wall clock in whole seconds since the epoch, for "since" fields. */
 int64_t clock_wall(void);
+/* The same at that time to come, rounded up; 0 for MSEC_NEVER. */
+int64_t clock_wall_at(msec at);
 
 #endif

@@ -43,19 +43,19 @@ static const struct known_state *known_state(const char *name)
 static int parse_job(const char *name, json_t *value, struct statusview_job *job, struct err *e)
 {
 	json_int_t worker_pid = -1, epoch = -1, size = -1, saved = -1, since = -1, restarts = -1;
-	json_int_t moved = -1, to_move = -1;
+	json_int_t moved = -1, to_move = -1, retry = -1;
 	json_error_t why;
-	int unclean = 0, left = 0;
+	int unclean = 0, left = 0, finished = 0;
 
 	*job = (struct statusview_job){ .name = name, .clean = -1, .ready = -1 };
 	if (json_unpack_ex(value, &why, 0,
 		"{s:s, s?I, s?I, s?I, s?I, s?I, s?I, s?b, s?b, s?s, s?s, s?s, s?s, s?I, s?I, s?b, "
-		"s?b}",
+		"s?b, s?I, s?b}",
 		"state", &job->state, "worker_pid", &worker_pid, "epoch", &epoch, "size", &size,
 		"saved", &saved, "since", &since, "restarts", &restarts, "clean", &job->clean,
 		"ready", &job->ready, "status", &job->text, "trouble", &job->trouble, "holder",
 		&job->holder, "failure", &job->failure, "moved", &moved, "to_move", &to_move,
-		"unclean", &unclean, "left", &left) != 0)
+		"unclean", &unclean, "left", &left, "retry", &retry, "finished", &finished) != 0)
 		return err_set(e, "jobs.%s: %s", name, why.text);
 	job->worker_pid = worker_pid;
 	job->epoch = epoch;
@@ -67,6 +67,8 @@ static int parse_job(const char *name, json_t *value, struct statusview_job *job
 	job->to_move = to_move;
 	job->unclean = unclean != 0;
 	job->left = left != 0;
+	job->retry = retry;
+	job->finished = finished != 0;
 	return 0;
 }
 
@@ -289,20 +291,50 @@ static void add_ready(struct table *t, int ready)
 		table_add(t, ready ? PAINT_GOOD : PAINT_BUSY, ready ? "yes" : "no");
 }
 
-/* Why the job does not run here as it should; NULL: there is nothing. */
-static const char *job_reason(const struct statusview_job *job, const char **what)
+/* What a job in a backoff waits for: its start, or its lock if no worker holds that. */
+static void append_retry(const struct statusview_job *job, int64_t now, char text[REASON_MAX])
 {
-	*what = job->trouble != NULL ? "cannot get the lock: " : "";
-	if (job->trouble != NULL)
-		return job->trouble;
-	return strcmp(job->state, "backoff") == 0 ? job->failure : NULL;
+	size_t len = strlen(text);
+	char in[UNITS_MAX];
+
+	if (job->retry < 0)
+		return;
+	snprintf(text + len, REASON_MAX - len, "%s%s again ", len > 0 ? "; " : "",
+	    job->worker_pid >= 0 ? "started" : "queued for its lock");
+	len = strlen(text);
+	if (job->retry > now)
+		snprintf(text + len, REASON_MAX - len, "in %s", show_age(now, job->retry, in));
+	else
+		snprintf(text + len, REASON_MAX - len, "now");
+}
+
+/* Why the job does not run here, and when that is to change. False: it says that itself. */
+static bool job_reason(const struct statusview_job *job, int64_t now, char text[REASON_MAX])
+{
+	text[0] = '\0';
+	if (job->trouble != NULL) {
+		snprintf(text, REASON_MAX, "cannot get the lock: %s", job->trouble);
+	} else if (strcmp(job->state, "done") == 0) {
+		snprintf(text, REASON_MAX, "finished, and not started again (on_exit \"done\")");
+	} else if (strcmp(job->state, "backoff") == 0) {
+		snprintf(text, REASON_MAX, "%s",
+		    job->failure != NULL ? job->failure
+		    : job->finished      ? "the job exited with status 0"
+					 : "");
+		append_retry(job, now, text);
+	}
+	return text[0] != '\0';
+}
+
+static bool is_bad(const struct statusview_job *job)
+{
+	return job->trouble != NULL || (job->failure != NULL && strcmp(job->state, "done") != 0);
 }
 
 static void add_job(struct table *t, const struct statusview_job *job, int64_t now)
 {
 	const struct known_state *known = known_state(job->state);
-	const char *what, *reason = job_reason(job, &what);
-	char size[UNITS_MAX];
+	char reason[REASON_MAX], size[UNITS_MAX];
 
 	table_add(t, PAINT_NONE, job->name);
 	table_add(t, known != NULL ? known->paint : PAINT_NONE, job->state);
@@ -315,8 +347,8 @@ static void add_job(struct table *t, const struct statusview_job *job, int64_t n
 	else
 		table_add(t, PAINT_NONE, units_show_size((uint64_t)job->size, size));
 	add_figure(t, job->restarts);
-	if (reason != NULL)
-		table_addf(t, PAINT_BAD, "%s%s", what, reason);
+	if (job_reason(job, now, reason))
+		table_add(t, is_bad(job) ? PAINT_BAD : PAINT_DIM, reason);
 	else if (job->holder != NULL)
 		table_addf(t, PAINT_DIM, "behind %s", job->holder);
 	else
@@ -337,19 +369,17 @@ static const struct table_column job_columns[] = {
 
 /* In full, below the table, what a terminal has no room for in it. */
 static void print_reasons(
-    const struct statusview *v, const struct table *t, FILE *out, size_t width)
+    const struct statusview *v, int64_t now, const struct table *t, FILE *out, size_t width)
 {
-	char name[TEXT_MAX], text[REASON_MAX];
-	const char *what, *before = "\n";
+	char name[TEXT_MAX], reason[REASON_MAX], text[REASON_MAX];
+	const char *before = "\n";
 
 	for (size_t i = 0; i < v->n_jobs; i++) {
-		const char *reason = job_reason(&v->jobs[i], &what);
-
-		if (reason == NULL || width == 0 || !table_cuts(t, i, width))
+		if (!job_reason(&v->jobs[i], now, reason) || width == 0 || !table_cuts(t, i, width))
 			continue;
 		text_fit(name, sizeof(name), v->jobs[i].name, SIZE_MAX);
 		text_fit(text, sizeof(text), reason, SIZE_MAX);
-		fprintf(out, "%s%s: %s%s\n", before, name, what, text);
+		fprintf(out, "%s%s: %s\n", before, name, text);
 		before = "";
 	}
 }
@@ -371,7 +401,7 @@ int statusview_print(const struct statusview *v, int64_t now, FILE *out, size_t 
 	fputc('\n', out);
 	rc = table_print(t, out, width, colour);
 	if (rc == 0)
-		print_reasons(v, t, out, width);
+		print_reasons(v, now, t, out, width);
 	table_free(t);
 	return rc;
 }

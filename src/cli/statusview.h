@@ -38,6 +38,8 @@ struct statusview_job {
 	const char *trouble; /* why its lock cannot be had */
 	const char *holder;  /* of a standby: who has the lock */
 	const char *failure; /* why it is to be started again */
+	int64_t retry;       /* when that is, unix seconds */
+	bool finished;       /* its last run ended by itself, with status 0 */
 };
 
 struct statusview {

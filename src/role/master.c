@@ -51,8 +51,10 @@ bool master_read_reports(struct master *m, struct post *p)
 	}
 	if (got == POST_NEWS)
 		ev_feed_event(m->loop, &p->reports, EV_READ); /* some may be in our buffer */
-	if (got == POST_EOF)
+	if (got == POST_EOF) {
 		fleet_eof(&m->roster.fleet, &p->seat, clock_now());
+		master_tell_pause(m, p);
+	}
 	return any;
 }
 

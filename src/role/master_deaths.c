@@ -1,6 +1,8 @@
 /* The ends of our children: of workers, and of what is left of the jobs of those that died, which
  * became children of ours. */
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +14,7 @@
 #include "role/master_impl.h"
 
 #define CLEAR_AGAIN_MS 50
+#define HOW_MAX 80 /* bytes of how a worker ended */
 
 /* How long ends of children are taken in one turn of the loop: what a dead worker's job left may
  * make them as fast as we take them, and must not keep us from all the others. */
@@ -185,26 +188,44 @@ void master_term_orphans(struct master *m, struct post *p)
 }
 
 /* One line per worker that did not end as it should; those that did have said so themselves. */
-static void obituary(const struct post *p, int status)
+static void obituary(const struct post *p, int status, char how[HOW_MAX])
 {
 	if (WIFSIGNALED(status))
-		log_error("%s: the worker was ended by %s pid=%d", p->job->name,
-		    sig_name(WTERMSIG(status)), (int)p->seat.pid);
-	else if (WEXITSTATUS(status) != 0)
-		log_error("%s: the worker exited with status %d pid=%d", p->job->name,
-		    WEXITSTATUS(status), (int)p->seat.pid);
+		snprintf(how, HOW_MAX, "the worker was ended by %s", sig_name(WTERMSIG(status)));
+	else
+		snprintf(how, HOW_MAX, "the worker exited with status %d", WEXITSTATUS(status));
+	log_error("%s: %s pid=%d", p->job->name, how, (int)p->seat.pid);
+}
+
+void master_tell_pause(const struct master *m, const struct post *p)
+{
+	const struct seat *s = &p->seat;
+	msec wait = s->due - clock_now();
+
+	/* Who gave up has said it. */
+	if (s->pid == 0 && s->state == SEAT_DUE && s->wish == SEAT_STAYS && !s->end.failed &&
+	    wait > 0 && m->roster.fleet.level == STOP_NOT && !m->roster.fleet.draining)
+		log_info("%s: the lock is queued for again in %" PRId64 "ms", p->job->name, wait);
 }
 
 static void bury_worker(struct master *m, struct post *p, int status)
 {
-	obituary(p, status);
+	bool died = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+	char how[HOW_MAX];
+
+	if (died)
+		obituary(p, status, how);
 	/* Its last words may still be in the pipe: that its trouble is over, say. */
 	if (ev_is_active(&p->reports))
 		master_read_reports(m, p);
-	p->counts.worker_deaths += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+	/* Until the next worker speaks for the job, status has to tell why it does not run. */
+	if (died)
+		report_keep(p->report.failure, sizeof(p->report.failure), how);
+	p->counts.worker_deaths += died;
 	complaints_note(&m->complaints, p, true, clock_now());
 	FAULT("after_worker_end");
 	fleet_reaped(&m->roster.fleet, &p->seat, clock_now());
+	master_tell_pause(m, p);
 	board_touch(&m->board);
 }
 

@@ -50,6 +50,8 @@ int master_signals_open(struct master *m, struct err *e);
 /* master_deaths.c */
 /* Buries children that have ended; when there are many, the rest when reap_at has come. */
 void master_reap(struct master *m);
+/* It may have been the last of a worker that went: when the next one comes, if not at once. */
+void master_tell_pause(const struct master *m, const struct post *p);
 /* A worker was killed and has not ended. */
 void master_look_at_stuck(struct master *m, struct post *p);
 /* Of the jobs of workers that died, whose main process and others are children of ours: tells the

@@ -62,6 +62,10 @@ json_t *report_public(const struct report *r)
 		put(o, "holder", json_string(r->holder), &ok);
 	if (r->failure[0] != '\0')
 		put(o, "failure", json_string(r->failure), &ok);
+	if (r->retry != 0)
+		put_number(o, "retry", r->retry, &ok);
+	if (r->finished)
+		put(o, "finished", json_true(), &ok);
 	if (ok)
 		return o;
 	json_decref(o);
@@ -197,7 +201,8 @@ static bool take_numbers(json_t *o, struct report *r)
 	     take_number(o, "stop_by", 0, INT64_MAX, &r->stop_by) &&
 	     take_number(o, "saved", 0, INT64_MAX, &r->saved) &&
 	     take_number(o, "trouble_kind", 0, COORD_TROUBLES - 1, &trouble) &&
-	     take_number(o, "since", 0, INT64_MAX, &r->since);
+	     take_number(o, "since", 0, INT64_MAX, &r->since) &&
+	     take_number(o, "retry", 1, INT64_MAX, &r->retry);
 	r->job_pid = (pid_t)pid;
 	r->lease = (uint64_t)lease;
 	r->epoch = (uint64_t)epoch;
@@ -235,9 +240,9 @@ int report_decode(const char *text, size_t len, struct report *r, struct err *e)
 	     take_text(o, "failure", r->failure, sizeof(r->failure)) && take_numbers(o, r) &&
 	     need_bool(o, "owner", &r->owner) && need_bool(o, "placed", &r->placed) &&
 	     take_bool(o, "clean", &r->clean) && take_bool(o, "settled", &r->settled) &&
-	     take_bool(o, "ready", &r->ready) && take_bool(o, "ended_well", &r->ended_well) &&
-	     take_handover(o, "took", &r->took) && take_handover(o, "gave", &r->gave) &&
-	     take_end(o, &r->end);
+	     take_bool(o, "ready", &r->ready) && take_bool(o, "finished", &r->finished) &&
+	     take_bool(o, "ended_well", &r->ended_well) && take_handover(o, "took", &r->took) &&
+	     take_handover(o, "gave", &r->gave) && take_end(o, &r->end);
 	json_decref(o);
 	return ok ? 0 : err_set(e, "a worker's report has a field that is missing or wrong");
 }

@@ -25,7 +25,7 @@
 #define REPORT_MAX PIPE_BUF
 /* What the longest one may take, its texts full of what JSON writes with two bytes: the rest is for
  * fields to come. There are no control characters in texts, which take six. */
-#define REPORT_LONGEST (REPORT_MAX - 500)
+#define REPORT_LONGEST (REPORT_MAX - 450)
 #define REPORT_STATE_MAX 15
 #define REPORT_TROUBLE_MAX 400
 #define REPORT_FAILURE_MAX 270
@@ -57,7 +57,9 @@ struct report {
 	unsigned failures; /* ends of the job, or attempts to start it, that were none in order */
 	unsigned backups;  /* states committed */
 	unsigned backup_failures;
-	int64_t since;                      /* when `state` was entered, wall clock */
+	int64_t since; /* when `state` was entered, wall clock */
+	int64_t retry; /* in a backoff: when the job is started again, likewise; 0: not known */
+	bool finished; /* the job's last run ended by itself, with status 0; until the next start */
 	char status[NOTIFY_STATUS_MAX + 1]; /* the job's own words */
 	enum coord_trouble trouble_kind;    /* why the lock cannot be had */
 	char trouble[REPORT_TROUBLE_MAX + 1];

@@ -30,6 +30,15 @@ static bool is_being_rescued(const struct post *p)
 	return p->seat.state == SEAT_STRANDED || p->seat.state == SEAT_RESCUED;
 }
 
+/* The last report outlives its worker, which stood in the queue, or waited to start the job. */
+static void speak_for_worker(const struct post *p, json_t *o)
+{
+	json_object_del(o, "holder");
+	json_object_del(o, "retry");
+	if (p->seat.state == SEAT_DUE && p->seat.due != MSEC_NEVER)
+		json_object_set_new(o, "retry", json_integer(clock_wall_at(p->seat.due)));
+}
+
 static json_t *describe_job(const struct post *p)
 {
 	json_t *o = report_public(&p->report);
@@ -37,9 +46,8 @@ static json_t *describe_job(const struct post *p)
 	if (o == NULL)
 		return NULL;
 	json_object_set_new(o, "state", json_string(status_of_job(p)));
-	/* The last report outlives its worker, which stood in the queue. */
 	if (p->seat.state != SEAT_WORKING)
-		json_object_del(o, "holder");
+		speak_for_worker(p, o);
 	if (p->seat.pid != 0)
 		json_object_set_new(o, "worker_pid", json_integer(p->seat.pid));
 	/* Its rescue has yet to be told that the lock is its own. */

@@ -295,6 +295,7 @@ void worker_job_spawn(struct worker *w)
 	}
 	FAULT("after_spawn");
 	worker_note_failure(w, "");
+	w->report.finished = false;
 	w->last_pid = (int)w->job_pid;
 	w->spawned_at = clock_now();
 	w->stop_look = (struct second_look){ MSEC_NEVER, false };
@@ -448,20 +449,33 @@ void worker_job_kill(struct worker *w)
 
 /* Ends */
 
+/* What made us end it, though nobody asked for that. */
+static const char *why_ended(const struct worker *w)
+{
+	if (w->life.lost)
+		return ", as its lock was lost";
+	return w->life.state == LIFE_RUNNING && w->life.kill_at != MSEC_NEVER
+		   ? ", as it gave no sign of life for its watchdog time"
+		   : "";
+}
+
 static void obituary(struct worker *w, int status, bool well)
 {
-	char how[80];
+	const char *why = why_ended(w);
+	char how[160];
 
 	if (WIFEXITED(status))
-		snprintf(how, sizeof(how), "the job exited with status %d", WEXITSTATUS(status));
+		snprintf(
+		    how, sizeof(how), "the job exited with status %d%s", WEXITSTATUS(status), why);
 	else
-		snprintf(how, sizeof(how), "the job was ended by %s%s", sig_name(WTERMSIG(status)),
-		    WCOREDUMP(status) ? ", core dumped" : "");
+		snprintf(how, sizeof(how), "the job was ended by %s%s%s",
+		    sig_name(WTERMSIG(status)), WCOREDUMP(status) ? ", core dumped" : "", why);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		log_info("%s pid=%d", how, (int)w->job_pid);
 	else
 		log_warn("%s pid=%d", how, (int)w->job_pid);
-	worker_note_failure(w, well ? "" : how);
+	worker_note_failure(w, well && *why == '\0' ? "" : how);
+	w->report.finished = well && *why == '\0' && w->life.state == LIFE_RUNNING;
 }
 
 /*

@@ -349,6 +349,10 @@ subtest 'status' => sub {
         status => sub {
             status($_[0]{pid}, '',
                 broken => '"state":"backoff","failure":"the job exited with status 3","status":"old"',
+                breaks => '"state":"backoff","worker_pid":1,"failure":"no","retry":' . (time() + 7000),
+                ceased => '"state":"done","size":1,"failure":"old"',
+                dozing => '"state":"backoff","worker_pid":1,"finished":true,"retry":1',
+                freed => '"state":"backoff","finished":true,"retry":' . (time() + 7000),
                 clicks => '"state":"standby","restarts":0,"holder":"web-2 on hostB (pid 12)"',
                 denied => '"state":"standby","holder":"web-2","trouble":"no"',
                 mended => '"state":"standby","failure":"the job exited with status 4"',
@@ -359,8 +363,12 @@ subtest 'status' => sub {
     is $rc, 0, 'shown';
     is $err, '', 'no complaint';
     like $out, qr/^web-1  pid $m->{pid}  version 0\.1\.0  since 1970-01-12 13:46:40/, 'header';
-    like $out, qr/^5 jobs: 1 running, 3 standby, 1 backoff$/m, 'counts';
+    like $out, qr/^9 jobs: 1 running, 3 standby, 4 backoff, 1 done$/m, 'counts';
     like $out, qr/^broken +backoff .* the job exited with status 3$/m, 'why a job is to be started again';
+    like $out, qr/^breaks +backoff .* no; started again in 1h5[0-6]m$/m, 'and when';
+    like $out, qr/^ceased +done .* finished, and not started again \(on_exit "done"\)$/m, 'why it never is';
+    like $out, qr/^dozing +backoff .* the job exited with status 0; started again now$/m, 'that it did not fail';
+    like $out, qr/^freed +backoff .* the job exited with status 0; queued for its lock again in 1h5[0-6]m$/m, 'that it has no lock';
     like $out, qr/^clicks +standby .* behind web-2 on hostB \(pid 12\)$/m, 'whom a standby waits for';
     like $out, qr/^denied +standby .* cannot get the lock: no$/m, 'and first why it waits in vain';
     unlike $out, qr/status 4/, 'not when that is not what is waited for';

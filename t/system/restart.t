@@ -46,6 +46,16 @@ sub record {
     return $text eq '' ? {} : decode_json($text);
 }
 
+# What `graceful status` says of a job, when it is $pattern.
+sub wait_told {
+    my ($master, $job, $pattern) = @_;
+
+    return wait_for("status to tell of $job: $pattern", sub {
+        my ($rc, $out) = $box->run($box->graceful, 'status', '-c', $master->{conf});
+        return $out =~ /^$job .*$pattern/m;
+    });
+}
+
 my $forever = 'trap "exit 0" INT; exec 9<> <(:); while :; do read -r -t 0.1 -u 9; done';
 
 subtest 'the backoff' => sub {
@@ -53,6 +63,7 @@ subtest 'the backoff' => sub {
         fails => { command => noting(fails => 'exit 7'), restart_min => '10ms', restart_max => '50ms', max_failures => 99 },
         ends => { command => noting(ends => 'echo e | dump'), restart_min => '10ms', restart_max => '50ms', max_failures => 2 },
         rests => { command => noting(rests => 'exit 1'), restart_min => '1h', max_failures => 1000 },
+        naps => { command => noting(naps => 'exit 0'), restart_min => '1h' },
     });
     my $master = $box->start($conf);
     my $job;
@@ -63,6 +74,12 @@ subtest 'the backoff' => sub {
     ok(!exists $job->{job_pid}, 'no job runs in a backoff');
     ok($job->{epoch} > 0, 'the lock is held');
     is($job->{restarts}, 1, 'the restart to come is counted');
+    # An hour, a quarter more or less.
+    wait_told($master, rests => qr/  the job exited with status 1; started again in (?:1h|[4-7]\dm)/);
+    wait_told($master, naps => qr/  the job exited with status 0; started again in (?:1h|[4-7]\dm)/);
+    $job = $master->job('naps');
+    ok($job->{finished}, 'a job that ended well is told from one that failed');
+    ok($job->{retry} > time() + 1800, 'and when each is started again');
     wait_starts(fails => 8);
     wait_starts(ends => 8);
     like($master->log_text, qr/ fails: the job exited with status 7 /, 'the log tells how it ended');
@@ -135,6 +152,7 @@ subtest 'a command that cannot be run any more counts as a failure' => sub {
     $master->wait_log(qr/ gone: cannot start .*No such file(?s:.*)cannot start .*No such file/, 'why it does not start, twice');
     wait_for('it to give up', sub { my $job = $master->job('gone'); ($job->{state} // '') eq 'backoff' && !exists $job->{epoch} });
     pass('then the lock is released');
+    wait_told($master, gone => qr/  gave up, as it failed 3 times within .*; queued for its lock again in \d/);
     is(scalar(starts('gone')), 1, 'it ran once');
     stop_ok($master);
     like($master->log_text, qr/stopped: jobs=1 dumped_bytes=0 locks_released=0 unclean=0 .*exit=0$/m, 'what ended before is no part of the stop');
@@ -165,6 +183,27 @@ END
     is(scalar @starts, 7, 'and no piece of work was lost or done twice');
 };
 
+# Nothing to do, again and again: the pauses grow.
+subtest 'when a job that let go of its lock is tried again' => sub {
+    my $master = $box->start($box->config('web-1', { idle => { command => noting(idle => 'exit 0'), on_exit => 'release' } }));
+
+    wait_told($master, idle => qr/  the job exited with status 0; queued for its lock again in [1-9]/);
+    pass('status tells');
+    like($master->log_text, qr/ idle: the lock is queued for again in \d+ms/, 'and the log');
+    $master->put_down;
+};
+
+subtest 'a job that is killed as its lock is lost' => sub {
+    my $master = $box->start($box->config('web-1', { robbed => { command => noting(robbed => "echo \$\$ | dump; $forever") } }));
+
+    $master->wait_state(robbed => 'running');
+    wait_for('its state to be saved', sub { record('robbed')->{size} });
+    unlink($box->path('local/graceful/jobs/robbed/lock')) or die "no lock file: $!\n";
+    $master->wait_log(qr/ robbed: the job was ended by SIGKILL, as its lock was lost /);
+    pass('the log says why');
+    $master->put_down;
+};
+
 subtest 'on_exit "done"' => sub {
     my %jobs = (
         once => { command => noting(once => 'until [ -e "$dir/finish" ]; do sleep 0.01; done; echo result | dump'), on_exit => 'done' },
@@ -189,7 +228,7 @@ subtest 'on_exit "done"' => sub {
     ok($job->{clean}, 'clean');
     ok(record('once')->{done} && record('bare')->{done}, 'the records say so');
     ($rc, $out) = $box->run($box->graceful, 'status', '-c', $one->{conf});
-    like($out, qr/^once +done /m, 'graceful status, too');
+    like($out, qr/^once +done .* finished, and not started again \(on_exit "done"\)$/m, 'graceful status, too');
     is($one->job('other')->{state}, 'running', 'the others go on');
     stop_ok($one);
     $two->wait_state(other => 'running');

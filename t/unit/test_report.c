@@ -85,6 +85,8 @@ static void assert_round_trip(const struct report *r)
 	assert_int_equal(got.ready, r->ready);
 	assert_int_equal(got.restarts, r->restarts);
 	assert_int_equal(got.since, r->since);
+	assert_int_equal(got.retry, r->retry);
+	assert_int_equal(got.finished, r->finished);
 	assert_same_end(&got.end, &r->end);
 }
 
@@ -110,6 +112,8 @@ static struct report a_report(void)
 		.ready = true,
 		.restarts = 3,
 		.since = 1763999999,
+		.retry = 1764000100,
+		.finished = true,
 		.status = "42 events \u2013 \"fast\"",
 		.failure = "the job exited with status 3",
 	};
@@ -177,6 +181,8 @@ static struct report the_largest(void)
 		.saved = INT64_MAX,
 		.restarts = UINT32_MAX,
 		.since = INT64_MAX,
+		.retry = INT64_MAX,
+		.finished = true,
 		.end = { .released = true, .unclean = true },
 	};
 
@@ -424,7 +430,7 @@ static void test_what_the_world_may_see(void **state)
 	json_t *o = report_public(&r);
 
 	(void)state;
-	assert_int_equal(json_object_size(o), 15);
+	assert_int_equal(json_object_size(o), 17);
 	assert_string_equal(json_string_value(json_object_get(o, "state")), "running");
 	assert_int_equal(json_integer_value(json_object_get(o, "job_pid")), 4711);
 	assert_true(json_is_true(json_object_get(o, "ready")));
