@@ -17,7 +17,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -445,15 +444,16 @@ int spawn_job(const struct job_conf *job, const char *dir, char *const env[], in
 /*
  * Where the kernel forgets whom the parent's death is to be told, it also marks the memory as not
  * to be read by its own user (commit_creds()), and the mark stays when the old credentials are
- * back. Root reads it all the same, by a capability that is laid down for the moment. Where nobody
- * may read another's memory this says no of every job.
+ * back. Root reads it all the same, by a capability that is laid down for the moment. Asked by what
+ * wants no more than to read - where the list of its futexes is - which Yama leaves to all, where
+ * it keeps everybody from the memory itself.
  */
 static bool root_may_read(pid_t pid)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct had[_LINUX_CAPABILITY_U32S_3], less[_LINUX_CAPABILITY_U32S_3];
-	char byte;
-	struct iovec to = { &byte, 1 }, from = { NULL, 1 };
+	void *head;
+	size_t len;
 	bool refused;
 
 	if (syscall(SYS_capget, &header, had) != 0)
@@ -462,7 +462,7 @@ static bool root_may_read(pid_t pid)
 	less[CAP_TO_INDEX(CAP_SYS_PTRACE)].effective &= ~CAP_TO_MASK(CAP_SYS_PTRACE);
 	if (syscall(SYS_capset, &header, less) != 0)
 		return true;
-	refused = process_vm_readv(pid, &to, 1, &from, 1, 0) < 0 && errno == EPERM;
+	refused = syscall(SYS_get_robust_list, (int)pid, &head, &len) != 0 && errno == EPERM;
 	syscall(SYS_capset, &header, had);
 	return !refused;
 }
@@ -488,5 +488,7 @@ bool spawn_was_told(const struct job_conf *job, pid_t pid)
 	/* Nobody reads the memory of a process of another group without that capability. */
 	if (uid == 0)
 		return gid != getgid() || root_may_read(pid);
-	return user_may_read(pid, uid);
+	/* Without any right, and with none to be had, it cannot have been another. Its memory may
+	 * be closed all the same: by a program that it may run, but not read. */
+	return (job->switch_user && job->no_new_privs) || user_may_read(pid, uid);
 }

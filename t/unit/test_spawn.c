@@ -8,6 +8,7 @@
 #include <grp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include "base/sig.h"
 #include "job/spawn.h"
@@ -61,6 +62,15 @@ int chdir(const char *path)
 	for (int fd = 0; fd < 1024; fd++)
 		had += fcntl(fd, F_GETFD) >= 0;
 	return (int)syscall(SYS_chdir, path);
+}
+
+/* As Yama has it with a ptrace_scope of 2 or 3: nobody gets at the memory of another process. */
+ssize_t process_vm_readv(pid_t pid, const struct iovec *to, unsigned long n_to,
+    const struct iovec *from, unsigned long n_from, unsigned long flags)
+{
+	(void)pid, (void)to, (void)n_to, (void)from, (void)n_from, (void)flags;
+	errno = EPERM;
+	return -1;
 }
 
 static int set_up(void **state)
@@ -483,13 +493,13 @@ static void start_and_die(void)
 }
 
 /* The job loses its parent, becomes ours, and ends by the signal. */
-static void assert_told_of_death(int signo)
+static void assert_told_of_death(const char *sleep, int signo)
 {
 	int status;
 	pid_t pid;
 
 	job.stop_signal = signo;
-	set_command("/bin/sleep", "60", NULL);
+	set_command(sleep, "60", NULL);
 	assert_int_equal(pipe(told), 0);
 	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 	in_child(start_and_die);
@@ -505,12 +515,12 @@ static void assert_told_of_death(int signo)
 static void test_it_is_told_when_its_parent_dies(void **state)
 {
 	(void)state;
-	assert_told_of_death(SIGINT);
-	assert_told_of_death(SIGUSR2);
+	assert_told_of_death("/bin/sleep", SIGINT);
+	assert_told_of_death("/bin/sleep", SIGUSR2);
 	if (geteuid() != 0)
 		return;
 	be_nobody();
-	assert_told_of_death(SIGTERM);
+	assert_told_of_death("/bin/sleep", SIGTERM);
 }
 
 /* Failures */
@@ -681,13 +691,13 @@ static void live_as_nobody(void)
 }
 
 /* A job that says a line when it is ready; whether it would have been told. */
-static void assert_would_be_told(const char *script, bool yes)
+static void assert_would_be_told(const char *perl, const char *script, bool yes)
 {
 	int output[2];
 	pid_t pid;
 	char c;
 
-	set_command("/usr/bin/perl", "-e", script);
+	set_command(perl, "-e", script);
 	assert_int_equal(pipe(output), 0);
 	assert_int_equal(spawn(NULL, no_env, output[1], &pid), 0);
 	assert_int_equal(read(output[0], &c, 1), 1);
@@ -701,15 +711,37 @@ static void assert_would_be_told(const char *script, bool yes)
 
 static void test_whom_the_kernel_does_not_tell(void **state)
 {
+	static const char perl[] = "/usr/bin/perl";
+
 	(void)state;
-	assert_would_be_told("syswrite(STDOUT, 1); sleep 60", true);
+	assert_would_be_told(perl, "syswrite(STDOUT, 1); sleep 60", true);
 	if (geteuid() != 0)
 		return;
-	assert_would_be_told("$> = 65534; syswrite(STDOUT, 1); sleep 60", false);
-	assert_would_be_told("$> = 65534; $> = 0; syswrite(STDOUT, 1); sleep 60", false);
-	assert_would_be_told("$) = 65534; $) = 0; syswrite(STDOUT, 1); sleep 60", false);
+	assert_would_be_told(perl, "$> = 65534; syswrite(STDOUT, 1); sleep 60", false);
+	assert_would_be_told(perl, "$> = 65534; $> = 0; syswrite(STDOUT, 1); sleep 60", false);
+	assert_would_be_told(perl, "$) = 65534; $) = 0; syswrite(STDOUT, 1); sleep 60", false);
 	be_nobody();
-	assert_would_be_told("syswrite(STDOUT, 1); sleep 60", true);
+	assert_would_be_told(perl, "syswrite(STDOUT, 1); sleep 60", true);
+}
+
+/* A program that its user may run but not read: the kernel hides its memory from him, too. */
+static void test_a_program_that_nobody_may_read(void **state)
+{
+	char copy[2 * PATH_MAX];
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	snprintf(
+	    copy, sizeof(copy), "cp /usr/bin/perl %s && cp /bin/sleep %s", at("perl"), at("sleep"));
+	assert_int_equal(system(copy), 0);
+	assert_int_equal(chmod(scratch, 0755), 0);
+	assert_int_equal(chmod(at("perl"), 0711), 0);
+	assert_int_equal(chmod(at("sleep"), 0711), 0);
+	be_nobody();
+	job.no_new_privs = true;
+	assert_told_of_death(at("sleep"), SIGINT);
+	assert_would_be_told(at("perl"), "syswrite(STDOUT, 1); sleep 60", true);
 }
 
 /* The user of the job has a process already, which is one more than the limit says. */
@@ -764,6 +796,7 @@ int main(void)
 		TEST(test_the_parent_stays_as_it_was),
 		TEST(test_it_is_told_when_its_parent_dies),
 		TEST(test_whom_the_kernel_does_not_tell),
+		TEST(test_a_program_that_nobody_may_read),
 		TEST(test_commands_that_cannot_run),
 		TEST(test_directories_that_cannot_be_entered),
 		TEST(test_a_state_that_could_not_be_written),
