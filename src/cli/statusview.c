@@ -368,14 +368,13 @@ static const struct table_column job_columns[] = {
 };
 
 /* In full, below the table, what a terminal has no room for in it. */
-static void print_reasons(
-    const struct statusview *v, int64_t now, const struct table *t, FILE *out, size_t width)
+static void print_reasons(const struct statusview *v, int64_t now, const struct table *t, FILE *out)
 {
 	char name[TEXT_MAX], reason[REASON_MAX], text[REASON_MAX];
 	const char *before = "\n";
 
 	for (size_t i = 0; i < v->n_jobs; i++) {
-		if (!job_reason(&v->jobs[i], now, reason) || width == 0 || !table_cuts(t, i, width))
+		if (!job_reason(&v->jobs[i], now, reason) || !table_cuts(t, i))
 			continue;
 		text_fit(name, sizeof(name), v->jobs[i].name, SIZE_MAX);
 		text_fit(text, sizeof(text), reason, SIZE_MAX);
@@ -401,7 +400,7 @@ int statusview_print(const struct statusview *v, int64_t now, FILE *out, size_t 
 	fputc('\n', out);
 	rc = table_print(t, out, width, colour);
 	if (rc == 0)
-		print_reasons(v, now, t, out, width);
+		print_reasons(v, now, t, out);
 	table_free(t);
 	return rc;
 }

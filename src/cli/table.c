@@ -25,6 +25,7 @@ struct table {
 	struct cell *cells;    /* row by row; the titles are the first row */
 	size_t n_cells;
 	size_t room;
+	size_t left; /* for the last column when it was printed */
 	bool failed;
 };
 
@@ -212,7 +213,7 @@ static void lay_out(const struct table *t, struct layout *l, size_t width)
 	l->left = width > taken(t, l) ? width - taken(t, l) : 0;
 }
 
-int table_print(const struct table *t, FILE *out, size_t width, bool colour)
+int table_print(struct table *t, FILE *out, size_t width, bool colour)
 {
 	struct layout l = { .widths = calloc(t->n_columns, sizeof(*l.widths)) };
 
@@ -222,21 +223,17 @@ int table_print(const struct table *t, FILE *out, size_t width, bool colour)
 	}
 	assert(t->n_cells % t->n_columns == 0);
 	lay_out(t, &l, width);
+	t->left = l.left;
 	for (size_t i = 0; i < t->n_cells; i += t->n_columns)
 		print_row(t, out, &t->cells[i], &l, colour);
 	free(l.widths);
 	return 0;
 }
 
-bool table_cuts(const struct table *t, size_t row, size_t width)
+bool table_cuts(const struct table *t, size_t row)
 {
-	struct layout l = { .widths = calloc(t->n_columns, sizeof(*l.widths)) };
 	size_t last = (row + 2) * t->n_columns - 1; /* the titles are a row, too */
 
-	if (l.widths == NULL)
-		return false;
 	assert(last < t->n_cells);
-	lay_out(t, &l, width);
-	free(l.widths);
-	return t->cells[last].width > l.left;
+	return t->cells[last].width > t->left;
 }

@@ -34,9 +34,9 @@ void table_addf(struct table *t, enum paint paint, const char *fmt, ...)
  * Prints title and rows. width: columns of the terminal, 0 if lines may be of any length. Returns
  * -1 when memory ran out in this or any call before; what was printed then is no table.
  */
-int table_print(const struct table *t, FILE *out, size_t width, bool colour);
+int table_print(struct table *t, FILE *out, size_t width, bool colour);
 
-/* Whether that cuts the last cell of a row, the first of which is 0. */
-bool table_cuts(const struct table *t, size_t row, size_t width);
+/* Whether that has cut the last cell of a row, the first of which is 0. */
+bool table_cuts(const struct table *t, size_t row);
 
 #endif

@@ -95,7 +95,7 @@ static void test_text_ascii_terminal(void **state)
 static const struct table_column columns[] = { { "JOB", false }, { "SIZE", true },
 	{ "TEXT", false } };
 
-static char *render(const struct table *t, size_t width, bool colour)
+static char *render(struct table *t, size_t width, bool colour)
 {
 	char *text = NULL;
 	size_t len;
@@ -107,7 +107,7 @@ static char *render(const struct table *t, size_t width, bool colour)
 	return text;
 }
 
-static void assert_table(const struct table *t, size_t width, bool colour, const char *expected)
+static void assert_table(struct table *t, size_t width, bool colour, const char *expected)
 {
 	char *text = render(t, width, colour);
 
