@@ -66,9 +66,8 @@ struct second_look {
  * than all the rest. It takes about a millisecond. If the disk of work_dir hangs, the loop hangs
  * with it, renews no lease and hears of no stop, until the master ends this process for its silence
  * and rescues. No process of the job lives then, a commit is fenced, and a job is not started when
- * the lease may have ended (worker_job_spawn()). While the job runs the loop never touches the
- * bytes of a state, only looks at its name when a checkpoint is due; and a store is never waited
- * for here.
+ * the lease may have ended (worker_job_spawn()). While the job runs the loop touches neither its
+ * state nor the name of that; and a store is never waited for here.
  */
 #define WORKER_QUICK_MAX (64u << 10)
 
@@ -124,6 +123,8 @@ struct worker {
 	struct ev_io watch;
 	int watched;  /* inotify watch of dir, -1: none */
 	msec look_at; /* the next look at a state file that cannot be watched */
+	bool looking; /* on a thread */
+	bool look_again, look_at_any;
 
 	/* worker_state.c, worker_restore.c */
 	struct record record; /* the last committed one */
@@ -204,10 +205,6 @@ int worker_state_open(struct worker *w, struct err *e);
 void worker_state_granted(struct worker *w, const struct record *record);
 /* Whether there is a state file that is not in the last record; which one. */
 bool worker_state_unsaved(const struct worker *w, struct state_id *id);
-/* The same; what is no proper file counts, too, so that the backup says why. */
-bool worker_state_changed(const struct worker *w);
-/* As that, but a file that is merely written in place is none: its end is an event. */
-bool worker_state_replaced(const struct worker *w);
 bool worker_never_had_a_state(const struct worker *w);
 /* "none", "clean" or "crash", for the job that starts now. NULL: its state cannot be told, or is
  * gone, and must be restored again. */
@@ -224,7 +221,7 @@ void worker_watch_open(struct worker *w);
 void worker_watch_begin(struct worker *w);
 /* look_at has come: a file that cannot be watched is looked at. */
 void worker_watch_look(struct worker *w);
-/* A backup may be due: a file that came without an event counts, too. */
+/* A backup may be due: a file that came without an event, and rests, counts, too. */
 void worker_watch_check(struct worker *w);
 
 /* worker_save.c */

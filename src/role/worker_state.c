@@ -26,30 +26,14 @@ static int peek(const struct worker *w, struct state_id *id)
 	return transfer_peek(w->dir, worker_job_uid(w), id, &e);
 }
 
-bool worker_state_changed(const struct worker *w)
-{
-	struct state_id id;
-	int rc = peek(w, &id);
-
-	return rc < 0 || (rc > 0 && !(w->have_saved_id && state_id_equal(&id, &w->saved_id)));
-}
-
-bool worker_state_replaced(const struct worker *w)
-{
-	struct state_id id;
-	int rc = peek(w, &id);
-
-	return rc < 0 || (rc > 0 && !(w->have_saved_id && id.dev == w->saved_id.dev &&
-					id.ino == w->saved_id.ino));
-}
-
 bool worker_never_had_a_state(const struct worker *w)
 {
 	/* Of a rescue, by what the dead worker reported: it may not have been granted anything yet.
 	 */
 	bool had = w->setup->rescue && w->setup->known_seq != 0;
+	struct state_id id;
 
-	return !had && !w->have_record && !w->have_saved_id && !worker_state_changed(w);
+	return !had && !w->have_record && !w->have_saved_id && peek(w, &id) == 0;
 }
 
 bool worker_state_unsaved(const struct worker *w, struct state_id *id)

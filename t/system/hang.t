@@ -92,6 +92,34 @@ subtest 'the job goes on from what was not committed, if nobody owned it meanwhi
     is($actor->wait_start(3)->{count}, 2, 'with what was added');
 };
 
+# As when the file server of work_dir does not answer: what the worker looks at while the job runs is in nobody's way.
+subtest 'a look at the state that hangs' => sub {
+    my ($box, $actor, $confs) = open_box({});
+    my $master = start_faulty($box, $confs->{'web-1'}, 'worker.in_look=block');
+
+    $master->wait_log(qr/^fault: in_look/m);
+    kill('USR1', $master->job('orders')->{worker_pid});
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'exit status');
+    unlike($master->log_text, qr/worker hangs/, 'nobody hung');
+    like($master->log_text, qr/committed the state and released the lock epoch=1 seq=1 size=2 clean=1/, 'the dump is committed');
+};
+
+subtest 'a new file that is being written in place is not taken for a state' => sub {
+    my ($box, $actor, $confs) = open_box({});
+    my $master = start_faulty($box, $confs->{'web-1'}, 'worker.before_next_look=block');
+
+    open(my $out, '>', $box->path('work-web-1/jobs/orders/state')) or die "state: $!\n";
+    syswrite($out, 'half of it');
+    $master->wait_log(qr/^fault: before_next_look/m);
+    syswrite($out, ', and the rest');
+    close($out);
+    $master->wait_log(qr/committed the state epoch=1 seq=1 size=24 /, 'it is saved when it is whole');
+    spew($box->path('go'), '');
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'exit status');
+};
+
 subtest 'no more than a few uploads hang at a time' => sub {
     my $box = Graceful::Test->new;
     my $command = [ $box->script(short => 'echo $$ >"$GRACEFUL_STATE.tmp" && mv "$GRACEFUL_STATE.tmp" "$GRACEFUL_STATE"') ];
