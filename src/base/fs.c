@@ -27,13 +27,20 @@ static int make_one(const char *path, mode_t mode, struct err *e)
 	}
 	if (errno != EEXIST)
 		return err_sys(e, "cannot create directory %s", path);
-	if (stat(path, &st) != 0)
-		return err_sys(e, "cannot use %s", path);
+	if (stat(path, &st) != 0) /* a link, perhaps */
+		return err_sys(e, "what is at %s is no directory, move it away", path);
 	if (!S_ISDIR(st.st_mode)) {
 		errno = ENOTDIR;
-		return err_sys(e, "cannot use %s", path);
+		return err_sys(e, "what is at %s is no directory, move it away", path);
 	}
 	return 0;
+}
+
+static bool is_dir(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 int fs_mkdirs(const char *path, mode_t mode, struct err *e)
@@ -52,7 +59,7 @@ int fs_mkdirs(const char *path, mode_t mode, struct err *e)
 			continue;
 		memcpy(part, path, i);
 		part[i] = '\0';
-		if (access(part, F_OK) != 0 && make_one(part, i == len ? mode : 0755, e) != 0)
+		if (!is_dir(part) && make_one(part, i == len ? mode : 0755, e) != 0)
 			return -1;
 	}
 	return make_one(path, mode, e);

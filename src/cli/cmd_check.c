@@ -21,6 +21,7 @@
 #include "state/place.h"
 #include "state/transfer.h"
 
+#define LIMIT_MAX 24
 #define COMMAND_MAX 512 /* bytes of a command in the overview */
 
 struct check {
@@ -107,8 +108,9 @@ static void check_interpreter(
 static void check_way(
     struct check *c, const struct job_conf *job, const char *key, const char *dir, int code)
 {
-	/* What is no directory is complained of by itself, and no mode would help. */
-	if (code != 0 && code != ENOTDIR)
+	/* What is no directory, or a link to nothing, is complained of by itself, and no mode would
+	 * help. */
+	if (code != 0 && code != ENOTDIR && code != ENOENT)
 		complain(c,
 		    "jobs.%s.user: %s cannot pass through %s %s: %s; let it, by its group or for "
 		    "all "
@@ -116,28 +118,33 @@ static void check_way(
 		    job->name, job->user_name, key, dir, strerror(code));
 }
 
-/* What takes root, or a capability of its own, which only root is sure to have. */
-static void check_privileges(struct check *c, const struct job_conf *job)
+static const char *show_limit(rlim_t value, char buf[LIMIT_MAX])
 {
+	if (value == RLIM_INFINITY)
+		return "unlimited";
+	snprintf(buf, LIMIT_MAX, "%ju", (uintmax_t)value);
+	return buf;
+}
+
+/* It may be that the master is started with more than this process has, as by an init system. */
+static void check_privileges(
+    struct check *c, const struct job_conf *job, const struct probe_job *found)
+{
+	char asked[LIMIT_MAX], ours[LIMIT_MAX];
 	struct rlimit now;
 
-	if (geteuid() == 0)
-		return;
-	for (size_t i = 0; i < job->n_limits; i++) {
-		const struct conf_limit *l = &job->limits[i];
-
-		if (getrlimit(l->resource, &now) == 0 && l->value.rlim_max > now.rlim_max)
-			warn(c,
-			    "jobs.%s.limits: a hard limit is above ours of %ju, which takes root: "
-			    "lower it, or run graceful as root",
-			    job->name, (uintmax_t)now.rlim_max);
-	}
-	if (job->nice < getpriority(PRIO_PROCESS, 0) && getrlimit(RLIMIT_NICE, &now) == 0 &&
-	    20 - job->nice > (int64_t)now.rlim_cur)
+	if (found->limit != 0 && getrlimit(found->refused->resource, &now) == 0)
 		warn(c,
-		    "jobs.%s.nice: %d is below what we have, which takes root: raise it, or run "
-		    "graceful as root",
-		    job->name, job->nice);
+		    "jobs.%s.limits.%s: a hard limit of %s cannot be set, as ours is %s: %s; lower "
+		    "it, or give graceful that limit, or root",
+		    job->name, found->refused->name,
+		    show_limit(found->refused->value.rlim_max, asked),
+		    show_limit(now.rlim_max, ours), strerror(found->limit));
+	if (found->nice != 0)
+		warn(c,
+		    "jobs.%s.nice: %d is below what we have: %s; raise it, or give graceful that "
+		    "priority, or root",
+		    job->name, job->nice, strerror(found->nice));
 }
 
 static void check_job(struct check *c, const struct job_conf *job)
@@ -145,11 +152,11 @@ static void check_job(struct check *c, const struct job_conf *job)
 	struct probe_job found;
 	struct err e;
 
-	check_privileges(c, job);
 	if (probe_job(c->conf, job, &found, &e) != 0) {
 		complain(c, "jobs.%s: cannot be checked: %s", job->name, e.text);
 		return;
 	}
+	check_privileges(c, job, &found);
 	if (found.user != 0)
 		complain(c, "jobs.%s.user: cannot become %s: %s", job->name, job->user_name,
 		    strerror(found.user));
@@ -210,6 +217,26 @@ static void check_own_dir(struct check *c, const char *key, const char *path)
 		complain(c, "%s: %s", key, e.text);
 }
 
+/* run_dir or work_dir: all that home_open() needs there. */
+static void check_home(struct check *c, const char *key, const char *dir, const char *below)
+{
+	static const char *const files[] = { CONF_LOCK_FILE, CONF_PID_FILE };
+	size_t before = c->mistakes;
+	char path[2 * PATH_MAX];
+	struct err e;
+
+	check_own_dir(c, key, dir);
+	if (c->mistakes > before)
+		return;
+	snprintf(path, sizeof(path), "%s/%s", dir, below);
+	check_own_dir(c, key, path);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
+		if (probe_name(path, &e) != 0)
+			complain(c, "%s: %s", key, e.text);
+	}
+}
+
 /* Of those that must not be made again when they are not there. */
 static void check_place(struct check *c, const char *key, const char *path)
 {
@@ -234,8 +261,8 @@ static void check_machine(struct check *c)
 {
 	const struct conf *conf = c->conf;
 
-	check_own_dir(c, "run_dir", conf->run_dir);
-	check_own_dir(c, "work_dir", conf->work_dir);
+	check_home(c, "run_dir", conf->run_dir, CONF_NOTIFY_DIR);
+	check_home(c, "work_dir", conf->work_dir, CONF_JOBS_DIR);
 	check_store(c);
 	if (conf->coord == CONF_COORD_LOCAL)
 		check_own_dir(c, "coordinator.path", conf->local_path);

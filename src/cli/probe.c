@@ -7,9 +7,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* Before the user is another one, as spawn_job() does it. What is lowered cannot be refused, and
+ * would be in the way of what is tried next. */
+static void probe_privileges(const struct job_conf *job, struct probe_job *result)
+{
+	struct rlimit limit;
+
+	for (size_t i = 0; i < job->n_limits && result->limit == 0; i++) {
+		const struct conf_limit *l = &job->limits[i];
+
+		if (getrlimit(l->resource, &limit) != 0 || l->value.rlim_max <= limit.rlim_max)
+			continue;
+		limit.rlim_max = l->value.rlim_max;
+		result->limit = setrlimit(l->resource, &limit) == 0 ? 0 : errno;
+		result->refused = l;
+	}
+	if (job->nice < 0 && job->nice < getpriority(PRIO_PROCESS, 0))
+		result->nice = setpriority(PRIO_PROCESS, 0, job->nice) == 0 ? 0 : errno;
+}
 
 static int become_user(const struct job_conf *job)
 {
@@ -65,14 +85,22 @@ static void go_up(char *path)
 	*slash = '\0';
 }
 
-/* Leaves of path what is there already. As stat(). */
+static bool is_link(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
+/* Leaves of path what is there already; a link to nothing is, and is in the way. As stat(). */
 static int go_to_existing(char *path, struct stat *st)
 {
-	int rc;
-
-	while ((rc = stat(path, st)) != 0 && errno == ENOENT && strchr(path, '/') != NULL)
+	while (stat(path, st) != 0) {
+		if (errno != ENOENT || is_link(path) || strchr(path, '/') == NULL)
+			return -1;
 		go_up(path);
-	return rc;
+	}
+	return 0;
 }
 
 /* What is not there yet the master makes such that all can pass. */
@@ -93,8 +121,10 @@ static int pass_through(const char *dir)
 static void __attribute__((noreturn))
 run_child(const struct conf *conf, const struct job_conf *job, int out)
 {
-	struct probe_job result = { .user = become_user(job) };
+	struct probe_job result = { .limit = 0 };
 
+	probe_privileges(job, &result);
+	result.user = become_user(job);
 	if (result.user == 0) {
 		result.cwd = chdir(job->cwd) == 0 ? 0 : errno;
 		result.run_dir = pass_through(conf->run_dir);
@@ -146,7 +176,8 @@ int probe_job(
 static int probe_existing(const char *path, const struct stat *st, struct err *e)
 {
 	if (!S_ISDIR(st->st_mode))
-		return err_set(e, "%s is not a directory", path);
+		return err_set(
+		    e, "%s is not a directory: move it away, or choose another place", path);
 	if (access(path, W_OK | X_OK) != 0)
 		return err_sys(e, "cannot write in %s", path);
 	return 0;
@@ -161,9 +192,24 @@ int probe_dir(const char *path, struct err *e)
 	if (at == NULL)
 		return err_set(e, "out of memory");
 	rc = go_to_existing(at, &st);
-	rc = rc == 0 ? probe_existing(at, &st, e) : err_sys(e, "cannot look at %s", at);
+	if (rc == 0)
+		rc = probe_existing(at, &st, e);
+	else if (errno == ENOENT)
+		err_set(
+		    e, "%s is a link to what is not there: make that, or move the link away", at);
+	else
+		err_sys(e, "cannot look at %s", at);
 	free(at);
 	return rc;
+}
+
+int probe_name(const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return err_set(e, "%s is a directory: move it away, a file is made there", path);
+	return 0;
 }
 
 int probe_file(const char *path, struct err *e)
@@ -177,5 +223,5 @@ int probe_file(const char *path, struct err *e)
 	go_up(at);
 	rc = stat(at, &st) != 0 ? err_sys(e, "cannot look at %s", at) : probe_existing(at, &st, e);
 	free(at);
-	return rc;
+	return rc == 0 ? probe_name(path, e) : -1;
 }

@@ -12,6 +12,9 @@
 
 /* What stands in a job's way: 0 or the errno of each step, as its user would meet it. */
 struct probe_job {
+	int limit; /* raising the hard limit `refused` */
+	const struct conf_limit *refused;
+	int nice;        /* raising its priority */
 	int user;        /* becoming the user */
 	int cwd;         /* entering the working directory */
 	int run_dir;     /* passing through run_dir to its socket */
@@ -28,6 +31,8 @@ int probe_job(
 
 /* Whether a file can be made at path: its directory has to be there. */
 int probe_file(const char *path, struct err *e);
+/* No directory is in the way of a file at path. */
+int probe_name(const char *path, struct err *e);
 /* Whether path is a directory that we can write, or can be made. */
 int probe_dir(const char *path, struct err *e);
 

@@ -40,7 +40,8 @@ enum conf_on_exit {
 enum conf_coord { CONF_COORD_LOCAL, CONF_COORD_ETCD };
 
 struct conf_limit {
-	int resource; /* RLIMIT_... */
+	const char *name; /* as in the file; static */
+	int resource;     /* RLIMIT_... */
 	struct rlimit value;
 };
 

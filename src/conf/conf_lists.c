@@ -209,11 +209,12 @@ static const struct {
 	{ "stack", RLIMIT_STACK },
 };
 
-static bool read_resource(struct reader *rd, const struct node *n, int *resource)
+static bool read_resource(struct reader *rd, const struct node *n, struct conf_limit *limit)
 {
 	for (size_t i = 0; i < sizeof(limit_names) / sizeof(limit_names[0]); i++) {
 		if (strcmp(n->key, limit_names[i].name) == 0) {
-			*resource = limit_names[i].resource;
+			limit->name = limit_names[i].name;
+			limit->resource = limit_names[i].resource;
 			return true;
 		}
 	}
@@ -274,7 +275,7 @@ void read_limits(struct reader *rd, const struct node *n, struct job_conf *job)
 	for (size_t i = 0; i < n->n_children; i++) {
 		struct conf_limit limit = { .resource = 0 };
 
-		if (read_resource(rd, n->children[i], &limit.resource) &&
+		if (read_resource(rd, n->children[i], &limit) &&
 		    read_rlimit(rd, n->children[i], &limit.value))
 			job->limits[job->n_limits++] = limit;
 	}

@@ -231,11 +231,22 @@ static void connect_stdio(int output_fd, int report_fd)
 		fail(report_fd, "connect its output");
 }
 
+static void fail_limit(int report_fd, const char *name)
+{
+	char doing[sizeof(((struct failure *)NULL)->doing)] = "set \"limits.";
+	int code = errno;
+
+	strcat(doing, name);
+	strcat(doing, "\" so high (lower it, or give graceful that limit, or root)");
+	errno = code;
+	fail(report_fd, doing);
+}
+
 static void apply_limits(const struct job_conf *job, int report_fd)
 {
 	for (size_t i = 0; i < job->n_limits; i++) {
 		if (setrlimit(job->limits[i].resource, &job->limits[i].value) != 0)
-			fail(report_fd, "set a limit of \"limits\"");
+			fail_limit(report_fd, job->limits[i].name);
 	}
 	if (job->nice != 0 && setpriority(PRIO_PROCESS, 0, job->nice) != 0)
 		fail(report_fd, "set \"nice\"");

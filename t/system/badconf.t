@@ -6,6 +6,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use File::Path qw(remove_tree);
 use POSIX qw(mkfifo);
 use Test::More;
 
@@ -231,6 +232,47 @@ subtest 'check warns of a syslog that is not there' => sub {
     is($status, 0, 'the master runs all the same') or diag($err);
     like($err, qr{^\Q$conf\E: warning: log\.to: /dev/log takes no lines: No such file.*start a syslog daemon}m, 'but its lines are lost');
     like($out, qr/configuration is fine: 1 job, 1 warning$/, 'which the last line recalls');
+};
+
+subtest 'check tells what is in the way of the master\'s own files' => sub {
+    my $conf = spew($box->path('home.json'), text());
+    my %bad = (
+        'run/notify' => sub { spew($_[0], '') },
+        'work/jobs' => sub { spew($_[0], '') },
+        'work/jobs/' => sub { symlink('/nowhere', $_[0] =~ s{/$}{}r) or die "symlink: $!\n" },
+        'run/graceful.lock' => sub { mkdir($_[0]) },
+        'run/graceful.pid' => sub { mkdir($_[0]) },
+        'work/graceful.lock' => sub { mkdir($_[0]) },
+    );
+
+    for my $name (sort keys %bad) {
+        mkdir($box->path($_)) for qw(run work);
+        $bad{$name}->($box->path($name));
+        (my $path = $box->path($name)) =~ s{/$}{};
+        my $key = $name =~ /^run/ ? 'run_dir' : 'work_dir';
+        my ($status, $out, $err) = $box->run($box->graceful, 'check', '-c', $conf);
+        is("$status$out", '78', "check, with $name in the way") or diag($err);
+        like($err, qr{^\Q$conf\E: $key: \Q$path\E is .*move .* away}m, 'says what and what to do');
+        ($status, undef, $err) = $box->run($box->graceful, 'run', '-c', $conf);
+        is($status, 1, 'run cannot, either');
+        like($err, qr{\Q$path\E}, 'and says what');
+        remove_tree(map { $box->path($_) } qw(run work local));
+    }
+};
+
+# Above what the kernel lets anybody have: root has no such limit, either.
+subtest 'a limit that cannot be set' => sub {
+    my %job = (command => ['/bin/sleep', '1000'], limits => { core => 0, cpu => 1000, nofile => [ 10, 2**40 ] });
+    my $conf = $box->config('web-1', { greedy => \%job });
+    my ($status, $out, $err) = $box->run($box->graceful, 'check', '-c', $conf);
+
+    is($status, 0, 'what runs the master may have more than this process') or diag($err);
+    like($err, qr{^\Q$conf\E: warning: jobs\.greedy\.limits\.nofile: a hard limit of 1099511627776 cannot be set, as ours is \d+: }m,
+        'check tells which one');
+    my $master = $box->start($conf);
+    $master->wait_log(qr/ greedy: cannot start .*: cannot set "limits\.nofile" so high .*lower it/, 'run, too');
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'stopped');
 };
 
 subtest 'run tells them, backs off, gives up, and the other jobs run on' => sub {

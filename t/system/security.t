@@ -570,8 +570,8 @@ subtest 'the commands of three users, of a master of root' => sub {
     }
     my $eager = $box->config('eager', { eager => { command => ['/bin/true'], nice => -5, limits => { nofile => [ 1, 99_999_999 ] } } });
     my (undef, undef, $warnings) = $box->run(as(nobody => $box->graceful, 'check', '-c', $eager));
-    like($warnings, qr/jobs.eager.limits: a hard limit is above ours of \d+, which takes root/, 'check: a limit that takes root');
-    like($warnings, qr/jobs.eager.nice: -5 is below what we have, which takes root/, 'and a priority');
+    like($warnings, qr/jobs\.eager\.limits\.nofile: a hard limit of 99999999 cannot be set, as ours is \d+: .*, or root$/m, 'check: a limit that takes root');
+    like($warnings, qr/jobs\.eager\.nice: -5 is below what we have: .*, or root$/m, 'and a priority');
     spew($conf, slurp($conf) =~ s/"daemon"/"no-such-user"/r);
     my ($rc, $out, $err) = $box->run($box->graceful, 'stop', '-c', $conf);
     is("$rc$err", '0', 'a stop needs no file without mistakes');
