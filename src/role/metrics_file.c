@@ -26,30 +26,62 @@ static void put_label(FILE *out, const char *text)
 	}
 }
 
+static void label(FILE *out, const char *name, const char *value)
+{
+	fprintf(out, ",%s=\"", name);
+	put_label(out, value);
+	fputc('"', out);
+}
+
+/*
+ * Begins a line. Several masters of a machine may write into the directory of one node_exporter,
+ * which takes just one of two lines with the same labels. Theirs are not called "instance" and
+ * "job": those are Prometheus' own, which it puts in their place.
+ */
+static void series(FILE *out, const char *name, const struct status *s)
+{
+	fprintf(out, "graceful_%s{instance_name=\"", name);
+	put_label(out, s->conf->instance);
+	fputc('"', out);
+}
+
+static void figure(FILE *out, uint64_t n)
+{
+	fprintf(out, "} %" PRIu64 "\n", n);
+}
+
+/* A family of one line. */
+static void put_one(FILE *out, const struct status *s, const char *name, const char *type,
+    const char *help, uint64_t n)
+{
+	family(out, name, type, help);
+	series(out, name, s);
+	figure(out, n);
+}
+
+static void put_way(FILE *out, const struct status *s, const char *way, uint64_t n)
+{
+	series(out, "handovers_total", s);
+	label(out, "way", way);
+	figure(out, n);
+}
+
 static void put_master(FILE *out, const struct metrics *m, const struct status *s)
 {
-	family(
-	    out, "build_info", "gauge", "The version of the master, and its instance; always 1.");
-	fputs("graceful_build_info{version=\"", out);
-	put_label(out, PACKAGE_VERSION);
-	fputs("\",instance_name=\"", out);
-	put_label(out, s->conf->instance);
-	fputs("\"} 1\n", out);
-	family(out, "up", "gauge", "1 while the master runs, 0 after its end.");
-	fprintf(out, "graceful_up %d\n", s->exit < 0);
-	family(out, "start_time_seconds", "gauge", "When the master started, unix time.");
-	fprintf(out, "graceful_start_time_seconds %" PRId64 "\n", s->since);
-	family(out, "stopping", "gauge", "1 since the master was told to stop.");
-	fprintf(out, "graceful_stopping %d\n", s->stopping);
-	family(out, "log_lines_lost_total", "counter",
-	    "Lines of the master that its log target did not take.");
-	fprintf(out, "graceful_log_lines_lost_total %lu\n", log_lost());
+	family(out, "build_info", "gauge", "The version of the master; always 1.");
+	series(out, "build_info", s);
+	label(out, "version", PACKAGE_VERSION);
+	figure(out, 1);
+	put_one(out, s, "up", "gauge", "1 while the master runs, 0 after its end.", s->exit < 0);
+	put_one(out, s, "start_time_seconds", "gauge", "When the master started, unix time.",
+	    (uint64_t)s->since);
+	put_one(out, s, "stopping", "gauge", "1 since the master was told to stop.", s->stopping);
+	put_one(out, s, "log_lines_lost_total", "counter",
+	    "Lines of the master that its log target did not take.", log_lost());
 	family(out, "handovers_total", "counter",
 	    "Jobs that began to run here, and that were given up.");
-	fprintf(out,
-	    "graceful_handovers_total{way=\"took\"} %" PRIu64
-	    "\ngraceful_handovers_total{way=\"gave\"} %" PRIu64 "\n",
-	    m->took, m->gave);
+	put_way(out, s, "took", m->took);
+	put_way(out, s, "gave", m->gave);
 }
 
 static const char *const states[] = { "starting", "standby", "restoring", "running", "backoff",
@@ -63,36 +95,50 @@ static void put_states(FILE *out, const struct status *s)
 
 		for (size_t k = 0; k < s->fleet->n; k++)
 			n += strcmp(status_of_job(post_of(s->fleet->seats[k])), states[i]) == 0;
-		fprintf(out, "graceful_jobs{state=\"%s\"} %zu\n", states[i], n);
+		series(out, "jobs", s);
+		label(out, "state", states[i]);
+		figure(out, n);
 	}
 }
 
-static void put_histogram(FILE *out, const char *phase, const struct metrics_histogram *h)
+static void put_bucket(
+    FILE *out, const struct status *s, const char *phase, const char *limit, uint64_t n)
 {
-	static const char bucket[] = "graceful_handover_phase_seconds_bucket{phase=\"%s\",le=\"";
-	uint64_t sum = 0;
+	series(out, "handover_phase_seconds_bucket", s);
+	label(out, "phase", phase);
+	label(out, "le", limit);
+	figure(out, n);
+}
+
+static void put_histogram(
+    FILE *out, const struct status *s, const char *phase, const struct metrics_histogram *h)
+{
+	uint64_t n = 0;
 
 	for (int i = 0; i < METRICS_BUCKETS; i++) {
-		sum += h->counts[i];
-		fprintf(out, bucket, phase);
-		fprintf(out, "%g\"} %" PRIu64 "\n", (double)metrics_limits[i] / 1e6, sum);
+		char limit[32];
+
+		n += h->counts[i];
+		snprintf(limit, sizeof(limit), "%g", (double)metrics_limits[i] / 1e6);
+		put_bucket(out, s, phase, limit, n);
 	}
-	sum += h->counts[METRICS_BUCKETS];
-	fprintf(out, bucket, phase);
-	fprintf(out, "+Inf\"} %" PRIu64 "\n", sum);
-	fprintf(out,
-	    "graceful_handover_phase_seconds_sum{phase=\"%s\"} %" PRId64 ".%06" PRId64
-	    "\ngraceful_handover_phase_seconds_count{phase=\"%s\"} %" PRIu64 "\n",
-	    phase, h->sum / 1000000, h->sum % 1000000, phase, sum);
+	n += h->counts[METRICS_BUCKETS];
+	put_bucket(out, s, phase, "+Inf", n);
+	series(out, "handover_phase_seconds_sum", s);
+	label(out, "phase", phase);
+	fprintf(out, "} %" PRId64 ".%06" PRId64 "\n", h->sum / 1000000, h->sum % 1000000);
+	series(out, "handover_phase_seconds_count", s);
+	label(out, "phase", phase);
+	figure(out, n);
 }
 
-static void put_phases(FILE *out, const struct metrics *m)
+static void put_phases(FILE *out, const struct metrics *m, const struct status *s)
 {
 	family(out, "handover_phase_seconds", "histogram",
 	    "How long the steps of a hand-over took that were done here.");
 	for (enum stamp i = 0; i < STAMPS_N; i++) {
 		if (stamp_phase(i) != NULL)
-			put_histogram(out, stamp_phase(i), &m->phases[i]);
+			put_histogram(out, s, stamp_phase(i), &m->phases[i]);
 	}
 }
 
@@ -160,18 +206,18 @@ static const struct {
 
 static void put_jobs(FILE *out, const struct status *s, const struct moment *t)
 {
-	uint64_t value;
+	uint64_t n;
 
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
 		family(out, families[i].name, families[i].type, families[i].help);
 		for (size_t k = 0; k < s->fleet->n; k++) {
 			const struct post *p = post_of(s->fleet->seats[k]);
 
-			if (!families[i].value(p, t, &value))
+			if (!families[i].value(p, t, &n))
 				continue;
-			fprintf(out, "graceful_%s{job=\"", families[i].name);
-			put_label(out, p->job->name);
-			fprintf(out, "\"} %" PRIu64 "\n", value);
+			series(out, families[i].name, s);
+			label(out, "job_name", p->job->name);
+			figure(out, n);
 		}
 	}
 }
@@ -188,7 +234,7 @@ char *metrics_text(const struct metrics *m, const struct status *s, msec now, in
 	put_master(out, m, s);
 	put_states(out, s);
 	put_jobs(out, s, &t);
-	put_phases(out, m);
+	put_phases(out, m, s);
 	if (fclose(out) == 0)
 		return text;
 	free(text);

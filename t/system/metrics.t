@@ -14,10 +14,12 @@ my $file = $box->path('metrics/graceful.prom');
 my $dump = $box->job('keeper', 'echo first | dump', 'echo last | dump');
 my $conf = $box->config('web-1', { keeper => { command => $dump, checkpoint => '100ms' } }, { metrics_file => $file });
 
-# The value of a series, undef if there is none.
+# The value of a series of web-1, undef if there is none.
 sub value {
-    my ($series) = @_;
-    return slurp($file) =~ /^graceful_\Q$series\E (\S+)$/m ? $1 : undef;
+    my ($name, $labels) = $_[0] =~ /^(\w+)(?:\{(.*)\})?$/;
+    my $line = join(',', "graceful_$name\{instance_name=\"web-1\"", $labels // ()) . '}';
+
+    return slurp($file) =~ /^\Q$line\E (\S+)$/m ? $1 : undef;
 }
 
 sub wait_value {
@@ -72,27 +74,27 @@ subtest 'a life in figures' => sub {
 
     $master->wait_state(keeper => 'running');
     wait_value('up', 1);
-    wait_value('job_owned{job="keeper"}', 1);
-    wait_for('a backup to show', sub { (value('job_backups_total{job="keeper"}') // 0) > 0 });
-    wait_value('job_state_bytes{job="keeper"}', 6);
-    my $saved = value('job_last_backup_timestamp_seconds{job="keeper"}');
+    wait_value('job_owned{job_name="keeper"}', 1);
+    wait_for('a backup to show', sub { (value('job_backups_total{job_name="keeper"}') // 0) > 0 });
+    wait_value('job_state_bytes{job_name="keeper"}', 6);
+    my $saved = value('job_last_backup_timestamp_seconds{job_name="keeper"}');
     ok($saved >= $now - 1 && $saved <= time() + 1, 'the time of the last backup');
-    is(value('job_epoch{job="keeper"}'), $master->job('keeper')->{epoch}, 'the epoch');
-    is(value('job_lock_expiry_timestamp_seconds{job="keeper"}'), undef, 'a lock on this machine does not expire');
+    is(value('job_epoch{job_name="keeper"}'), $master->job('keeper')->{epoch}, 'the epoch');
+    is(value('job_lock_expiry_timestamp_seconds{job_name="keeper"}'), undef, 'a lock on this machine does not expire');
     wait_value('handovers_total{way="took"}', 1);
     is(value("handover_phase_seconds_count{phase=\"$_\"}"), 1, "$_ was measured") for qw(restore start);
     is(value("handover_phase_seconds_count{phase=\"$_\"}"), 0, "$_ was not") for qw(signal dump upload commit);
-    like(slurp($file), qr/^graceful_build_info\{version="[^"]+",instance_name="web-1"\} 1$/m, 'who it is');
+    like(slurp($file), qr/^graceful_build_info\{instance_name="web-1",version="[^"]+"\} 1$/m, 'who it is');
     is((stat($file))[2] & 07777, 0644, 'everybody may read it');
     check_format('of a master that runs');
 
     kill('KILL', $master->job('keeper')->{job_pid});
-    wait_value('job_failures_total{job="keeper"}', 1);
-    wait_value('job_restarts_total{job="keeper"}', 1);
+    wait_value('job_failures_total{job_name="keeper"}', 1);
+    wait_value('job_restarts_total{job_name="keeper"}', 1);
     kill('KILL', $master->job('keeper')->{worker_pid});
-    wait_value('job_worker_deaths_total{job="keeper"}', 1);
+    wait_value('job_worker_deaths_total{job_name="keeper"}', 1);
     wait_value('handovers_total{way="took"}', 2);
-    is(value('job_restarts_total{job="keeper"}'), 1, 'what a dead worker counted stays counted');
+    is(value('job_restarts_total{job_name="keeper"}'), 1, 'what a dead worker counted stays counted');
 
     kill('INT', $master->wait_state(keeper => 'running')->{worker_pid});
     wait_value('handovers_total{way="took"}', 3);
@@ -121,6 +123,24 @@ subtest 'a directory that others can write to' => sub {
     $master->signal('INT');
     is($master->wait_exit, 0, 'it runs');
     ok(-s "$dir/graceful.prom", 'and writes it');
+};
+
+# As when a new version starts beside the old one. node_exporter drops what is there twice.
+subtest 'two masters in one directory' => sub {
+    my @files = map { $box->path("metrics/$_.prom") } qw(old new);
+    my @masters = map { $box->start($box->config($_, { keeper => { command => $dump } }, { metrics_file => $box->path("metrics/$_.prom") })) }
+        qw(old new);
+    my %seen;
+
+    wait_for('both files', sub { !grep { slurp($_) !~ /^graceful_job_owned\{/m } @files });
+    for my $line (map { /^(graceful_\S+) /mg } map { slurp($_) } @files) {
+        $seen{$line}++;
+    }
+    cmp_ok(scalar(keys %seen), '>', 100, 'every line');
+    is(join(' ', grep { $seen{$_} > 1 } sort keys %seen), '', 'stands there once');
+    is(join(' ', grep { /[{,](job|instance)=/ } keys %seen), '', 'and has no label that Prometheus gives itself');
+    $_->signal('INT') for @masters;
+    is($_->wait_exit, 0, 'ended well') for @masters;
 };
 
 subtest 'a name for node_exporter' => sub {

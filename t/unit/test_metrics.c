@@ -15,6 +15,8 @@
 #include "policy/life.h"
 #include "role/metrics_file.h"
 
+#define ME "instance_name=\"web-1\""
+
 static struct job_conf job = { .name = "orders" };
 static struct conf conf = { .instance = "web-1" };
 static struct post post;
@@ -55,13 +57,13 @@ static void counters_outlive_workers(void **state)
 	metrics_job_forked(&post.counts);
 	metrics_job_reported(&post.counts, &first);
 	metrics_job_reported(&post.counts, &first);
-	assert_true(has("graceful_job_restarts_total{job=\"orders\"} 3"));
+	assert_true(has("graceful_job_restarts_total{" ME ",job_name=\"orders\"} 3"));
 	metrics_job_forked(&post.counts);
 	metrics_job_reported(&post.counts, &second);
-	assert_true(has("graceful_job_restarts_total{job=\"orders\"} 4"));
-	assert_true(has("graceful_job_failures_total{job=\"orders\"} 2"));
-	assert_true(has("graceful_job_backups_total{job=\"orders\"} 15"));
-	assert_true(has("graceful_job_backup_failures_total{job=\"orders\"} 1"));
+	assert_true(has("graceful_job_restarts_total{" ME ",job_name=\"orders\"} 4"));
+	assert_true(has("graceful_job_failures_total{" ME ",job_name=\"orders\"} 2"));
+	assert_true(has("graceful_job_backups_total{" ME ",job_name=\"orders\"} 15"));
+	assert_true(has("graceful_job_backup_failures_total{" ME ",job_name=\"orders\"} 1"));
 }
 
 static void what_does_not_apply_is_left_out(void **state)
@@ -78,11 +80,13 @@ static void what_does_not_apply_is_left_out(void **state)
 	post.report = (struct report){
 		.owner = true, .epoch = 7, .seq = 3, .size = 42, .saved = 900, .dead_by = 8999
 	};
-	assert_true(has("graceful_job_owned{job=\"orders\"} 1"));
-	assert_true(has("graceful_job_epoch{job=\"orders\"} 7"));
-	assert_true(has("graceful_job_state_bytes{job=\"orders\"} 42"));
-	assert_true(has("graceful_job_last_backup_timestamp_seconds{job=\"orders\"} 900"));
-	assert_true(has("graceful_job_lock_expiry_timestamp_seconds{job=\"orders\"} 1003"));
+	assert_true(has("graceful_job_owned{" ME ",job_name=\"orders\"} 1"));
+	assert_true(has("graceful_job_epoch{" ME ",job_name=\"orders\"} 7"));
+	assert_true(has("graceful_job_state_bytes{" ME ",job_name=\"orders\"} 42"));
+	assert_true(
+	    has("graceful_job_last_backup_timestamp_seconds{" ME ",job_name=\"orders\"} 900"));
+	assert_true(
+	    has("graceful_job_lock_expiry_timestamp_seconds{" ME ",job_name=\"orders\"} 1003"));
 }
 
 static void phases_are_counted_once(void **state)
@@ -92,33 +96,39 @@ static void phases_are_counted_once(void **state)
 	(void)state;
 	metrics_handover(&metrics, false, &s);
 	metrics_handover(&metrics, true, &s);
-	assert_true(has("graceful_handovers_total{way=\"took\"} 1"));
-	assert_true(has("graceful_handovers_total{way=\"gave\"} 1"));
-	assert_true(has("graceful_handover_phase_seconds_bucket{phase=\"signal\",le=\"0.001\"} 1"));
-	assert_true(has("graceful_handover_phase_seconds_bucket{phase=\"dump\",le=\"0.001\"} 0"));
-	assert_true(has("graceful_handover_phase_seconds_bucket{phase=\"dump\",le=\"0.0025\"} 1"));
-	assert_true(has("graceful_handover_phase_seconds_bucket{phase=\"dump\",le=\"+Inf\"} 1"));
-	assert_true(has("graceful_handover_phase_seconds_sum{phase=\"restore\"} 1.000000"));
-	assert_true(has("graceful_handover_phase_seconds_count{phase=\"start\"} 1"));
-	assert_true(has("graceful_handover_phase_seconds_bucket{phase=\"start\",le=\"300\"} 0"));
+	assert_true(has("graceful_handovers_total{" ME ",way=\"took\"} 1"));
+	assert_true(has("graceful_handovers_total{" ME ",way=\"gave\"} 1"));
+	assert_true(
+	    has("graceful_handover_phase_seconds_bucket{" ME ",phase=\"signal\",le=\"0.001\"} 1"));
+	assert_true(
+	    has("graceful_handover_phase_seconds_bucket{" ME ",phase=\"dump\",le=\"0.001\"} 0"));
+	assert_true(
+	    has("graceful_handover_phase_seconds_bucket{" ME ",phase=\"dump\",le=\"0.0025\"} 1"));
+	assert_true(
+	    has("graceful_handover_phase_seconds_bucket{" ME ",phase=\"dump\",le=\"+Inf\"} 1"));
+	assert_true(has("graceful_handover_phase_seconds_sum{" ME ",phase=\"restore\"} 1.000000"));
+	assert_true(has("graceful_handover_phase_seconds_count{" ME ",phase=\"start\"} 1"));
+	assert_true(
+	    has("graceful_handover_phase_seconds_bucket{" ME ",phase=\"start\",le=\"300\"} 0"));
 	/* Clocks that disagree: nothing can be said. */
-	assert_true(has("graceful_handover_phase_seconds_count{phase=\"acquire\"} 0"));
+	assert_true(has("graceful_handover_phase_seconds_count{" ME ",phase=\"acquire\"} 0"));
 }
 
 static void every_state_is_counted(void **state)
 {
 	(void)state;
 	for (enum life_state s = LIFE_STARTING; s <= LIFE_GONE; s++) {
-		char line[64];
+		char line[96];
 
 		post.seat.state = SEAT_WORKING;
 		snprintf(post.report.state, sizeof(post.report.state), "%s", life_state_shown(s));
-		snprintf(line, sizeof(line), "graceful_jobs{state=\"%s\"} 1", life_state_shown(s));
+		snprintf(line, sizeof(line), "graceful_jobs{" ME ",state=\"%s\"} 1",
+		    life_state_shown(s));
 		assert_true(has(line));
 	}
 	post.seat.state = SEAT_FINISHED;
-	assert_true(has("graceful_jobs{state=\"done\"} 1"));
-	assert_true(has("graceful_jobs{state=\"running\"} 0"));
+	assert_true(has("graceful_jobs{" ME ",state=\"done\"} 1"));
+	assert_true(has("graceful_jobs{" ME ",state=\"running\"} 0"));
 }
 
 /* No name may hold these, but the format must not depend on that. */
@@ -126,19 +136,19 @@ static void labels_are_escaped(void **state)
 {
 	(void)state;
 	strcpy(job.name, "a\"b\\c\nd");
-	assert_true(has("graceful_job_owned{job=\"a\\\"b\\\\c\\nd\"} 0"));
+	assert_true(has("graceful_job_owned{" ME ",job_name=\"a\\\"b\\\\c\\nd\"} 0"));
 	strcpy(job.name, "orders");
 }
 
 static void an_end_shows(void **state)
 {
 	(void)state;
-	assert_true(has("graceful_up 1"));
+	assert_true(has("graceful_up{" ME "} 1"));
 	status.exit = 0;
 	status.stopping = true;
-	assert_true(has("graceful_up 0"));
-	assert_true(has("graceful_stopping 1"));
-	assert_true(has("graceful_start_time_seconds 1795392459"));
+	assert_true(has("graceful_up{" ME "} 0"));
+	assert_true(has("graceful_stopping{" ME "} 1"));
+	assert_true(has("graceful_start_time_seconds{" ME "} 1795392459"));
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, setup)
