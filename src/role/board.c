@@ -1,7 +1,9 @@
 #include "role/board.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "role/history.h"
@@ -45,7 +47,24 @@ static void draw_metrics(struct board *b)
 	struct err e;
 	int rc = metrics_write(&b->metrics, &b->status, &e);
 
+	if (rc == 0)
+		snprintf(b->metrics_at, sizeof(b->metrics_at), "%s", b->status.conf->metrics_file);
 	drawn(&b->metrics_file, rc, "metrics file", METRICS_PAUSE_MS, &e);
+}
+
+/* After a reload it has another place, or none. The old one would tell for ever of a master that is
+ * up, and beside a new one in the same directory each series would be there twice. */
+static void take_down_metrics(struct board *b)
+{
+	const char *file = b->status.conf->metrics_file;
+
+	if (b->metrics_at[0] == '\0' || (file != NULL && strcmp(file, b->metrics_at) == 0))
+		return;
+	if (unlink(b->metrics_at) != 0 && errno != ENOENT)
+		log_warn("cannot remove %s, which \"metrics_file\" names no more: %s; remove it",
+		    b->metrics_at, strerror(errno));
+	b->metrics_at[0] = '\0';
+	b->metrics_file = (struct picture){ .changed = true };
 }
 
 static msec metrics_due(const struct board *b)
@@ -67,6 +86,7 @@ void board_draw(struct board *b)
 {
 	msec now = clock_now();
 
+	take_down_metrics(b);
 	if (b->status_file.changed && now >= b->status_file.at)
 		draw_status(b);
 	if (now >= metrics_due(b))

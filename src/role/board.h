@@ -5,6 +5,8 @@
 #ifndef ROLE_BOARD_H
 #define ROLE_BOARD_H
 
+#include <limits.h>
+
 #include "role/metrics.h"
 #include "role/post.h"
 #include "role/status.h"
@@ -20,6 +22,7 @@ struct board {
 	struct status status;   /* filled by the master; posts may change between calls */
 	struct metrics metrics; /* zeroed at first, as all below */
 	struct picture status_file, metrics_file;
+	char metrics_at[PATH_MAX]; /* where that was drawn; "": nowhere */
 	bool history_failed;
 };
 

@@ -143,6 +143,24 @@ subtest 'two masters in one directory' => sub {
     is($_->wait_exit, 0, 'ended well') for @masters;
 };
 
+subtest 'another place, by a reload' => sub {
+    my ($old, $new) = map { $box->path("metrics/$_.prom") } qw(here there);
+    my $begin = sub { return $box->config('web-4', { keeper => { command => $dump } }, $_[0] ? { metrics_file => $_[0] } : {}) };
+    my $master = $box->start($begin->($old));
+
+    wait_for('the first file', sub { -s $old });
+    $begin->($new);
+    $master->signal('HUP');
+    wait_for('the file in its new place', sub { -s $new });
+    ok(!-e $old, 'the old one is removed');
+    $begin->();
+    $master->signal('HUP');
+    wait_for('none is wanted', sub { !-e $new });
+    $master->signal('INT');
+    is($master->wait_exit, 0, 'ended well');
+    ok(!-e $new, 'and none is written');
+};
+
 subtest 'a name for node_exporter' => sub {
     my ($rc, $out, $err) = $box->run($box->graceful, 'check', '-c',
         $box->config('web-2', { keeper => { command => $dump } }, { metrics_file => $box->path('metrics/graceful.txt') }));
