@@ -140,6 +140,7 @@ struct worker {
 	/* worker_save.c */
 	enum save_kind saving; /* under way */
 	enum save_kind save_next;
+	bool release_asked; /* without a commit */
 	struct save *save;
 	struct doubt doubt;
 	struct state_id refused_id; /* of a file that can never be saved; all zero: none */

@@ -163,8 +163,32 @@ static void label(struct worker *w, struct record *r)
 	snprintf(r->instance, sizeof(r->instance), "%s", w->conf->instance);
 }
 
+static void release(struct worker *w, bool left_nothing)
+{
+	w->release_asked = true;
+	coord_release(w->coord, left_nothing);
+}
+
+/* There was no state when the release was asked for, which was refused. A commit cannot follow
+ * (coord.h): what has come to its place meanwhile is as good as left behind. */
+static void commit_too_late(struct worker *w)
+{
+	struct err e;
+
+	if (w->saving == SAVE_MARK) {
+		release(w, false);
+		return;
+	}
+	err_set(&e, "%s/" STATE_FILE " came when the lock was being released already", w->dir);
+	fail(w, &e, true);
+}
+
 static void commit(struct worker *w)
 {
+	if (w->release_asked) {
+		commit_too_late(w);
+		return;
+	}
 	if (releases(w->saving)) {
 		worker_stamp(w, STAMP_UPLOADED);
 		w->save->record.stamps = w->gave.stamps;
@@ -215,7 +239,7 @@ static void save_without_file(struct worker *w)
 	} else if (w->save->record.done) {
 		commit_without_state(w);
 	} else if (releases(w->saving)) {
-		coord_release(w->coord, true);
+		release(w, true);
 	} else {
 		finish(w, LIFE_EV_SAVED, 0);
 	}
@@ -333,7 +357,7 @@ static void begin(struct worker *w)
 	} else if (w->saving == SAVE_MARK && w->have_record) {
 		commit_again(w, BYTES_COMMITTED);
 	} else if (w->saving == SAVE_MARK) {
-		coord_release(w->coord, false);
+		release(w, false);
 	} else if (is_saved_quickly(w, s)) {
 		back_up(s);
 		save_done(s);

@@ -118,6 +118,24 @@ for my $etcd (undef, Graceful::Etcd->installed ? Graceful::Etcd->start : ()) {
         is("$start->{restored} $start->{count}", 'clean 2', 'the next run goes on from the dump');
         stop_ok($master, 0);
     };
+
+    subtest 'a state comes when the lock is being released without one' => sub {
+        my ($box, $actor, $conf) = open_box({ command => [ '/bin/sleep', 'infinity' ], stop_timeout => '10m' },
+            { coordinator => $etcd->coordinator(ttl => '300s'), namespace => '/late' });
+        my $master = $box->start($conf);
+        my $dir = $box->path('work-web-1/jobs/orders');
+
+        $master->wait_state(orders => 'running');
+        $etcd->pause(0);
+        $master->signal('INT');
+        $master->wait_log(qr/cannot save the state, and there is no older one/, 'the release is not answered');
+        spew("$dir/state", "7\n");
+        $master->wait_log(qr/state came when the lock was being released already/, 'the state is told of');
+        $etcd->resume(0);
+        is($master->wait_exit, 3, 'it was not committed');
+        unlike($master->log_text, qr/rescue/, 'and its worker ended in order');
+        is(slurp("$dir/state"), "7\n", 'it stays');
+    } if $etcd;
 }
 
 subtest 'a job that ended without a store is started again from what it left' => sub {
