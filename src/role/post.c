@@ -50,6 +50,7 @@ void post_close(struct post *p)
 	for (int i = 0; i < 2; i++) {
 		if (p->output[i] >= 0)
 			close(p->output[i]);
+		p->output[i] = -1;
 	}
 }
 
@@ -70,6 +71,9 @@ void post_renew(struct post *p, msec now)
 {
 	struct seat_limits limits = limits_of(p->next_conf, p->next_job);
 
+	/* The job may be another user's now, and the old one may have opened the pipe: he would
+	 * read what the new one says, and speak for it. */
+	post_close(p);
 	post_follow(p, p->next_conf, p->next_job);
 	p->next_conf = NULL;
 	p->next_job = NULL;

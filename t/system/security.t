@@ -259,6 +259,26 @@ subtest 'a job and its neighbours' => sub {
     stop($master);
 };
 
+# What the job of the old user could keep open, and give to others of that user, is nothing to the new one.
+subtest 'a job that becomes another user\'s' => sub {
+    plan skip_all => 'not root' if !$is_root;
+    my $define = sub { return $box->config('heir', { heir => { command => oracle('heir'), user => $_[0] } }) };
+    my $master = $box->start($define->('nobody'));
+
+    $master->wait_state(heir => 'running');
+    my $first = ask('heir', '[ readlink("/proc/self/fd/1"), (stat($ENV{NOTIFY_SOCKET}))[4] ]');
+    $define->('daemon');
+    $master->signal('HUP');
+    wait_for('the new user', sub {
+        my $now = $master->job('heir')->{job_pid} // return;
+        return ((stat("/proc/$now"))[4] // 0) == (ids('daemon'))[0];
+    });
+    my $second = ask('heir', '[ readlink("/proc/self/fd/1"), (stat($ENV{NOTIFY_SOCKET}))[4] ]');
+    isnt($second->[0], $first->[0], 'another pipe for its output');
+    is($second->[1], (ids('daemon'))[0], 'a socket of its own');
+    stop($master);
+};
+
 # As nobody, and for as long as $during takes: every lock that one may have on the files, whoever else holds it.
 sub grabbing {
     my ($files, $during) = @_;
