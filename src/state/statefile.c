@@ -45,26 +45,31 @@ int statefile_open_dir(const char *dir, struct err *e)
 
 #define WHOLE_SECONDS_MS 2000 /* on file systems that keep whole seconds */
 
-/* Also true when the clock was set back since. */
-static bool is_young(const struct timespec *mtime)
+static bool is_younger(const struct timespec *t, const struct timespec *now)
 {
-	int64_t tick = mtime->tv_nsec == 0 ? WHOLE_SECONDS_MS : STATE_YOUNG_MS;
+	int64_t tick = t->tv_nsec == 0 ? WHOLE_SECONDS_MS : STATE_YOUNG_MS;
+
+	/* It may be any time. */
+	if (t->tv_sec > now->tv_sec || t->tv_sec < now->tv_sec - 10)
+		return t->tv_sec > now->tv_sec;
+	return (int64_t)(now->tv_sec - t->tv_sec) * 1000 + (now->tv_nsec - t->tv_nsec) / 1000000 <
+	       tick;
+}
+
+/* By ctime alone where the job has set mtime to one that is to come: it would be young for good.
+ * Also true when the clock was set back since. */
+static bool is_young(const struct stat *st)
+{
 	struct timespec now;
-	int64_t age;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	/* A job may set any time. */
-	if (mtime->tv_sec > now.tv_sec || mtime->tv_sec < now.tv_sec - 10)
-		return mtime->tv_sec > now.tv_sec;
-	age =
-	    (int64_t)(now.tv_sec - mtime->tv_sec) * 1000 + (now.tv_nsec - mtime->tv_nsec) / 1000000;
-	return age < tick;
+	return is_younger(&st->st_mtim, &now) && is_younger(&st->st_ctim, &now);
 }
 
 void statefile_id(const struct stat *st, struct state_id *id)
 {
 	*id = (struct state_id){
-		.young = is_young(&st->st_mtim),
+		.young = is_young(st),
 		.dev = st->st_dev,
 		.ino = st->st_ino,
 		.size = st->st_size,
