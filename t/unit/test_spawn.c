@@ -386,7 +386,8 @@ static void test_a_session_of_its_own(void **state)
 
 static void test_place_mask_and_limits(void **state)
 {
-	struct conf_limit limits[] = { { RLIMIT_NOFILE, { 77, 99 } }, { RLIMIT_CORE, { 0, 0 } } };
+	struct conf_limit limits[] = { { "nofile", RLIMIT_NOFILE, { 77, 99 } },
+		{ "core", RLIMIT_CORE, { 0, 0 } } };
 	char dir[PATH_MAX];
 	const char *text;
 
@@ -630,12 +631,12 @@ static void test_a_child_that_is_stopped_before_exec(void **state)
 
 static void test_limits_that_are_refused(void **state)
 {
-	struct conf_limit limit = { RLIMIT_NOFILE, { 99, 77 } };
+	struct conf_limit limit = { "nofile", RLIMIT_NOFILE, { 99, 77 } };
 
 	(void)state;
 	job.limits = &limit;
 	job.n_limits = 1;
-	assert_fails("/bin/true", EINVAL, "\"limits\"");
+	assert_fails("/bin/true", EINVAL, "\"limits.nofile\"");
 }
 
 static void fail_as_nobody(void)
@@ -747,7 +748,7 @@ static void test_a_program_that_nobody_may_read(void **state)
 /* The user of the job has a process already, which is one more than the limit says. */
 static void test_a_user_with_too_many_processes(void **state)
 {
-	struct conf_limit none = { RLIMIT_NPROC, { 0, 0 } };
+	struct conf_limit none = { "nproc", RLIMIT_NPROC, { 0, 0 } };
 	pid_t pid;
 	char c;
 
