@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "cli/table.h"
 #include "cli/text.h"
+#include "conf/conf.h"
 #include "conf/units.h"
 
 #define TEXT_MAX 256 /* bytes of a text in the header */
@@ -82,7 +83,10 @@ static int parse_jobs(json_t *jobs, struct statusview *v, struct err *e)
 	v->jobs = calloc(json_object_size(jobs) + 1, sizeof(*v->jobs));
 	if (v->jobs == NULL)
 		return err_set(e, "out of memory");
+	/* Another user's master may have written it: a name is shown, and given to shells. */
 	json_object_foreach (jobs, name, value) {
+		if (!conf_job_name_ok(name))
+			return err_set(e, "jobs: \"%.80s\" is no name of a job", name);
 		if (parse_job(name, value, &v->jobs[v->n_jobs], e) != 0)
 			return -1;
 		v->n_jobs++;

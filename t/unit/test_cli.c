@@ -316,6 +316,8 @@ static void test_status_refused(void **state)
 		"{\"instance\":\"a\",\"pid\":1,\"jobs\":{\"j\":{\"state\":\"x\",\"epoch\":\"7\"}}}",
 		"{\"instance\":\"a\",\"pid\":1,\"jobs\":{\"j\":{\"state\":\"x\",\"ready\":1}}}",
 		"{\"instance\":\"a\",\"pid\":1,\"pid\":2,\"jobs\":{}}",
+		"{\"instance\":\"a\",\"pid\":1,\"jobs\":{\"x\\u001b[2J\":{\"state\":\"x\"}}}",
+		"{\"instance\":\"a\",\"pid\":1,\"jobs\":{\"$(id)\":{\"state\":\"x\"}}}",
 		"{\"instance\":\"a\\u0000b\",\"pid\":1,\"jobs\":{}}",
 		"{\"instance\":\"\xff\",\"pid\":1,\"jobs\":{}}",
 		"{\"instance\":\"a\",\"pid\":1,\"jobs\":{}} x",
