@@ -1,13 +1,11 @@
 #include "state/record.h"
 
-#include <netinet/in.h>
-#include <resolv.h>
-
 #include <jansson.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "state/inlined.h"
 #include "state/stream.h"
 
 void record_clear(struct record *r)
@@ -41,25 +39,14 @@ int record_copy(struct record *dst, const struct record *src, struct err *e)
 	return err_set(e, "cannot copy a state record: out of memory");
 }
 
-static size_t base64_len(uint64_t size)
+static int add_data(json_t *json, const struct record *r)
 {
-	return ((size_t)size + 2) / 3 * 4;
-}
+	bool packed;
+	char *text = inlined_encode(r->data, (size_t)r->size, &packed);
+	json_t *value = text != NULL ? json_string_nocheck(text) : NULL;
 
-static json_t *encode_data(const struct record *r)
-{
-	size_t room = base64_len(r->size) + 1;
-	char *text = malloc(room);
-	json_t *json = NULL;
-	int len;
-
-	if (text == NULL)
-		return NULL;
-	len = b64_ntop(r->data, (size_t)r->size, text, room);
-	if (len >= 0)
-		json = json_stringn_nocheck(text, (size_t)len);
 	free(text);
-	return json;
+	return json_object_set_new(json, packed ? "zdata" : "data", value);
 }
 
 static json_t *encode_trace(const struct record_trace *t)
@@ -94,7 +81,7 @@ static json_t *encode_fields(const struct record *r)
 	if (json != NULL && r->url != NULL)
 		rc |= json_object_set_new(json, "url", json_string(r->url));
 	if (json != NULL && r->data != NULL)
-		rc |= json_object_set_new(json, "data", encode_data(r));
+		rc |= add_data(json, r);
 	if (rc == 0)
 		return json;
 	json_decref(json);
@@ -112,7 +99,7 @@ char *record_encode(const struct record *r, struct err *e)
 	}
 	/* What record_decode() would refuse must not become the last committed record. */
 	if (r->data != NULL &&
-	    (r->size > INT_MAX || base64_len(r->size) > RECORD_TEXT_MAX - 4096)) {
+	    (r->size > INT_MAX || inlined_room(r->size) > RECORD_TEXT_MAX - 4096)) {
 		err_set(e,
 		    "a state of %ju bytes does not fit into a state record: "
 		    "lower \"inline_max\" or set \"state\": {\"url\": ...}",
@@ -217,26 +204,14 @@ static int decode_url(const json_t *json, struct record *r, struct err *e)
 	return r->url != NULL ? 0 : err_set(e, "out of memory");
 }
 
-static int decode_data(const json_t *json, struct record *r, struct err *e)
+static int decode_data(const json_t *json, const char *key, struct record *r, struct err *e)
 {
-	const json_t *field = json_object_get(json, "data");
-	size_t room;
-	int len;
+	const json_t *field = json_object_get(json, key);
 
 	if (!json_is_string(field))
-		return err_set(e, "\"data\" must be a base64 text");
-	/* One byte more than it can hold: b64_pton() looks at the byte behind the last one. */
-	room = json_string_length(field) / 4 * 3 + 1;
-	r->data = malloc(room);
-	if (r->data == NULL)
-		return err_set(e, "out of memory");
-	len = b64_pton(json_string_value(field), r->data, room);
-	if (len < 0)
-		return err_set(e, "\"data\" is not base64");
-	if ((uint64_t)len != r->size)
-		return err_set(
-		    e, "\"data\" holds %d bytes, \"size\" says %ju", len, (uintmax_t)r->size);
-	return 0;
+		return err_set(e, "\"%s\" must be a base64 text", key);
+	r->data = inlined_decode(json_string_value(field), strcmp(key, "zdata") == 0, r->size, e);
+	return r->data != NULL ? 0 : err_add(e, "\"%s\"", key);
 }
 
 static int decode_empty(struct record *r, struct err *e)
@@ -245,7 +220,7 @@ static int decode_empty(struct record *r, struct err *e)
 
 	if (r->size > 0)
 		return err_set(
-		    e, "it has neither \"url\" nor \"data\" for its %ju bytes", (uintmax_t)r->size);
+		    e, "it has no \"url\" and no \"data\" for its %ju bytes", (uintmax_t)r->size);
 	stream_sha256("", 0, sha256);
 	if (strcmp(r->sha256, sha256) != 0)
 		return err_set(e, "\"sha256\" must be that of no bytes, as \"size\" is 0");
@@ -257,13 +232,14 @@ static int decode_state(const json_t *json, struct record *r, struct err *e)
 {
 	bool has_url = json_object_get(json, "url") != NULL;
 	bool has_data = json_object_get(json, "data") != NULL;
+	bool has_zdata = json_object_get(json, "zdata") != NULL;
 
-	if (has_url && has_data)
-		return err_set(e, "it has both \"url\" and \"data\"");
+	if (has_url + has_data + has_zdata > 1)
+		return err_set(e, "it has more than one of \"url\", \"data\" and \"zdata\"");
 	if (has_url)
 		return decode_url(json, r, e);
-	if (has_data)
-		return decode_data(json, r, e);
+	if (has_data || has_zdata)
+		return decode_data(json, has_data ? "data" : "zdata", r, e);
 	return decode_empty(r, e);
 }
 

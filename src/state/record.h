@@ -1,12 +1,13 @@
 /*
  * record.h - the state record: what a coordinator keeps of a job's last committed state.
  *
- *   {"epoch","seq","size","sha256","clean","done","after","instance","time","stamps","url" or
- *    "data"}
+ *   {"epoch","seq","size","sha256","clean","done","after","instance","time","stamps","url", "data"
+ *    or "zdata"}
  *
- * A record names a state and proves it (size, SHA-256); the bytes are in it ("data", base64) or in
- * a blob in a store ("url"). Blob names are never used twice. Records come from outside - another
- * machine, an operator's editor - and are checked in full when decoded.
+ * A record names a state and proves it (size, SHA-256, of the bytes as the job left them); they are
+ * in it ("data", base64; "zdata", compressed before: inlined.h) or in a blob in a store ("url").
+ * Blob names are never used twice. Records come from outside - another machine, an operator's
+ * editor - and are checked in full when decoded.
  */
 #ifndef STATE_RECORD_H
 #define STATE_RECORD_H
@@ -38,7 +39,7 @@ struct record {
 	char sha256[RECORD_SHA_LEN + 1];
 	bool clean; /* dumped at a stop, not a periodic backup */
 	bool done;  /* "done": the job finished ("on_exit": "done"); left out when false */
-	bool empty; /* neither "url" nor "data": the job has no state (size 0, sha256 of nothing) */
+	bool empty; /* none of "url", "data": the job has no state (size 0, sha256 of nothing) */
 	struct record_trace after; /* the last one of the owner before: what this one began from */
 	char instance[CONF_INSTANCE_MAX + 1];
 	char time[CLOCK_STAMP_MAX];
@@ -55,8 +56,8 @@ int record_copy(struct record *dst, const struct record *src, struct err *e);
 char *record_encode(const struct record *r, struct err *e);
 /*
  * Takes text apart and checks every field: types, ranges, hex, base64, length of data against size,
- * and that exactly one of url and data is there unless size is 0. Unknown fields are ignored (a
- * newer version may have written it), and so are "stamps" that make no sense. On failure *r is
+ * and that exactly one of url, data and zdata is there unless size is 0. Unknown fields are ignored
+ * (a newer version may have written it), and so are "stamps" that make no sense. On failure *r is
  * cleared.
  */
 int record_decode(const char *text, size_t len, struct record *r, struct err *e);

@@ -13,7 +13,7 @@ jobs=$(nproc)
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/graceful-${0##*/}.XXXXXX") || exit 1
 
 build_packages=(autoconf automake gcc libc6-dev libtool make perl pkg-config
-	libbsd-dev libcmocka-dev libcurl4-openssl-dev libev-dev libjansson-dev libmd-dev)
+	libbsd-dev libcmocka-dev libcurl4-openssl-dev libev-dev libjansson-dev libmd-dev zlib1g-dev)
 
 say()
 {

@@ -9,6 +9,7 @@ use Digest::SHA qw(sha256_hex);
 use JSON::PP qw(decode_json);
 use Test::More;
 
+use Graceful::Record qw(is_inlined);
 use Graceful::Test qw(wait_for slurp spew);
 
 my $box = Graceful::Test->new;
@@ -170,10 +171,10 @@ subtest 'small states in the record, large ones in the store' => sub {
     put_state($master, empty => '');
     put_state($master, large => $big);
     is(wait_seq(edge => 1)->{size}, 1024, 'inline_max bytes');
-    ok(exists record('edge')->{data}, 'are in the record');
+    ok(is_inlined(record('edge')), 'are in the record');
     is_deeply([ blobs('edge') ], [], 'and not in the store');
     is(wait_seq(over => 1)->{size}, 1025, 'one byte more');
-    ok(!exists record('over')->{data}, 'is not in the record');
+    ok(!is_inlined(record('over')), 'is not in the record');
     like(record('over')->{url}, qr{^file://}, 'which names');
     is(scalar(blobs('over')), 1, 'a blob');
     is(wait_seq(empty => 1)->{size}, 0, 'a state of no bytes is one');

@@ -23,6 +23,7 @@
 #define CLEAN "\"clean\":true"
 #define NAMES "\"instance\":\"web-1\",\"time\":\"2026-11-22T23:50:19.123Z\""
 #define DATA "\"data\":\"YWJj\""
+#define ZDATA "\"zdata\":\"eJxLTEoGAAJNASc=\"" /* the same */
 #define URL "\"url\":\"file:///s/orders/7-3\""
 #define GOOD EPOCH "," SEQ "," SIZE "," SHA "," CLEAN "," NAMES
 #define FORTY "----------------------------------------"
@@ -142,6 +143,53 @@ static void test_round_trip_of_every_length(void **state)
 	}
 }
 
+/* Returns whether its bytes were compressed. */
+static bool packs(const void *bytes, size_t size)
+{
+	struct record r = make();
+	char *text;
+	bool does;
+
+	set_data(&r, bytes, size);
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): record_clear() frees it */
+	text = record_encode(&r, &err);
+	assert_non_null(text);
+	does = strstr(text, ",\"zdata\":\"") != NULL;
+	assert_int_equal(strstr(text, ",\"data\":\"") == NULL, does);
+	free(text);
+	round_trip(&r);
+	return does;
+}
+
+/* Which is not always possible. */
+static void test_large_states_are_compressed(void **state)
+{
+	static unsigned char same[70000], noise[70000];
+	uint32_t x = 1;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(noise); i++) {
+		x = x * 1664525 + 1013904223;
+		noise[i] = (unsigned char)(x >> 24);
+		same[i] = (unsigned char)(i % 26);
+	}
+	for (size_t size = 0; size < sizeof(same); size = size * 5 / 4 + 1) {
+		assert_int_equal(packs(same, size), size >= 256);
+		assert_false(packs(noise, size));
+	}
+}
+
+static void test_a_compressed_state_is_read(void **state)
+{
+	struct record r;
+
+	(void)state;
+	assert_int_equal(decode("{" GOOD "," ZDATA "}", &r), 0);
+	assert_int_equal(r.size, 3);
+	assert_memory_equal(r.data, "abc", 3);
+	record_clear(&r);
+}
+
 static void test_round_trip_of_url_and_empty(void **state)
 {
 	struct record r = make();
@@ -249,8 +297,23 @@ static void test_bad_records_are_refused(void **state)
 		  "\"time\":\"\"," DATA "}",
 		    "JSON" },
 		{ "{" GOOD ",\"url\":\"file:///s\x7f/orders/7-3\"}", "\"url\"" },
-		{ "{" GOOD "}", "neither" },
-		{ "{" GOOD "," DATA "," URL "}", "both" },
+		{ "{" GOOD "}", "no \"url\"" },
+		{ "{" GOOD "," DATA "," URL "}", "more than one" },
+		{ "{" GOOD "," DATA "," ZDATA "}", "more than one" },
+		{ "{" GOOD "," ZDATA "," URL "}", "more than one" },
+		{ "{" GOOD ",\"zdata\":7}", "\"zdata\"" },
+		{ "{" GOOD ",\"zdata\":\"YWJj!\"}", "base64" },
+		{ "{" GOOD ",\"zdata\":\"YWJj\"}", "zlib" },
+		{ "{" GOOD ",\"zdata\":\"\"}", "zlib" },
+		/* "abc" without its end, with more behind it, with a check sum that is not its own
+		 */
+		{ "{" GOOD ",\"zdata\":\"eJxLTEoGAAJN\"}", "zlib" },
+		{ "{" GOOD ",\"zdata\":\"eJxLTEoGAAJNASdh\"}", "zlib" },
+		{ "{" GOOD ",\"zdata\":\"eJxLTEoGAAJNASY=\"}", "zlib" },
+		{ "{" EPOCH "," SEQ ",\"size\":2," SHA "," CLEAN "," NAMES "," ZDATA "}", "zlib" },
+		{ "{" EPOCH "," SEQ ",\"size\":4," SHA "," CLEAN "," NAMES "," ZDATA "}", "zlib" },
+		{ "{" EPOCH "," SEQ ",\"size\":8388609," SHA "," CLEAN "," NAMES "," ZDATA "}",
+		    "limit" },
 		{ "{" GOOD ",\"data\":\"YWJj!\"}", "base64" },
 		{ "{" GOOD ",\"data\":\"YWJ\"}", "base64" },
 		{ "{" GOOD ",\"data\":null}", "\"data\"" },
@@ -382,6 +445,8 @@ int main(void)
 		cmocka_unit_test(test_text_is_as_documented),
 		cmocka_unit_test(test_stamps),
 		cmocka_unit_test(test_round_trip_of_every_length),
+		cmocka_unit_test(test_large_states_are_compressed),
+		cmocka_unit_test(test_a_compressed_state_is_read),
 		cmocka_unit_test(test_round_trip_of_url_and_empty),
 		cmocka_unit_test(test_an_empty_state_is_not_no_state),
 		cmocka_unit_test(test_unknown_fields_are_ignored),

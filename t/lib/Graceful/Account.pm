@@ -20,10 +20,10 @@ use Exporter qw(import);
 use File::Temp;
 use IO::Handle;
 use JSON::PP;
-use MIME::Base64 qw(decode_base64);
 use POSIX ();
 use Time::HiRes qw(time);
 
+use Graceful::Record qw(state_in);
 use Graceful::Test qw(slurp spew wait_for);
 
 our @EXPORT_OK = qw(compare counts_of);
@@ -146,10 +146,7 @@ sub settle {
 # The file with the state that a record names or holds.
 sub state_of {
     my ($self, $record) = @_;
-    my $facts = decode_json($record);
-
-    return substr($facts->{url}, length('file://')) if $facts->{url};
-    return spew($self->{box}->path("$self->{name}.committed"), decode_base64($facts->{data}));
+    return spew($self->{box}->path("$self->{name}.committed"), state_in(decode_json($record)));
 }
 
 sub written {

@@ -17,7 +17,6 @@ use strict;
 use warnings;
 
 use JSON::PP;
-use MIME::Base64 qw(decode_base64);
 use POSIX qw(setsid);
 use Time::HiRes qw(clock_gettime);
 
@@ -26,6 +25,7 @@ use Graceful::Chaos::Wire;
 use Graceful::Chaos::Witness;
 use Graceful::Etcd;
 use Graceful::Proxy;
+use Graceful::Record qw(state_in);
 use Graceful::Test qw(alive birth_of children_of slurp source_dir wait_for);
 
 use constant CLOCK_BOOTTIME => 7;
@@ -244,8 +244,7 @@ sub committed {
 
     return if $text eq '';
     my $record = decode_json($text);
-    my $bytes = $record->{data} ? decode_base64($record->{data}) : slurp(($record->{url} // '') =~ s{^file://}{}r);
-    return ($record, eval { decode_json($bytes) });
+    return ($record, eval { decode_json(state_in($record)) });
 }
 
 sub everything_of {
