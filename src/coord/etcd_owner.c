@@ -215,7 +215,7 @@ static void not_committed(struct etcd *t, const struct etcd_answer *answer, cons
 	etcd_look_back(t);
 }
 
-/* -1: the answer is nonsense. Otherwise it led to an end, or to the next attempt. */
+/* -1: the answer is nonsense. Otherwise it led to an end, or to a look at the reason. */
 static int read_outcome(struct etcd *t, json_t *body, struct err *e)
 {
 	uint64_t revision;
@@ -224,10 +224,13 @@ static int read_outcome(struct etcd *t, json_t *body, struct err *e)
 	if (wire_read_succeeded(body, &succeeded, e) != 0 ||
 	    wire_read_revision(body, &revision, e) != 0)
 		return -1;
-	if (!succeeded)
-		return read_back(t, body, e);
-	t->view.state_mod = revision;
-	finish(t, COORD_OK, NULL);
+	if (succeeded) {
+		t->view.state_mod = revision;
+		finish(t, COORD_OK, NULL);
+	} else {
+		err_set(&t->err, "it was refused, and etcd does not tell why");
+		etcd_look_back(t);
+	}
 	return 0;
 }
 

@@ -221,12 +221,10 @@ json_t *wire_commit(const char *lock_key, uint64_t epoch, const char *state_key,
 						    : append(list_of(created_at(lock_key, epoch)),
 							  modified_at(state_key, state_mod));
 	json_t *success = list_of(do_put(put_of(state_key, value)));
-	json_t *failure = list_of(do_range(wire_get(lock_key)));
 
 	if (release)
 		success = give_up(success, lock_key, owner_key, owner);
-	failure = append(failure, do_range(wire_get(state_key)));
-	return set(txn_if(compares, success), "failure", failure);
+	return txn_if(compares, success);
 }
 
 json_t *wire_put_owned(const char *lock_key, uint64_t epoch, const char *key, const char *value)

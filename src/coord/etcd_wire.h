@@ -26,8 +26,9 @@ json_t *wire_acquire(const char *key, const char *value, uint64_t lease, const c
  * Commits value at state_key if lock_key is still of create revision epoch and state_key still of
  * mod revision state_mod (0: it is not there yet); with release, gives lock_key up as
  * wire_release() does. The second condition is for an attempt that a hung member
- * carries out late: it must not undo a newer commit of the same owner. The failure branch reads
- * lock_key (range 0) and state_key (range 1).
+ * carries out late: it must not undo a newer commit of the same owner. Nothing is read in the
+ * failure branch: each level of a request costs etcd's gateway another look at all of it, a tenth
+ * of a millisecond for these two, and hardly a commit is refused.
  */
 json_t *wire_commit(const char *lock_key, uint64_t epoch, const char *state_key, uint64_t state_mod,
     const char *value, bool release, const char *owner_key, const char *owner);
