@@ -69,6 +69,12 @@ void coord_release(struct coord *c, bool left_nothing)
 	c->ops->release(c, left_nothing);
 }
 
+void coord_step_aside(struct coord *c)
+{
+	if (c->ops->step_aside != NULL)
+		c->ops->step_aside(c);
+}
+
 void coord_farewell(struct coord *c)
 {
 	c->ops->farewell(c);

@@ -141,6 +141,12 @@ void coord_commit(struct coord *c, const struct record *record, bool release);
  */
 void coord_release(struct coord *c, bool left_nothing);
 /*
+ * The lock was just released, and nothing is to be told or done about it but by us: waits for as
+ * long as the next owner may be at starting its job, 20 ms, if it may share a machine with us or
+ * with the coordinator. Blocks.
+ */
+void coord_step_aside(struct coord *c);
+/*
  * For a worker that is about to exit, when no process of the job is left: gives back what is still
  * held beside the lock, or of a lock that was lost, and waits for that, but for no longer than
  * COORD_FAREWELL_MAX. It runs the loop.

@@ -29,6 +29,7 @@ struct coord_ops {
 	int (*started)(struct coord *c, pid_t job, struct err *e);
 	void (*commit)(struct coord *c, const struct record *record, bool release);
 	void (*release)(struct coord *c, bool left_nothing);
+	void (*step_aside)(const struct coord *c); /* NULL: nobody is in the way */
 	void (*farewell)(struct coord *c);
 	void (*close)(struct coord *c);
 	bool (*is_announced)(const struct coord *c);

@@ -45,14 +45,19 @@ void etcd_post(struct etcd *t, void (*answer)(struct etcd *t))
 	ev_timer_start(t->base.loop, &t->post);
 }
 
-void etcd_unwatch(struct etcd *t)
+void etcd_look_away(struct etcd *t)
 {
-	ask_cancel(&t->announcement);
 	ask_cancel(&t->look);
 	if (t->watch != NULL)
 		etcd_cancel(t->watch);
 	t->watch = NULL;
 	ev_timer_stop(t->base.loop, &t->look_due);
+}
+
+void etcd_unwatch(struct etcd *t)
+{
+	etcd_look_away(t);
+	ask_cancel(&t->announcement);
 	ev_timer_stop(t->base.loop, &t->grant_due);
 	ev_timer_stop(t->base.loop, &t->settle_due);
 }
@@ -377,10 +382,10 @@ static void wait_until_parted(struct etcd *t)
 		ev_run(t->base.loop, EVRUN_ONCE);
 }
 
-/* The next owner is starting its job, maybe on the machine of etcd. */
-static void step_aside(const struct etcd *t)
+/* After an orderly release. */
+static void step_aside(const struct coord *c)
 {
-	msec left = t->aside_until - clock_now();
+	msec left = etcd_of_const(c)->aside_until - clock_now();
 
 	if (left > 0)
 		usleep((useconds_t)left * 1000);
@@ -402,7 +407,6 @@ static void farewell(struct coord *c)
 	wait_until_parted(t);
 	if (t->keeper.id == 0)
 		return;
-	step_aside(t);
 	keeper_part(&t->keeper, ETCD_FAREWELL_PATIENCE, NULL);
 	wait_until_parted(t);
 }
@@ -553,6 +557,7 @@ const struct coord_ops coord_etcd_ops = {
 	.started = started,
 	.commit = etcd_commit,
 	.release = release,
+	.step_aside = step_aside,
 	.farewell = farewell,
 	.close = close_etcd,
 	.is_announced = is_announced,

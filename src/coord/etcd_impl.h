@@ -122,6 +122,8 @@ struct etcd {
 /* etcd.c */
 void etcd_post(struct etcd *t, void (*answer)(struct etcd *t));
 /* What happens to the keys is not looked at any more. */
+void etcd_look_away(struct etcd *t);
+/* And the owner is not announced any more, nor is anything that was put off until then done. */
 void etcd_unwatch(struct etcd *t);
 /* Nothing is asked or watched any more; the lease is kept. */
 void etcd_rest(struct etcd *t);

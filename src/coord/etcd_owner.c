@@ -98,6 +98,8 @@ static void finish(struct etcd *t, enum coord_result result, const struct err *e
 	}
 	if (t->phase == PHASE_OWNER && t->leave_wanted)
 		etcd_release(t);
+	else if (t->phase == PHASE_OWNER && t->release)
+		etcd_look(t);
 	else if (t->phase == PHASE_DOUBT && t->leave_wanted)
 		etcd_leave(t);
 	t->base.hooks.committed(t->base.ctx, result, result == COORD_OK ? NULL : &why);
@@ -287,6 +289,10 @@ void etcd_commit(struct coord *c, const struct record *record, bool release)
 	t->release = release;
 	t->clashes = 0;
 	t->trace = (struct record_trace){ record->epoch, record->seq, record->clean };
+	/* Its own key's end is no news then, and would be told at the very moment when etcd has the
+	 * next owner to tell of it. */
+	if (release)
+		etcd_look_away(t);
 	t->text = record_encode(record, &t->err);
 	if (t->text != NULL)
 		send(t);

@@ -4,6 +4,8 @@
 
 #define RETRY_MIN 1000
 #define RETRY_MAX 30000
+/* A job that begins has a processor to itself, or etcd has, on a machine with few. */
+#define STALE_PAUSE 5
 
 void pacer_init(struct pacer *p, msec interval, bool signals)
 {
@@ -51,7 +53,8 @@ unsigned pacer_stale(struct pacer *p, msec now)
 {
 	p->changed = true;
 	p->asked = true;
-	return save(p, now);
+	p->retry = msec_add(now, STALE_PAUSE);
+	return PACER_NOTHING;
 }
 
 /* A job that writes on request may have nothing new on disk yet, and a file that waits is older: it

@@ -38,7 +38,8 @@ void pacer_stop(struct pacer *p);
 
 /* Each returns what is to be done, a sum of pacer_actions. */
 unsigned pacer_changed(struct pacer *p, msec now);
-/* The record is out of date whatever the file says: goes out at once, no signal to the job. */
+/* The record is out of date whatever the file says, as the job runs: goes out in a moment, when
+ * that has come to its first instruction, no signal to the job. */
 unsigned pacer_stale(struct pacer *p, msec now);
 unsigned pacer_ask(struct pacer *p, msec now);
 unsigned pacer_saved(struct pacer *p, bool ok, msec now);

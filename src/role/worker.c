@@ -209,7 +209,7 @@ void worker_rearm(struct worker *w)
 	else if (w->moving_at == MSEC_NEVER)
 		w->moving_at = msec_add(clock_now(), MOVING_MS);
 	at = msec_min(at, msec_min(w->stop_look.at, msec_min(w->look_at, w->moving_at)));
-	at = msec_min(at, msec_min(w->hear_again_at, w->alive_at));
+	at = msec_min(at, msec_min(w->hear_again_at, msec_min(w->alive_at, w->sweep_at)));
 	at = msec_min(at, msec_min(w->checkpoint_look.at, w->reap_again_at));
 	alarm_set(&w->alarm, msec_min(at, w->kill_again_at));
 }
@@ -231,6 +231,8 @@ static void on_alarm(void *ctx)
 		worker_job_kill_again(w);
 	if (now >= w->look_at)
 		worker_watch_look(w);
+	if (now >= w->sweep_at)
+		worker_garbage_sweep(w);
 	if (now >= w->moving_at)
 		worker_report_moving(w);
 	if (now >= w->alive_at)
@@ -377,6 +379,7 @@ static void open_policies(struct worker *w)
 	w->reap_again_at = MSEC_NEVER;
 	w->moving_at = MSEC_NEVER;
 	w->alive_at = MSEC_NEVER;
+	w->sweep_at = MSEC_NEVER;
 	w->stop_look.at = MSEC_NEVER;
 	w->checkpoint_look.at = MSEC_NEVER;
 	w->lost_until = MSEC_NEVER;

@@ -159,6 +159,12 @@ static void note_answer(struct worker *w, enum coord_result result)
 		w->report.trouble_kind = COORD_FINE;
 }
 
+void worker_released(struct worker *w)
+{
+	worker_stamp(w, STAMP_RELEASED);
+	coord_step_aside(w->coord);
+}
+
 static void on_committed(void *ctx, enum coord_result result, const struct err *e)
 {
 	note_answer(ctx, result);
@@ -174,14 +180,14 @@ static void on_released(void *ctx, enum coord_result result, const struct err *e
 		worker_save_released(w, result, e);
 		return;
 	}
+	if (result == COORD_OK)
+		worker_released(w);
 	if (result == COORD_FAILED)
 		log_error("cannot %s: %s",
 		    w->epoch != 0 ? "release the lock" : "give the place in the queue back",
 		    e->text);
 	else if (w->epoch != 0)
 		log_info("released the lock epoch=%" PRIu64, w->epoch);
-	if (result == COORD_OK)
-		worker_stamp(w, STAMP_RELEASED);
 	FAULT("after_release_before_ack");
 	worker_tell(w, result == COORD_FAILED ? LIFE_EV_RELEASE_FAILED : LIFE_EV_RELEASED, 0);
 }

@@ -6,6 +6,8 @@
 #include "base/task.h"
 #include "role/worker_impl.h"
 
+#define SWEEP_PAUSE_MS 500
+
 struct drop {
 	struct store *store;
 	char *url;
@@ -102,6 +104,13 @@ static void sweep_start(struct worker *w, struct blob_number before)
 	free(s);
 }
 
+/* Not while the job starts: nobody waits for this. */
+void worker_garbage_plan(struct worker *w)
+{
+	if (!w->swept)
+		w->sweep_at = msec_add(clock_now(), SWEEP_PAUSE_MS);
+}
+
 /*
  * A worker that dies between the upload and the commit leaves a blob that no record names, and so
  * does every commit with a release: after that no store is waited for. Why none can come to name
@@ -113,6 +122,7 @@ static void sweep_start(struct worker *w, struct blob_number before)
  */
 void worker_garbage_sweep(struct worker *w)
 {
+	w->sweep_at = MSEC_NEVER;
 	if (w->swept || !w->have_record)
 		return;
 	w->swept = true;

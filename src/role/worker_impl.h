@@ -146,6 +146,7 @@ struct worker {
 	struct state_id refused_id; /* of a file that can never be saved; all zero: none */
 	uint64_t spent;             /* the last number of a save that failed */
 	int abandoned;              /* saves that nobody waits for, and whose threads hang */
+	msec sweep_at;              /* what earlier tenures left is due to be removed */
 	bool swept;
 
 	struct handover took, gave; /* as far as they have come */
@@ -163,6 +164,8 @@ void worker_pace(struct worker *w, unsigned actions);
 void worker_rearm(struct worker *w);
 
 /* worker_coord.c */
+/* The first to be done when the lock was released. */
+void worker_released(struct worker *w);
 extern const struct coord_hooks worker_coord_hooks;
 
 /* worker_report.c */
@@ -254,7 +257,9 @@ void worker_doubt_end(struct worker *w);
 /* Removes a blob that no record names any more, beside the loop; url may be NULL, and is taken
  * over. */
 void worker_garbage_drop(struct worker *w, char *url);
-/* The job runs: what earlier tenures left can be removed beside it, once. */
+/* The job runs: what earlier tenures left can be removed beside it, once, when sweep_at has come.
+ */
+void worker_garbage_plan(struct worker *w);
 void worker_garbage_sweep(struct worker *w);
 /* What this tenure left whose commits nobody knew the outcome of: the last record was committed for
  * certain. */

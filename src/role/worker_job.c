@@ -304,7 +304,7 @@ void worker_job_spawn(struct worker *w)
 	worker_stamp(w, STAMP_STARTED);
 	worker_tell(w, LIFE_EV_SPAWNED, 0);
 	worker_watch_begin(w);
-	worker_garbage_sweep(w);
+	worker_garbage_plan(w);
 }
 
 /* Signals */

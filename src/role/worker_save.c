@@ -117,7 +117,8 @@ static void finish(struct worker *w, enum life_event ev, msec arg)
 		worker_tell(w, ev, arg);
 	else if (next != SAVE_NONE)
 		worker_save_begin(w, next);
-	worker_report(w);
+	if (kind == SAVE_PACED)
+		worker_report(w);
 }
 
 static void fail(struct worker *w, const struct err *e, bool for_good)
@@ -507,7 +508,7 @@ void worker_save_committed(struct worker *w, enum coord_result result, const str
 		return;
 	}
 	if (release)
-		worker_stamp(w, STAMP_RELEASED);
+		worker_released(w);
 	FAULT(release ? "after_release_before_ack" : "after_commit");
 	adopt_record(w);
 	log_info("committed the state%s epoch=%" PRIu64 " seq=%" PRIu64 " size=%" PRIu64
@@ -526,10 +527,10 @@ void worker_save_released(struct worker *w, enum coord_result result, const stru
 		fail(w, e, false);
 		return;
 	}
+	if (result == COORD_OK)
+		worker_released(w);
 	log_info("released the lock epoch=%" PRIu64 ", %s", w->epoch,
 	    w->saving == SAVE_MARK ? "no state was ever committed" : "there is no state to commit");
-	if (result == COORD_OK)
-		worker_stamp(w, STAMP_RELEASED);
 	FAULT("after_release_before_ack");
 	finish(w, result == COORD_OK ? LIFE_EV_SAVED : LIFE_EV_LOST, 0);
 }

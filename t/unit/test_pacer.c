@@ -99,11 +99,11 @@ static void backs_up_at_once_when_asked(void **state)
 	    { 40, ASK, NO, NEVER }, { 50, CHANGED, SAVE, NEVER });
 }
 
-static void a_stale_record_goes_out_at_once_and_unsignalled(void **state)
+static void a_stale_record_goes_out_in_a_moment_and_unsignalled(void **state)
 {
 	(void)state;
-	PLAY(NEVER, true, { 0, START, NO, NEVER }, { 0, STALE, SAVE, NEVER },
-	    { 10, FAILED, NO, 1010 }, { 1010, TICK, SAVE, NEVER },
+	PLAY(NEVER, true, { 0, START, NO, NEVER }, { 0, STALE, NO, 5 }, { 4, TICK, NO, 5 },
+	    { 5, TICK, SAVE, NEVER }, { 10, FAILED, NO, 1010 }, { 1010, TICK, SAVE, NEVER },
 	    /* The next run began during that: it goes out after it. */
 	    { 1020, STOP, NO, NEVER }, { 1030, START, NO, NEVER }, { 1030, STALE, NO, NEVER },
 	    { 1040, SAVED, SAVE, NEVER }, { 1050, SAVED, NO, NEVER });
@@ -278,7 +278,7 @@ int main(void)
 		cmocka_unit_test(backs_a_change_up_within_the_interval),
 		cmocka_unit_test(one_backup_at_a_time),
 		cmocka_unit_test(backs_up_at_once_when_asked),
-		cmocka_unit_test(a_stale_record_goes_out_at_once_and_unsignalled),
+		cmocka_unit_test(a_stale_record_goes_out_in_a_moment_and_unsignalled),
 		cmocka_unit_test(tries_again_after_a_failure),
 		cmocka_unit_test(pauses_have_a_limit),
 		cmocka_unit_test(signals_the_job_and_saves_its_answer_at_once),

@@ -12,9 +12,10 @@ use Bench::Jobs qw(settle);
 use Bench::Pair;
 use Graceful::Etcd;
 
-# With fewer a job would be handed over again while its last owner's worker is on its way back.
+# With fewer a job would be handed over again while its last owner's worker is on its way back, or while the job is so young that the
+# worker first looks whether it has come to installing its handlers.
 use constant LOCAL_TURNS => 50;
-use constant ETCD_TURNS => 10;
+use constant ETCD_TURNS => 30;
 
 # Each of the contestants is [name, what has ready() and hand_over()]; returns the gaps of each. All have a standby again,
 # and the machine is quiet, before any of them goes on: the start of one's next standby is no part of another's gap.
