@@ -11,11 +11,17 @@ use Graceful::Actor;
 use Graceful::Etcd;
 use Graceful::Test qw(spew wait_for);
 
-sub start {
+sub config {
     my ($box, $instance, $actors, $more, $words) = @_;
 
-    return $box->start($box->config($instance,
-        { map { $_ => { command => $actors->{$_}->command(@{ $words // [] }) } } keys %$actors }, $more));
+    return $box->config($instance,
+        { map { $_ => { command => $actors->{$_}->command(@{ $words // [] }) } } keys %$actors }, $more);
+}
+
+sub start {
+    my ($box, @config) = @_;
+
+    return $box->start(config($box, @config));
 }
 
 sub actors {
@@ -128,6 +134,33 @@ subtest 'TTOU: one job fewer is held, and handed over; TTIN: one more' => sub {
     ok(!exists $master->status->{max_jobs}, 'no limit any more');
     stop($second);
     wait_count($master, 'running', 3);
+    stop($master);
+    is($actors->{$_}->count(qr/^overlap/), 0, "no two of $_ at a time") for sort keys %$actors;
+};
+
+subtest 'a reload takes a max_jobs that was changed, and no other' => sub {
+    my $box = Graceful::Test->new;
+    my $actors = actors($box, qw(a b c));
+    my $master = start($box, 'web-1', $actors, { max_jobs => 3 });
+    my $reload = sub {
+        my $n = ($master->status->{config} // {})->{reloads} // 0;
+
+        config($box, 'web-1', $actors, @_);
+        $master->signal('HUP');
+        return wait_for('the reload', sub { my $c = $master->status->{config} // {}; ($c->{reloads} // 0) > $n && $c });
+    };
+
+    wait_count($master, 'running', 3);
+    $master->signal('TTOU');
+    wait_count($master, 'parked', 1);
+    is_deeply($reload->({ max_jobs => 3 })->{unchanged}, [qw(a b c)], 'the same file');
+    is($master->status->{max_jobs}, 2, 'leaves what TTOU said, as when logs are rotated');
+    $reload->({ max_jobs => 1 });
+    wait_count($master, 'parked', 2);
+    is($master->status->{max_jobs}, 1, 'another number counts');
+    $reload->({});
+    wait_count($master, 'running', 3);
+    ok(!exists $master->status->{max_jobs}, 'and none is no limit');
     stop($master);
     is($actors->{$_}->count(qr/^overlap/), 0, "no two of $_ at a time") for sort keys %$actors;
 };
