@@ -370,6 +370,7 @@ static bool report_ends(int fd, msec deadline)
  */
 static pid_t clone_child(struct child *c, const int report[2], msec deadline, bool *late)
 {
+	int dumpable = prctl(PR_GET_DUMPABLE);
 	_Alignas(16) char stack[CHILD_STACK];
 	pid_t pid = clone(run_child, stack + sizeof(stack), CLONE_VM | SIGCHLD, c);
 
@@ -379,6 +380,10 @@ static pid_t clone_child(struct child *c, const int report[2], msec deadline, bo
 		kill(pid, SIGKILL);
 		report_ends(report[0], MSEC_NEVER);
 	}
+	/* With its user it changed that of our memory to the sysctl fs.suid_dumpable, by which a
+	 * core may hold what we keep to ourselves. */
+	if (pid > 0)
+		prctl(PR_SET_DUMPABLE, dumpable);
 #ifdef __SANITIZE_ADDRESS__
 	/* The child's calls never returned: their frames would be marked in our memory for ever. */
 	__asan_unpoison_memory_region(stack, sizeof(stack));

@@ -479,6 +479,23 @@ static void test_the_parent_stays_as_it_was(void **state)
 	assert_int_equal(umask(mask), 021);
 }
 
+/* Whose user it was for a moment, as the child's: the kernel marks the memory of both. */
+static void test_what_the_parent_said_of_its_memory_counts(void **state)
+{
+	int before = prctl(PR_GET_DUMPABLE);
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	be_nobody();
+	for (int dumpable = 0; dumpable <= 1; dumpable++) {
+		assert_int_equal(prctl(PR_SET_DUMPABLE, dumpable), 0);
+		output_of("/bin/true", NULL, NULL);
+		assert_int_equal(prctl(PR_GET_DUMPABLE), dumpable);
+	}
+	prctl(PR_SET_DUMPABLE, before);
+}
+
 /* The death of the parent */
 
 static int told[2]; /* pid of the job */
@@ -795,6 +812,7 @@ int main(void)
 		TEST(test_user_and_groups),
 		TEST(test_what_it_holds_once_it_is_of_the_user),
 		TEST(test_the_parent_stays_as_it_was),
+		TEST(test_what_the_parent_said_of_its_memory_counts),
 		TEST(test_it_is_told_when_its_parent_dies),
 		TEST(test_whom_the_kernel_does_not_tell),
 		TEST(test_a_program_that_nobody_may_read),
