@@ -20,7 +20,7 @@ static const char *const state_names[HERALD_STATES] = { "running", "standby", "s
 
 void herald_view_init(struct herald_view *v)
 {
-	*v = (struct herald_view){ .ends = MSEC_NEVER };
+	*v = (struct herald_view){ .ends = MSEC_NEVER, .percent = -1 };
 }
 
 void herald_view_add(struct herald_view *v, const char *state)
@@ -71,7 +71,9 @@ static void tell_stop(const struct herald_view *v, char buf[HERALD_STATUS_MAX])
 	    v->jobs == 1 ? "" : "s");
 	if (v->job == NULL)
 		return;
-	if (v->words[0] != '\0')
+	if (v->percent >= 0)
+		add(buf, HERALD_STATUS_MAX, ", %s: %d %%", v->job, v->percent);
+	else if (v->words[0] != '\0')
 		add(buf, HERALD_STATUS_MAX, ", %s: %s", v->job, v->words);
 	else
 		add(buf, HERALD_STATUS_MAX, ", waiting for %s", v->job);

@@ -29,6 +29,7 @@ struct herald_view {
 	msec ends;
 	/* Stopping: a job that is waited for, and its own words ("" if it has none). NULL: none. */
 	const char *job, *words;
+	int percent; /* of its state, which is on its way; -1: none is, or it is small */
 };
 
 /* Zeroes it, then counts a job in by the name of its state in status.json. */

@@ -93,6 +93,11 @@ static bool send_text(struct init *i, const char *text)
 	return ok;
 }
 
+static int percent_moved(const struct report *r)
+{
+	return r->to_move > 0 ? (int)((double)r->moved / (double)r->to_move * 100) : -1;
+}
+
 /* Nothing of it is held here, nor will be while a stop lasts. */
 static bool is_gone(const struct seat *s)
 {
@@ -132,6 +137,7 @@ static void look(struct herald_view *v, const struct fleet *fleet, msec stop_beg
 		if (v->job == NULL) {
 			v->job = p->job->name;
 			v->words = p->report.status;
+			v->percent = percent_moved(&p->report);
 		}
 		by = ends_by(p, stop_began);
 		v->ends = by > v->ends ? by : v->ends;

@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
 
+use Graceful::Notify;
 use Graceful::Test qw(spew wait_for);
 
 plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
@@ -17,11 +18,12 @@ my $box = Graceful::Test->new;
 my $conf = $box->config('web-1', {
     orders => { command => $box->job('orders', '', 'head -c ' . SIZE . ' /dev/zero | dump'), checkpoint => 'infinity' } });
 
-# A master in which the first copy of a state waits, after its first chunk, for the file $go.
+# A master in which the first copy of a state waits, after its first chunk, for the file $go. $init: the init system that listens.
 sub start {
-    my ($go) = @_;
+    my ($go, $init) = @_;
 
     return $box->start($conf, sub {
+        $init->prepare if $init;
         $ENV{GRACEFUL_FAULT} = 'in_copy=block';
         $ENV{GRACEFUL_FAULT_GO} = $go;
     });
@@ -50,12 +52,15 @@ sub watch {
 
 subtest 'a dump on its way to the store' => sub {
     plan(skip_all => 'script(1) is not there') if system('script -V >/dev/null 2>&1') != 0;
-    my $master = start($box->path('go-1'));
+    my $init = Graceful::Notify->new($box->path('init.sock'));
+    my $master = start($box->path('go-1'), $init);
 
     $master->wait_state('orders', 'running');
     my ($tty, $out) = watch(qr/ [1-9]\d* % of 2\.8 MiB/, 'stop', '-c', $conf);
     like($out, qr/orders +\S*releasing\S* +\S+ +\[#-{19}\] +8 % of 2\.8 MiB/, 'a bar');
     wait_moving($master, 'releasing');
+    $init->wait_for_line(qr/^STATUS=0 of 1 job dumped, orders: 8 %$/);
+    pass('the init system hears of it, too');
     spew($box->path('go-1'), '');
     while (sysread($tty, $out, 4096, length($out))) { }
     close($tty);

@@ -155,9 +155,14 @@ static void test_a_stop(void **state)
 	    "STOPPING=1\nSTATUS=1 of 3 jobs dumped, waiting for clicks\n"
 	    "EXTEND_TIMEOUT_USEC=30000000\n");
 	assert_int_equal(herald_deadline(&h), 10010);
-	v.words = "43 %";
+	v.words = "1234 lines";
 	expect(&h, &v, 500, NULL);
-	expect(&h, &v, 1010, "STATUS=1 of 3 jobs dumped, clicks: 43 %\n");
+	expect(&h, &v, 1010, "STATUS=1 of 3 jobs dumped, clicks: 1234 lines\n");
+	/* The dump itself is newer than what the job said of it. */
+	v.percent = 0;
+	expect(&h, &v, 2010, "STATUS=1 of 3 jobs dumped, clicks: 0 %\n");
+	v.percent = 43;
+	expect(&h, &v, 3010, "STATUS=1 of 3 jobs dumped, clicks: 43 %\n");
 	expect(&h, &v, 10009, NULL);
 	expect(&h, &v, 10010, "EXTEND_TIMEOUT_USEC=30000000\n");
 	/* No more than the jobs have. */
