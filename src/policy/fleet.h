@@ -110,8 +110,9 @@ struct seat {
 	 * A worker that lives says anew until when, before that time comes. One that does not while
 	 * its lock is about to end hangs. When nothing ends by itself there is time to ask whether
 	 * it was this process that slept, together with the worker perhaps, as all of a machine
-	 * does that is suspended: it hangs when it says nothing in two more times of `silence`,
-	 * each counted from when this process looked.
+	 * does that is suspended: it hangs when it says nothing in two more times of `silence` -
+	 * or a tenth of it, if it only keeps a place that blocks others - each counted from when
+	 * this process looked.
 	 */
 	msec mute_by;
 	int doubts;

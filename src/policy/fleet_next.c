@@ -31,6 +31,18 @@ static bool has_time(const struct seat *s, msec now)
 	return now < quits_at(s) && s->dead_by == MSEC_NEVER && s->doubts < DOUBTS_MAX;
 }
 
+/*
+ * For the answer. Who only queues loses nothing but its place when it is ended for having been
+ * slow; and who comes behind a place with a lease waits for that to end, if nobody gives it back
+ * before.
+ */
+static msec patience(const struct seat *s)
+{
+	bool waits = s->state == SEAT_WORKING && s->queues && !s->holds;
+
+	return waits ? s->limits.silence / 10 + 1 : s->limits.silence;
+}
+
 /* It was stopped, or starved: its job must not outlive the lock because of that. */
 static bool is_hung(struct seat *s, msec now)
 {
@@ -41,7 +53,7 @@ static bool is_hung(struct seat *s, msec now)
 	if (!has_time(s, now))
 		return true;
 	s->doubts++;
-	s->mute_by = msec_add(now, s->limits.silence);
+	s->mute_by = msec_add(now, patience(s));
 	return false;
 }
 

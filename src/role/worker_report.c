@@ -68,15 +68,20 @@ static msec lock_mute_by(const struct worker *w)
 	return w->coord != NULL ? coord_mute_by(w->coord) : MSEC_NEVER;
 }
 
-/* A sign of life is due well before the master misses it. The last report has none after it. */
+/*
+ * A sign of life is due well before the master misses it. The last report has none after it. One
+ * that waits is missed earlier: before the lease of its place ends, if it has one, which others may
+ * wait for.
+ */
 static void promise_report(struct worker *w)
 {
 	bool last = w->life.state == LIFE_GONE;
+	msec ttl = w->conf->ttl;
 	msec now = clock_now();
+	msec silence = w->report.owner ? ttl : ttl * 2 / 3;
 
-	w->alive_at = last ? MSEC_NEVER : msec_add(now, w->conf->ttl / 3);
-	w->report.mute_by =
-	    last ? MSEC_NEVER : msec_min(lock_mute_by(w), msec_add(now, w->conf->ttl));
+	w->alive_at = last ? MSEC_NEVER : msec_add(now, ttl / 3);
+	w->report.mute_by = last ? MSEC_NEVER : msec_min(lock_mute_by(w), msec_add(now, silence));
 }
 
 static bool is_in_backoff(enum life_state s)

@@ -16,31 +16,32 @@
 #include "fleet_test.h"
 
 enum what {
-	LOOK,        /* nothing happened, time went by */
-	DUE_NOW,     /* likewise, and fleet_deadline() asked for this moment */
-	UP,          /* the worker reports that it holds nothing */
-	QUEUES,      /* likewise, and that it has a place in the queue that outlasts it */
-	HOLDS,       /* that the lock is its */
-	COVERED,     /* likewise, for 30 s */
-	ALIVE,       /* that it holds nothing, and reports again within 30 s */
-	ALIVE_HOLDS, /* likewise, and that the lock is its, which does not end by itself */
-	RELEASED,    /* that it released it */
-	ASKED,       /* likewise, as it was told to */
-	UNCLEAN,     /* likewise, without a clean dump */
-	LEFT,        /* that it could not release it */
-	GAVE_UP,     /* released after too many failures */
-	DONE,        /* released, the job is finished */
-	AT_EOF,      /* its pipe */
-	REAPED,      /* the worker */
-	MAIN_ENDED,  /* the main process of a dead worker's job */
-	CLEARED,     /* nothing of the job is left */
-	STOP,        /* INT or TERM */
-	TO_STOP,     /* likewise, and no further than that */
-	TO_HURRY,    /* likewise */
-	QUIT,        /* QUIT */
-	FORKS_FAIL,  /* from now on */
-	CHANGE,      /* the job's definition changes */
-	REMOVE,      /* the job is not wanted any more */
+	LOOK,         /* nothing happened, time went by */
+	DUE_NOW,      /* likewise, and fleet_deadline() asked for this moment */
+	UP,           /* the worker reports that it holds nothing */
+	QUEUES,       /* likewise, and that it has a place in the queue that outlasts it */
+	HOLDS,        /* that the lock is its */
+	COVERED,      /* likewise, for 30 s */
+	ALIVE_QUEUES, /* that it has such a place, and reports again within 30 s */
+	ALIVE,        /* that it holds nothing, and reports again within 30 s */
+	ALIVE_HOLDS,  /* likewise, and that the lock is its, which does not end by itself */
+	RELEASED,     /* that it released it */
+	ASKED,        /* likewise, as it was told to */
+	UNCLEAN,      /* likewise, without a clean dump */
+	LEFT,         /* that it could not release it */
+	GAVE_UP,      /* released after too many failures */
+	DONE,         /* released, the job is finished */
+	AT_EOF,       /* its pipe */
+	REAPED,       /* the worker */
+	MAIN_ENDED,   /* the main process of a dead worker's job */
+	CLEARED,      /* nothing of the job is left */
+	STOP,         /* INT or TERM */
+	TO_STOP,      /* likewise, and no further than that */
+	TO_HURRY,     /* likewise */
+	QUIT,         /* QUIT */
+	FORKS_FAIL,   /* from now on */
+	CHANGE,       /* the job's definition changes */
+	REMOVE,       /* the job is not wanted any more */
 	DRAIN,
 	RESUME
 };
@@ -78,8 +79,8 @@ static void open_script(struct script *s, const struct seat_limits *limits)
 static void report(struct script *s, enum what what, msec now)
 {
 	struct seat_end end = {
-		.released = what != UP && what != QUEUES && what != HOLDS && what != COVERED &&
-			    what != ALIVE && what != ALIVE_HOLDS && what != LEFT,
+		.released = what != UP && what != QUEUES && what != ALIVE_QUEUES && what != HOLDS &&
+			    what != COVERED && what != ALIVE && what != ALIVE_HOLDS && what != LEFT,
 		.asked = what == ASKED,
 		.left = what == LEFT,
 		.unclean = what == UNCLEAN,
@@ -88,7 +89,7 @@ static void report(struct script *s, enum what what, msec now)
 	};
 
 	fleet_reported(&s->seat, what == HOLDS || what == COVERED || what == ALIVE_HOLDS,
-	    what == QUEUES, &end, now);
+	    what == QUEUES || what == ALIVE_QUEUES, &end, now);
 }
 
 static void happen(struct script *s, enum what what, msec now)
@@ -110,6 +111,7 @@ static void happen(struct script *s, enum what what, msec now)
 		fleet_covered(&s->seat, now + 30000, now + 30000);
 		break;
 	case ALIVE:
+	case ALIVE_QUEUES:
 	case ALIVE_HOLDS:
 		report(s, what, now);
 		fleet_covered(&s->seat, MSEC_NEVER, now + 30000);
@@ -457,11 +459,16 @@ static void a_silent_worker_is_asked_three_times(void **state)
 	    AT(250000, DUE_NOW, "", WORKING), AT(270000, DUE_NOW, "KILL_WORKER", WORKING),
 	    AT(270001, REAPED, "", WORKING),
 	    AT(270001, AT_EOF, "FORK_RESCUE ORPHANS_STOP", ORPHANED));
-	/* One that queues blocks those behind it. */
 	open_script(&s, &usual);
 	PLAY(&s, TO_WORKING, AT(200000, ALIVE, "", WORKING), AT(230000, DUE_NOW, "", WORKING),
 	    AT(250000, DUE_NOW, "", WORKING), AT(270000, DUE_NOW, "KILL_WORKER", WORKING),
 	    AT(270001, REAPED, "", WORKING), AT(270001, AT_EOF, "DROP_ANCHOR", DUE));
+	/* A place that outlasts it blocks those behind it. */
+	open_script(&s, &usual);
+	PLAY(&s, TO_WORKING, AT(200000, ALIVE_QUEUES, "", WORKING),
+	    AT(230000, DUE_NOW, "", WORKING), AT(232001, DUE_NOW, "", WORKING),
+	    AT(234002, DUE_NOW, "KILL_WORKER", WORKING), AT(234003, REAPED, "", WORKING),
+	    AT(234003, AT_EOF, "DROP_ANCHOR", DUE), AT(234203, DUE_NOW, "FORK", WORKING));
 }
 
 /* However long it was: it counts as one question. */

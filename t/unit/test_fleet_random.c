@@ -227,11 +227,12 @@ static void do_tell(struct world *w, const struct seat *s, struct worker *k, enu
 static void do_kill(struct world *w, const struct seat *s, struct worker *k)
 {
 	bool quits = w->now >= s->quit_by && (k->told == STOP_KILL || seat_end_is_told(&s->end));
+	bool waits = s->state == SEAT_WORKING && s->queues && !s->holds;
+	msec patience = waits ? s->limits.silence / 10 + 1 : s->limits.silence;
 
 	demand(w, !k->reaped, "only a worker that is there is killed");
 	demand(w, w->now >= s->mute_by || quits, "and not before it owes a report");
-	demand(w,
-	    s->dead_by != MSEC_NEVER || quits || w->now >= k->heard_at + 2 * s->limits.silence,
+	demand(w, s->dead_by != MSEC_NEVER || quits || w->now >= k->heard_at + 2 * patience,
 	    "nor after a short silence when nothing presses");
 	k->lives = false;
 	k->sticks = false;
