@@ -27,7 +27,6 @@ $ENV{LC_ALL} = 'C.UTF-8';
 $ENV{TZ} = 'UTC0';
 delete $ENV{NO_COLOR};
 local $SIG{PIPE} = 'IGNORE';
-$SIG{$_} = 'DEFAULT' for qw(INT QUIT);    # a shell that starts this with "&" has them ignored
 
 END {
     if ($$ == $script_pid) {

@@ -9,7 +9,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use Graceful::Actor;
-use Graceful::Test qw(alive slurp spew wait_for);
+use Graceful::Test qw(alive end_of slurp spew wait_for);
 
 my %limits = (stop_timeout => 'infinity', hurry_timeout => '100ms', checkpoint => '100ms');
 
@@ -86,14 +86,14 @@ subtest 'a rescue that finds the lock released knows what the job is left with' 
 
 subtest 'the master is killed: its workers drain by themselves' => sub {
     my ($box, $actor, $master) = running(['family']);
-    my $worker = worker_of($master);
+    my $worker_gone = end_of(worker_of($master));
     my $next = successor($box, $actor);
 
     $master->signal('KILL');
     $master->wait_exit;
     takes_over($next, $actor, 'clean 1');
     is($actor->count(qr/^INT$/), 2, 'one INT for each job');
-    wait_for('the worker is gone', sub { !alive($worker) });
+    wait_for('the worker is gone', $worker_gone);
 };
 
 subtest 'the master is killed in the middle of a stop' => sub {
@@ -148,9 +148,9 @@ subtest 'a worker and then its job end while the master is busy' => sub {
     $master->signal('STOP');
     kill('KILL', $actor->wait_start->{pid});
     wait_for('its next job listens', sub { $actor->count(qr/^start/) == 2 && slurp($master->{log}) =~ /ready.*ready/s });
+    my $job_gone = end_of($actor->wait_start(2)->{pid});
     kill('KILL', $worker);
-    my $job = $actor->wait_start(2)->{pid};
-    wait_for('that has dumped', sub { $actor->count(qr/^dumped/) && !alive($job) });
+    wait_for('that has dumped', sub { $actor->count(qr/^dumped/) && $job_gone->() });
     $master->signal('CONT');
     my $start = $actor->wait_start(3);
     is("$start->{restored} $start->{count}", 'clean 1', 'its dump is called what it is');
@@ -196,11 +196,11 @@ subtest 'a worker is killed while its job dumps in the time that it asked for' =
         map { $_ => { command => $actors{$_}->command(@{ $words{$_} }), %limits, stop_timeout => '20s' } } keys %words }));
 
     $master->wait_ready($_) for qw(orders clicks);
-    my $other = $actors{clicks}->wait_start->{pid};
+    my $other_gone = end_of($actors{clicks}->wait_start->{pid});
     $master->signal('INT');
     wait_for('it asked for more time', sub { ($master->job('orders')->{status} // '') eq 'extended' });
     kill('KILL', $master->job($_)->{worker_pid}) for qw(orders clicks);
-    wait_for('the other job is killed', sub { !alive($other) });
+    wait_for('the other job is killed', $other_gone);
     spew($hold, '');
     is($master->wait_exit, 3, 'the other one did not dump');
     is($actors{orders}->count(qr/^dumped 1$/), 1, 'it did');
@@ -215,11 +215,12 @@ for my $late (0, 1) {
         my $master = $box->start($box->config('web-1', { orders => { command => ['/bin/sleep', '600'], %limits } }));
 
         my $job = wait_for('its job runs', sub { $master->job('orders')->{job_pid} });
+        my $job_gone = end_of($job);
         my $worker = worker_of($master);
         $master->signal('STOP');
         kill('STOP', $job) if $late;
         kill('KILL', $worker);
-        wait_for('the job has ended', sub { !alive($job) }) unless $late;
+        wait_for('the job has ended', $job_gone) unless $late;
         $master->signal('INT');
         $master->signal('CONT');
         is($master->wait_exit, 0, 'its own stop signal ended it: it had nothing to dump');
@@ -273,12 +274,13 @@ subtest 'its master dies, too' => sub {
     my ($box, $actor, $master) = running([], { stop_timeout => 'infinity' });
     my $next = successor($box, $actor);
 
-    kill('STOP', my $job = $actor->wait_start->{pid});
+    my $job_gone = end_of(my $job = $actor->wait_start->{pid});
+    kill('STOP', $job);
     kill('KILL', worker_of($master), $master->pid);
     $master->wait_exit;
     $actor->wait_for_line(qr/^dumped 1$/);
     $actor->wait_start(2);
-    ok(!alive($job), 'the next owner waits for its end');
+    ok($job_gone->(), 'the next owner waits for its end');
     is($actor->count(qr/^overlap/), 0, 'and meets nobody');
     $next->wait_ready('orders');
     $next->signal('INT');

@@ -13,7 +13,7 @@ use Test::More;
 
 use Graceful::Etcd;
 use Graceful::Proxy;
-use Graceful::Test qw(alive slurp wait_for);
+use Graceful::Test qw(end_of slurp wait_for);
 
 plan(skip_all => 'etcd is not installed') unless Graceful::Etcd->installed;
 
@@ -92,11 +92,12 @@ sub play {
     $proxy->let_go;
     wait_for('etcd has answered the late commit', sub { !$proxy->owed });
     my @job = grep { slurp("/proc/$_/environ") =~ /GRACEFUL_EPOCH/ } @machine;
+    my @job_ends = map { end_of($_) } @job;
     kill('CONT', @job);
     wait_for('the old job writes on', sub { slurp($box->path('sink')) =~ /next.*first/s });
     kill('CONT', @machine);
     $first->wait_log(qr/$name: .*(?:the lock is lost|the worker hangs|could not be committed)/, 'it finds out');
-    wait_for('its old job is gone', sub { !grep { alive($_) } @job });
+    wait_for('its old job is gone', sub { !grep { !$_->() } @job_ends });
     $first->wait_state($name => 'standby');
     my $after = visible($name);
     my $taken = join("\n", taken(slurp($box->path('sink'))));

@@ -8,7 +8,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use Graceful::Etcd;
-use Graceful::Test qw(wait_for slurp alive children_of);
+use Graceful::Test qw(wait_for slurp children_of end_of);
 
 plan(skip_all => 'etcd is not installed') unless Graceful::Etcd->installed;
 
@@ -117,11 +117,12 @@ subtest 'a worker hangs until its lease ends' => sub {
     wait_first($owner, 'hangs');
     my $next = master('healthy', 'hangs', $command, '15s');
     waits($next);
-    kill('STOP', my $worker = worker_of($owner));
+    my $worker_gone = end_of(my $worker = worker_of($owner));
+    kill('STOP', $worker);
     $next->wait_state(hangs => 'running');
     ok(!-e $box->path('hangs.runs.two'), 'no two jobs ran at once');
     like($owner->log_text, qr/the worker hangs and its lock is about to end/, 'the master saw to that');
-    ok(!alive($worker), 'and ended the worker');
+    ok($worker_gone->(), 'and ended the worker');
     is(stop($owner), 0, 'the first one stops');
     is(stop($next), 0, 'the second one stops');
 };

@@ -8,7 +8,7 @@ use Test::More;
 
 use Graceful::Etcd;
 use Graceful::Proxy;
-use Graceful::Test qw(wait_for spew alive);
+use Graceful::Test qw(wait_for spew end_of);
 
 plan(skip_all => 'etcd is not installed') unless Graceful::Etcd->installed;
 
@@ -186,10 +186,10 @@ subtest 'etcd is killed and comes back' => sub {
     wait_trouble($master, qr/./);
     one_complaint($master, qr/Connection refused|connect to|no answer/i);
     # It hears of the end of its workers before it has read what they said last.
-    my @workers = map { $master->job($_)->{worker_pid} } @jobs;
+    my @ends = map { end_of($master->job($_)->{worker_pid}) } @jobs;
     kill('STOP', $master->pid);
     $etcd->run_node(0);
-    wait_for('the workers have ended', sub { !grep { alive($_) } @workers });
+    wait_for('the workers have ended', sub { !grep { !$_->() } @ends });
     kill('CONT', $master->pid);
     wait_running($master);
     is(stop($master), 0, 'it stops');

@@ -9,7 +9,7 @@ use IO::Handle;
 use POSIX ();
 use Test::More;
 
-use Graceful::Test qw(wait_for slurp spew alive);
+use Graceful::Test qw(wait_for slurp spew end_of);
 
 plan skip_all => 'tally is not built' unless -x Graceful::Test->tally;
 
@@ -228,6 +228,7 @@ subtest 'nobody else is there' => sub {
     my $path = spew($box->path('alone'), "e1 x\ne2 x\n");
     my $master = $box->start($box->config('alone', { alone => tally_job(alone => $path) }));
     my $job = wait_for('two lines', sub { progress($master, 'alone') == 2 && $master->job('alone') });
+    my $gone = end_of($job->{job_pid});
 
     my ($rc) = $box->run($box->graceful, 'handoff', '-c', $master->{conf}, 'alone');
     is($rc, 0, 'handoff');
@@ -235,7 +236,7 @@ subtest 'nobody else is there' => sub {
         my $now = $master->job('alone');
         return ($now->{state} // '') eq 'running' && $now->{epoch} > $job->{epoch};
     });
-    ok(!alive($job->{job_pid}), 'the job before is gone');
+    ok($gone->(), 'the job before is gone');
     $master->signal('INT');
     is($master->wait_exit, 0, 'stopped');
     account($master, 'alone', 2);

@@ -10,7 +10,7 @@ use Test::More;
 
 use Graceful::Actor;
 use Graceful::Etcd;
-use Graceful::Test qw(alive slurp spew wait_for);
+use Graceful::Test qw(end_of slurp spew wait_for);
 
 plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
 
@@ -282,10 +282,10 @@ END
 }
 
 sub check_stuck {
-    my ($master, $worker, @job) = @_;
+    my ($master, $worker, $gone, @job_gone) = @_;
 
-    is(scalar(grep { alive($_) } @job), 0, 'nothing of its job lives');
-    ok(alive($worker), 'but it does');
+    is(scalar(grep { !$_->() } @job_gone), 0, 'nothing of its job lives');
+    ok(!$gone->(), 'but it does');
     like($master->log_text, qr/orders: stopping without its worker, which hangs in the kernel pid=$worker$/m, 'and that is told');
     like($master->log_text, qr/stopped: jobs=1 .* unclean=1 left=1 .* exit=4$/m, 'with the lock that it holds');
     return;
@@ -294,13 +294,14 @@ sub check_stuck {
 subtest 'an owner that cannot be killed, in a stop that kills' => sub {
     my $box = Graceful::Test->new;
     my ($master, $worker, @job) = start_stuck($box, 'web-1');
+    my @gone = map { end_of($_) } $worker, @job;
 
     $master->signal('INT');
     $master->wait_log(qr/^fault: after_stop_signal/m);
     $master->signal('QUIT');
     is($master->wait_exit, 4, 'the stop ends');
     like($master->log_text, qr/orders: the worker was killed and does not end.*; its lock stays until it ends;.* pid=$worker$/m, 'what it is');
-    check_stuck($master, $worker, @job);
+    check_stuck($master, $worker, @gone);
     my $next = $box->start($box->config('web-2', { orders => { command => $box->job('next', '') } }));
     $next->wait_state(orders => 'standby');
     pass('the next owner waits');
@@ -316,14 +317,15 @@ subtest 'an owner that cannot be killed, whose lease ends' => sub {
     my $box = Graceful::Test->new;
     my $etcd = Graceful::Etcd->start;
     my ($master, $worker, @job) = start_stuck($box, 'web-1', { coordinator => $etcd->coordinator(ttl => '10s') });
+    my @gone = map { end_of($_) } $worker, @job;
 
     kill('INT', $worker);
     $master->wait_log(qr/orders: nothing is left of the job of the worker that hangs/);
     $master->signal('INT');
     is($master->wait_exit, 4, 'the stop ends');
-    check_stuck($master, $worker, @job);
+    check_stuck($master, $worker, @gone);
     spew($box->path('go'), '');
-    wait_for('it has ended', sub { !alive($worker) });
+    wait_for('it has ended', $gone[0]);
 };
 
 done_testing;

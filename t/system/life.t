@@ -9,7 +9,7 @@ use JSON::PP qw(decode_json);
 use POSIX qw(:signal_h);
 use Test::More;
 
-use Graceful::Test qw(wait_for slurp spew alive);
+use Graceful::Test qw(wait_for slurp spew end_of);
 
 use constant ROOT => $> == 0;
 use constant NOBODY => 65534;
@@ -61,7 +61,7 @@ subtest 'a job is given what the contract says and nothing else' => sub {
             pass_env => [ 'PASSED', 'NOT_THERE' ],
             cwd => '/usr',
             umask => '0027',
-            nice => 5,
+            nice => 19,
             watchdog => '1h',
             limits => { nofile => [ 77, 99 ], core => 0 },
             ROOT ? (user => 'nobody') : (),
@@ -70,6 +70,7 @@ subtest 'a job is given what the contract says and nothing else' => sub {
     my $master = $box->start($conf, \&bad_surroundings);
     my $plain = $master->wait_state(plain => 'running')->{job_pid};
     my $full = $master->wait_state(full => 'running')->{job_pid};
+    my @gone = map { end_of($_) } $plain, $full;
     my $env = environment($plain);
 
     is_deeply([ sort keys %{$env} ], [ sort qw(PATH SHELL HOME USER LOGNAME GRACEFUL_JOB GRACEFUL_INSTANCE GRACEFUL_STATE
@@ -105,7 +106,8 @@ subtest 'a job is given what the contract says and nothing else' => sub {
     is(readlink "/proc/$full/cwd", '/usr', 'cwd');
     is(status_field($plain, 'Umask'), '0022', 'umask by default');
     is(status_field($full, 'Umask'), '0027', 'umask');
-    is(stat_field($full, 19) - stat_field($plain, 19), 5, 'nice');
+    is(stat_field($full, 19), 19, 'nice');
+    is(stat_field($plain, 19), stat_field($$, 19), "the caller's by default");
     is(limit($full, 'Max open files'), '77 99', 'nofile');
     is(limit($full, 'Max core file size'), '0 0', 'core');
     is(limit($plain, 'Max open files'), limit($$, 'Max open files'), "limits are the caller's by default");
@@ -121,7 +123,7 @@ subtest 'a job is given what the contract says and nothing else' => sub {
     }
     $master->signal('INT');
     is($master->wait_exit, 0, 'INT is heard although it was ignored and blocked');
-    ok(!alive($_), 'the job is gone') for $plain, $full;
+    ok($_->(), 'the job is gone') for @gone;
 };
 
 subtest 'each value of GRACEFUL_RESTORED, and epochs that rise' => sub {

@@ -14,7 +14,7 @@ use JSON::PP;
 use Test::More;
 
 use Graceful::Actor;
-use Graceful::Test qw(alive wait_for slurp source_dir spew);
+use Graceful::Test qw(wait_for slurp source_dir spew end_of);
 
 # Small file systems, in a mount name space of our own, which nobody else sees and which goes with us.
 if (!$ENV{GRACEFUL_TEST_UNSHARED}) {
@@ -386,11 +386,11 @@ for my $how (qw(removed moved)) {
         my $owner = begin($name, $job, %more);
         my $standby = $box->start($box->config("s-$name", { $name => $job }, \%more));
         $standby->wait_log(qr/ $name: waits for the lock, held by m-$name /);
-        my $pid = $owner->job($name)->{job_pid};
+        my $job_gone = end_of($owner->job($name)->{job_pid});
 
         $how eq 'removed' ? remove_tree($local) : rename($local, "$local.old");
         $owner->wait_log(qr/ $name: the lock is lost, .*lock was removed or replaced while in use/);
-        wait_for('the job to be gone', sub { !alive($pid) });
+        wait_for('the job to be gone', $job_gone);
         $owner->wait_log(qr/ $name: "coordinator.path": \Q$local\E is not the directory that was used before, .*; trying again soon/);
         # The worker may have been about to take its place, or have had it.
         $standby->wait_log(qr/ $name: cannot get the lock: .*lock(?:: No such file| was removed or replaced while in use)/);

@@ -11,7 +11,7 @@ use File::Path qw(make_path);
 use POSIX qw();
 use Test::More;
 
-use Graceful::Test qw(alive wait_for slurp spew);
+use Graceful::Test qw(wait_for slurp spew end_of);
 
 use constant ROOT => $> == 0;
 
@@ -71,10 +71,11 @@ subtest 'out of descriptors in the master, while it runs' => sub {
 
     $master->wait_state($_ => 'running') for qw(one two);
     my $job = $master->job('one');
+    my $job_gone = end_of($job->{job_pid});
     ok(limit($master->pid, 'nofile=3:1024'), 'no descriptor is left');
     kill('KILL', $job->{worker_pid});
     $master->wait_log(qr/ one: cannot make a pipe to a worker: Too many open files; trying again soon/);
-    wait_for('the job of the dead worker to be gone', sub { !alive($job->{job_pid}) });
+    wait_for('the job of the dead worker to be gone', $job_gone);
     is(starts('one'), 1, 'nobody runs it a second time');
     is($master->wait_state(two => 'running')->{epoch}, 1, 'the other job runs on');
     ok(limit($master->pid, 'nofile=1024:1024'), 'there are some again');

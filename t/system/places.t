@@ -9,7 +9,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use Graceful::Actor;
-use Graceful::Test qw(alive slurp spew wait_for);
+use Graceful::Test qw(end_of slurp spew wait_for);
 
 my $gone = qr/is not the directory that was used before, .*: mount what it is on, or bring it back/;
 
@@ -67,11 +67,11 @@ for my $how ('nothing is there', 'the mount point is there') {
 subtest 'the coordinator goes while a master runs' => sub {
     my ($box, $actor, $conf) = open_box();
     my $master = $box->start($conf->('web-1'))->wait_ready('orders');
-    my $job = $actor->wait_start->{pid};
+    my $job_gone = end_of($actor->wait_start->{pid});
 
     move($box->path('mnt'), $box->path('disk'));
     $master->wait_log(qr/orders: "coordinator.path": .*$gone.*; trying again soon/);
-    ok(!alive($job), 'the job was ended');
+    ok($job_gone->(), 'the job was ended');
     ok(!-e $box->path('mnt'), 'nothing is made');
     move($box->path('disk'), $box->path('mnt'));
     $actor->wait_start(2);

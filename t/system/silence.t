@@ -9,7 +9,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use Graceful::Actor;
-use Graceful::Test qw(alive wait_for);
+use Graceful::Test qw(end_of wait_for);
 
 my $silent = qr/the worker hangs, it gives no sign of life/;
 
@@ -33,10 +33,11 @@ subtest 'an owner' => sub {
     my $master = $box->start($conf->('web-1'));
 
     $master->wait_ready('orders');
-    kill('STOP', my $worker = worker_of($master));
+    my $worker_gone = end_of(my $worker = worker_of($master));
+    kill('STOP', $worker);
     my $next = $actor->wait_start(2);
     is("$next->{restored} $next->{count}", 'clean 1', 'the job dumped, and goes on from that');
-    ok(!alive($worker), 'the worker was ended');
+    ok($worker_gone->(), 'the worker was ended');
     like($master->log_text, $silent, 'that is told');
     $master->wait_ready('orders');
     $master->signal('INT');

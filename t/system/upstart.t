@@ -11,7 +11,7 @@ use Test::More;
 
 use Graceful::Actor;
 use Graceful::Pty qw(open_pty);
-use Graceful::Test qw(alive build_dir slurp spew wait_for);
+use Graceful::Test qw(alive build_dir end_of slurp spew wait_for);
 use Graceful::Upstart;
 
 my $sample = slurp(build_dir() . '/init/graceful.conf');
@@ -156,15 +156,15 @@ subtest 'the master dies: the next one starts beside its workers' => sub {
     $upstart->start;
     wait_job($upstart, $master, 'running');
     my $old = $upstart->pid;
-    my $worker = $master->status->{jobs}{orders}{worker_pid};
+    my $worker_gone = end_of($master->status->{jobs}{orders}{worker_pid});
     kill('KILL', $old);
     wait_for('a respawn', sub { $upstart->state eq 'running' && $upstart->pid != $old });
     wait_job($upstart, $master, 'standby');
-    ok(alive($worker), 'the old worker dumps, though its terminal answers with EIO');
+    ok(!$worker_gone->(), 'the old worker dumps, though its terminal answers with EIO');
     is(scalar($actor->survivors), 1, 'and so does its job');
     spew($box->path('go'), '');
     $actor->wait_for_line(qr/^start .*restored=clean count=1/);
-    wait_for('the old worker ends', sub { !alive($worker) });
+    wait_for('the old worker ends', $worker_gone);
     is($actor->count(qr/^overlap/), 0, 'never two at once');
     wait_job($upstart, $master, 'running');
     ok($upstart->stop, 'a stop ends within its time');
@@ -215,11 +215,12 @@ for my $signal ('TERM', 'INT') {
         wait_job($upstart, $master, 'running');
         my $pid = $master->status->{pid};
         my $logger_pid = wait_for('the logger', sub { slurp($box->path('logger.pid')) =~ /^(\d+)\n/ && $1 });
+        my ($gone, $logger_gone) = map { end_of($_) } $pid, $logger_pid;
         isnt($upstart->pid, $pid, 'Upstart tracks a shell');
         # For the shell that waits: it would hold up this test.
         my $released = fork() // die "fork: $!\n";
         if ($released == 0) {
-            eval { wait_for('the logger is gone', sub { !alive($logger_pid) }) };
+            eval { wait_for('the logger is gone', $logger_gone) };
             spew($box->path('go'), '');
             POSIX::_exit(0);
         }
@@ -228,7 +229,7 @@ for my $signal ('TERM', 'INT') {
         is(last_word($master, $pid), 'exit 0', 'every state dumped, every lock released');
         is($actor->count(qr/^dumped 1$/), 1, 'the job dumped');
         is_deeply([grep { /^[A-Z]+\d?$/ } $actor->lines], ['INT'], 'and was told once');
-        wait_for('the master ends', sub { !alive($pid) });
+        wait_for('the master ends', $gone);
         is_deeply([$actor->survivors], [], 'nothing is left');
         unlike(slurp($box->path('logged')), qr/stopped: jobs/, 'it is the log that loses its end');
     };

@@ -25,7 +25,7 @@ use POSIX qw(:sys_wait_h);
 use Scalar::Util qw(weaken);
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
-our @EXPORT_OK = qw(wait_for slurp spew build_dir source_dir alive birth_of children_of);
+our @EXPORT_OK = qw(wait_for slurp spew build_dir source_dir alive birth_of end_of children_of);
 
 # A condition that takes longer is taken for one that never comes. Generous, as the machine may be busy; nothing is
 # asserted about how long things take.
@@ -33,9 +33,30 @@ use constant PATIENCE => $ENV{GRACEFUL_TEST_PATIENCE} // 120;
 
 my @boxes;    # weak: each ends with its last user, at the latest with the test
 
-# A shell that starts a whole test run with "&" has these two ignored, and so would every process of it have: a signal
+# A shell that starts a whole test run with "&" has this one and INT ignored, and so would every process of it have: a signal
 # that reaches a master before it has come to change that would be lost.
-$SIG{$_} = 'DEFAULT' for qw(INT QUIT);
+$SIG{QUIT} = 'DEFAULT';
+
+# A test that is told to end - by its driver, by Ctrl-C - clears up: exit() runs the END blocks.
+my %ending = (INT => sub { exit(130) }, TERM => sub { exit(143) });
+$ending{HUP} = sub { exit(129) } if ($SIG{HUP} // '') ne 'IGNORE';    # as nohup(1) wants it
+@SIG{ keys %ending } = values %ending;
+
+# Its children are not that test: they end as others do. From their first moment on, as Perl puts a handler off, perhaps until
+# another program runs there, which never hears of the signal.
+BEGIN {
+    *CORE::GLOBAL::fork = sub () {
+        my ($held, $before) = (POSIX::SigSet->new(POSIX::SIGHUP, POSIX::SIGINT, POSIX::SIGTERM), POSIX::SigSet->new);
+
+        POSIX::sigprocmask(POSIX::SIG_BLOCK, $held, $before);
+        my $pid = CORE::fork();
+        if (defined $pid && $pid == 0) {
+            $SIG{$_} = 'DEFAULT' for grep { ($SIG{$_} // '') eq $ending{$_} } keys %ending;
+        }
+        POSIX::sigprocmask(POSIX::SIG_SETMASK, $before);
+        return $pid;
+    };
+}
 
 sub source_dir { return abs_path(dirname(__FILE__) . '/../../..') }
 sub build_dir { return abs_path($ENV{GRACEFUL_BUILDDIR} // '.') }
@@ -92,6 +113,14 @@ sub birth_of {
     return $mode =~ /[ZX]/ ? '' : (split(' ', $rest))[18];
 }
 
+# Takes note of a process that runs now; returns a condition for wait_for(): that it has ended.
+sub end_of {
+    my ($pid) = @_;
+    my $birth = birth_of($pid);
+
+    return sub { return $birth eq '' || birth_of($pid) ne $birth };
+}
+
 sub children_of {
     my ($pid) = @_;
     return split(' ', slurp("/proc/$pid/task/$pid/children"));
@@ -102,7 +131,7 @@ sub new {
     my $dir = tempdir('graceful-test-XXXXXX', TMPDIR => 1);
 
     chmod(0755, $dir);
-    my $self = bless({ dir => abs_path($dir), masters => [], owner => $$ }, $class);
+    my $self = bless({ dir => abs_path($dir), masters => [], commands => 0, owner => $$ }, $class);
     weaken($boxes[@boxes] = $self);
     return $self;
 }
@@ -177,21 +206,15 @@ sub start {
     my ($self, $conf, $prepare, @words) = @_;
     my $text = decode_json(slurp($conf));
     my $log = $self->path("$text->{instance}.log");
-    # A signal that comes before the exec must not get lost in a handler of Perl's, which is put off until it is too late.
-    my ($stops, $before) = (POSIX::SigSet->new(POSIX::SIGINT, POSIX::SIGTERM), POSIX::SigSet->new);
-    POSIX::sigprocmask(POSIX::SIG_BLOCK, $stops, $before);
     my $pid = fork() // die "cannot fork: $!\n";
 
     if ($pid == 0) {
-        @SIG{qw(INT TERM)} = ('DEFAULT') x 2;
-        POSIX::sigprocmask(POSIX::SIG_SETMASK, $before);
         open(STDIN, '<', '/dev/null');
         open(STDOUT, '>>', $log);
         open(STDERR, '>>', $log);
         $prepare->() if $prepare;
         exec($self->graceful, 'run', '-c', $conf, @words) or POSIX::_exit(127);
     }
-    POSIX::sigprocmask(POSIX::SIG_SETMASK, $before);
     my $master = bless({
         pid => $pid, log => $log, conf => $conf, run_dir => $text->{run_dir}, work_dir => $text->{work_dir},
         instance => $text->{instance},
@@ -203,17 +226,34 @@ sub start {
 # Runs a command to its end; returns its status, stdout and stderr.
 sub run {
     my ($self, @command) = @_;
+
+    return $self->finish($self->begin(@command));
+}
+
+# Starts a command that is to be waited for with finish(); {pid} is its own.
+sub begin {
+    my ($self, @command) = @_;
+    my ($out, $err) = map { $self->path("said-$self->{commands}.$_") } qw(out err);
     my $pid = fork() // die "cannot fork: $!\n";
 
     if ($pid == 0) {
         open(STDIN, '<', '/dev/null');
-        open(STDOUT, '>', $self->path('stdout'));
-        open(STDERR, '>', $self->path('stderr'));
+        open(STDOUT, '>', $out);
+        open(STDERR, '>', $err);
         exec(@command) or POSIX::_exit(127);
     }
-    waitpid($pid, 0);
+    $self->{commands}++;
+    return { pid => $pid, out => $out, err => $err };
+}
+
+sub finish {
+    my ($self, $run) = @_;
+
+    waitpid($run->{pid}, 0);
     my $status = $? & 127 ? 128 + ($? & 127) : $? >> 8;
-    return ($status, slurp($self->path('stdout')), slurp($self->path('stderr')));
+    my @said = map { slurp($run->{$_}) } qw(out err);
+    unlink(@{$run}{qw(out err)});
+    return ($status, @said);
 }
 
 # Before global destruction, in which the masters of a box may be gone before it.
