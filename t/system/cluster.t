@@ -157,20 +157,14 @@ SKIP: {
 
     # Whoever began first and was given more time is still at it when the other one has given up.
     subtest 'a slow server' => sub {
-        my $file = $box->path('patient');
-
         $etcd->pause(0);
-        my $pid = fork // die("fork: $!");
-        if ($pid == 0) {
-            open(STDOUT, '>', $file) or die("$file: $!");
-            exec('timeout', '-k', '1', '300', $box->graceful, 'status', '--cluster', '-c', $conf, '--timeout', '280') or die("exec: $!");
-        }
+        my $patient = $box->begin('timeout', '-k', '1', '300', $box->graceful, 'status', '--cluster', '-c', $conf, '--timeout', '280');
         is((cluster($box, $conf, '--timeout', '1'))[0], 1, 'with little time it cannot be asked');
-        is(waitpid($pid, WNOHANG), 0, 'with more it is asked on');
+        is(waitpid($patient->{pid}, WNOHANG), 0, 'with more it is asked on');
         $etcd->resume(0);
-        waitpid($pid, 0);
-        is($?, 0, 'and answers in the end');
-        like(Graceful::Test::slurp($file), qr/^orders /m, 'with what there is');
+        my ($status, $out) = $box->finish($patient);
+        is($status, 0, 'and answers in the end');
+        like($out, qr/^orders /m, 'with what there is');
         is((cluster($box, $conf, '--timeout', '0'))[0], 64, 'no time at all is a mistake');
         is(($box->run($box->graceful, 'status', '-c', $conf, '--timeout', '9'))[0], 64, 'and so is one that nobody needs');
     };

@@ -5,6 +5,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use POSIX qw(WUNTRACED);
 use Test::More;
 
 use Graceful::Actor;
@@ -339,17 +340,26 @@ subtest 'the bytes that the last line counts' => sub {
     like($master->log_text, qr/ stopped: jobs=3 dumped_bytes=6 locks_released=3 unclean=2 /, 'of the one that dumped cleanly');
 };
 
-# A full disk, say: the first status that can be read is the last one, when everything has been given up.
+# A full disk, say: the first status that the command can read is the last one, when everything has been given up. So it sleeps
+# from when it has told the master until that has ended.
 subtest 'graceful stop of a master that could not tell what it held' => sub {
     my $box = Graceful::Test->new;
-    my $file = $box->path('run-web-1/status.json');
-    my $master = $box->start($box->config('web-1', { orders => { command => $box->job('orders', 'echo 1 | dump', "rmdir '$file'; echo 2 | dump") } }));
+    my $stop = 'until [ -e "$dir/go" ]; do sleep 0.01; done; echo 2 | dump';
+    my $master = $box->start($box->config('web-1', { orders => { command => $box->job('orders', 'echo 1 | dump', $stop), stop_timeout => 'infinity' } }));
+    my $file = "$master->{run_dir}/status.json";
 
-    is($file, "$master->{run_dir}/status.json", 'where its status is');
     $master->wait_state(orders => 'running');
     wait_for('a directory in its place', sub { unlink($file); return mkdir($file) });
-    my ($status, $out) = $box->run($box->graceful, 'stop', '--run-dir', $master->{run_dir});
-    is($status, 0, 'exit status');
+    my $command = $box->begin($box->graceful, 'stop', '--run-dir', $master->{run_dir});
+    $master->wait_log(qr/SIGINT from pid $command->{pid}\b/);
+    kill('STOP', $command->{pid});
+    waitpid($command->{pid}, WUNTRACED);
+    rmdir($file) or die "$file: $!\n";
+    spew($box->path('go'), '');
+    is($master->wait_exit, 0, 'the master stops');
+    kill('CONT', $command->{pid});
+    my ($status, $out) = $box->finish($command);
+    is($status, 0, 'exit status of the command');
     like($out, qr/^stopped: pid \d+, every state dumped, every lock released, /m, 'it does not claim that nothing was held');
 };
 
