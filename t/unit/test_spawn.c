@@ -65,10 +65,10 @@ int chdir(const char *path)
 }
 
 /* As Yama has it with a ptrace_scope of 2 or 3: nobody gets at the memory of another process. */
-ssize_t process_vm_readv(pid_t pid, const struct iovec *to, unsigned long n_to,
-    const struct iovec *from, unsigned long n_from, unsigned long flags)
+ssize_t process_vm_readv(pid_t pid, const struct iovec *lvec, unsigned long liovcnt,
+    const struct iovec *rvec, unsigned long riovcnt, unsigned long flags)
 {
-	(void)pid, (void)to, (void)n_to, (void)from, (void)n_from, (void)flags;
+	(void)pid, (void)lvec, (void)liovcnt, (void)rvec, (void)riovcnt, (void)flags;
 	errno = EPERM;
 	return -1;
 }
