@@ -131,6 +131,7 @@ struct worker {
 	bool have_record;
 	bool run_clean; /* the last run in this tenure ended well: what a restart is told */
 	bool goes_on;   /* the job began from what it left here when its lock was lost */
+	bool left_kept; /* what it left now was noted */
 	/* The restore is done, and is told when the lock's owner is announced. */
 	bool restore_done;
 	enum life_event restore_ev;
@@ -280,8 +281,9 @@ void worker_stamps_granted(struct worker *w, const struct record *record);
 void worker_stamps_report(struct worker *w);
 
 /* worker_left.c: a state that was not committed */
-/* At the end, before the last report: notes what could not be committed any more. */
-void worker_left_keep(const struct worker *w);
+/* At the end, before the lock is released or the last report made: notes what could not be
+ * committed any more. Once. */
+void worker_left_keep(struct worker *w);
 /* What of the worker that depends on: to be taken in the loop. */
 struct left_search {
 	uint64_t predecessor;  /* whose state the job may go on from; 0: nobody's */

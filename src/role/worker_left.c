@@ -63,16 +63,17 @@ static void keep_aside(const struct worker *w, const struct err *why)
 		    w->dir, why->text);
 }
 
-void worker_left_keep(const struct worker *w)
+void worker_left_keep(struct worker *w)
 {
 	/* A rescue may have lost it before it was granted. */
 	struct left left = { .epoch = w->setup->rescue ? w->setup->rescue_epoch : w->epoch,
 		.clean = w->life.clean };
 	struct err e;
 
-	if (!is_of_last_run(&w->life) || w->life.dump == LIFE_DUMP_CLEAN ||
+	if (w->left_kept || !is_of_last_run(&w->life) || w->life.dump == LIFE_DUMP_CLEAN ||
 	    !worker_state_unsaved(w, &left.id) || state_id_equal(&left.id, &w->refused_id))
 		return;
+	w->left_kept = true;
 	set_realm(w, &left);
 	if (write_note(w, &left, &e) == 0)
 		log_warn("%s/" STATE_FILE
@@ -176,8 +177,9 @@ void worker_left_committed(struct worker *w)
 {
 	char path[NOTE_MAX];
 
-	/* A rescue does not know whether the dead worker's job had gone on from it. */
-	if (!w->goes_on && !w->setup->rescue)
+	/* A rescue does not know whether the dead worker's job had gone on from it. What was kept
+	 * was not committed: it is the mark that was. */
+	if ((!w->goes_on && !w->setup->rescue) || w->left_kept)
 		return;
 	w->goes_on = false;
 	note_path(w, path);

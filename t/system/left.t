@@ -154,6 +154,36 @@ subtest 'a job that ended without a store is started again from what it left' =>
     stop_ok($master, 0);
 };
 
+# Its master was killed and started anew; the worker before is not gone yet when the next one of the job is granted the lock.
+subtest 'a dump is noted before the lock is released' => sub {
+    plan skip_all => 'no developer build: it has no fault points' unless Graceful::Test->has_faults;
+    my $box = Graceful::Test->new;
+    my $command = $box->job('orders', 'cat "$GRACEFUL_STATE" >"$dir/found.$GRACEFUL_EPOCH" 2>&1; touch "$dir/up.$GRACEFUL_EPOCH"', 'cat "$dir/next" | dump');
+    my $conf = $box->config('web-1', { orders => { command => $command, %limits } }, { state => { url => 'file://' . $box->path('store'), inline_max => '100B' } });
+    my $up = sub { my ($epoch) = @_; return wait_for("run $epoch", sub { -e $box->path("up.$epoch") }) };
+
+    spew($box->path('next'), 'small');
+    my $master = $box->start($conf);
+    $up->(1);
+    stop_ok($master, 0);
+    spew($box->path('next'), 'x' x 200);
+    $master = $box->start($conf, sub {
+        $ENV{GRACEFUL_FAULT} = 'worker.after_release_before_ack=block';
+        $ENV{GRACEFUL_FAULT_GO} = $box->path('go');
+    });
+    $up->(2);
+    take_away($box);
+    $master->signal('KILL');
+    is($master->wait_exit, 137, 'the master is killed');
+    my $next = $box->start($conf);
+    $up->(3);
+    is(slurp($box->path('found.3')), 'x' x 200, 'the next run goes on from the dump');
+    spew($box->path('go'), '');
+    move($box->path('away'), $box->path('store'));
+    $next->wait_log(qr/committed the state /);
+    stop_ok($next, 0);
+};
+
 # The operator, whom the log led there.
 subtest 'a dump that somebody touched meanwhile is not gone on from, and not lost' => sub {
     my ($box, $actor, $conf) = open_box();
