@@ -209,11 +209,33 @@ static bool ends_in(const char *text, const char *end)
 	return len > n && strcmp(text + len - n, end) == 0;
 }
 
+static bool is_in_our_place(const struct conf *conf, const char *path)
+{
+	const char *const places[] = { conf->run_dir, conf->work_dir,
+		conf->coord == CONF_COORD_LOCAL ? conf->local_path : NULL, conf->state_dir };
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		if (places[i] != NULL && is_within(path, places[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Whatever is there under that name is replaced: a lock would be another file, which is free. No
+ * file of ours has a name that ends so. */
 static void check_metrics(struct reader *rd, const struct node *root, const struct conf *conf)
 {
-	if (conf->metrics_file != NULL && !ends_in(conf->metrics_file, ".prom"))
-		report_warning(rd->report, node_get(root, "metrics_file"),
-		    "does not end in \".prom\": node_exporter will not read it");
+	const struct node *n = node_get(root, "metrics_file");
+
+	if (conf->metrics_file == NULL || ends_in(conf->metrics_file, ".prom"))
+		return;
+	if (is_in_our_place(conf, conf->metrics_file))
+		report_error(rd->report, n,
+		    "must end in \".prom\" in a directory that graceful keeps its own files in, "
+		    "which it could replace");
+	else
+		report_warning(
+		    rd->report, n, "does not end in \".prom\": node_exporter will not read it");
 }
 
 static bool is_text(const struct node *n, const char *text)

@@ -167,6 +167,12 @@ subtest 'a name for node_exporter' => sub {
 
     is($rc, 0, 'another name will do');
     like($err, qr/warning: metrics_file: does not end in "\.prom"/, 'but is hardly meant');
+    for my $ours ('run-web-2/graceful.lock', 'work-web-2/places.json', 'local/graceful/jobs/keeper/lock', 'store/graceful/jobs/keeper/1-1') {
+        ($rc, $out, $err) = $box->run($box->graceful, 'check', '-c',
+            $box->config('web-2', { keeper => { command => $dump } }, { metrics_file => $box->path($ours) }));
+        is($rc, 78, "not the name of $ours");
+        like($err, qr/metrics_file: must end in "\.prom" in a directory that graceful keeps/, 'and says why');
+    }
     my $trap = $box->path('work-web-2') . '/jobs/keeper/x.prom';
     ($rc, $out, $err) = $box->run($box->graceful, 'check', '-c',
         $box->config('web-2', { keeper => { command => $dump } }, { metrics_file => $trap }));
