@@ -16,12 +16,21 @@ my $n = 0;
 # busy; for one that does not answer nobody waits so long.
 our $patience = 40;
 
-sub check {
+sub begin_check {
     my ($coordinator, $more) = @_;
     my $conf = $box->config('check' . ++$n, { map { $_ => { command => ['/bin/true'] } } qw(orders clicks) },
         { coordinator => $coordinator, %{ $more // {} } });
 
-    return $box->run('timeout', '-k', '1', '120', $box->graceful, 'check', '--connect', '--timeout', $patience, '-c', $conf);
+    return $box->begin('timeout', '-k', '1', '120', $box->graceful, 'check', '--connect', '--timeout', $patience, '-c', $conf);
+}
+
+sub check { return $box->finish(begin_check(@_)) }
+
+# Several at a time, as those that fail may take all of their patience; what each of them said.
+sub check_together {
+    my @begun = map { begin_check($_) } @_;
+
+    return map { [ $box->finish($_) ] } @begun;
 }
 
 sub wrong {
@@ -110,28 +119,33 @@ subtest 'TLS' => sub {
     my %without = %{$good};
 
     is((check($good))[0], 0, 'all is well');
-    local $patience = 5;    # a handshake that fails is tried again for so long
-    wrong('the wrong CA', 78, qr/certificate.*check coordinator.ca_file/, check({ %{$good}, ca_file => $other->path('ca.pem') }));
-    wrong('the wrong certificate', 78, qr/check coordinator.ca_file, cert_file/, check({ %{$good}, map { $_ => $other->coordinator->{$_} } @cert }));
+    local $patience = 10;    # a handshake that fails is tried again for twice as long
     delete @without{@cert};
-    wrong('no certificate', 78, qr/check coordinator.ca_file, cert_file/, check(\%without));
-    wrong('plain HTTP', 78, qr{it speaks TLS: write https://}, check({ type => 'etcd', endpoints => [ map { s/^https/http/r } $etcd->endpoints ] }));
     my $plain = Graceful::Etcd->start;
-    wrong('TLS to a server without', 78, qr/that the server speaks TLS/, check({ %{$good}, endpoints => [ map { s/^http/https/r } $plain->endpoints ] }));
+    my @cases = (
+        [ 'the wrong CA', qr/certificate.*check coordinator.ca_file/, { %{$good}, ca_file => $other->path('ca.pem') } ],
+        [ 'the wrong certificate', qr/check coordinator.ca_file, cert_file/, { %{$good}, map { $_ => $other->coordinator->{$_} } @cert } ],
+        [ 'no certificate', qr/check coordinator.ca_file, cert_file/, \%without ],
+        [ 'plain HTTP', qr{it speaks TLS: write https://}, { type => 'etcd', endpoints => [ map { s/^https/http/r } $etcd->endpoints ] } ],
+        [ 'TLS to a server without', qr/that the server speaks TLS/, { %{$good}, endpoints => [ map { s/^http/https/r } $plain->endpoints ] } ],
+    );
+    my @said = check_together(map { $_->[2] } @cases);
+    wrong($cases[$_][0], 78, $cases[$_][1], @{ $said[$_] }) for 0 .. $#cases;
 };
 
 subtest 'no way there' => sub {
     local $patience = 10;
     my ($port) = Graceful::Etcd::free_ports(1);
-    my %wrong = (
-        "http://127.0.0.1:$port" => qr/Connection refused; does etcd run there, and listen at that address\?$/m,
-        'http://etcd.invalid:2379' => qr/is the name in coordinator\.endpoints right, and known here\?$/m,
+    my @cases = (
+        [ "http://127.0.0.1:$port", qr/Connection refused; does etcd run there, and listen at that address\?$/m ],
+        [ 'http://etcd.invalid:2379', qr/is the name in coordinator\.endpoints right, and known here\?$/m ],
     );
+    my @said = check_together(map { +{ type => 'etcd', endpoints => [ $_->[0] ] } } @cases);
 
-    for my $url (sort keys %wrong) {
-        my (undef, undef, $err) = my @said = check({ type => 'etcd', endpoints => [$url] });
-        wrong($url, 1, qr/coordinator\.endpoints: \Q$url\E.*/, @said);
-        like($err, $wrong{$url}, 'and what to look at');
+    for my $i (0 .. $#cases) {
+        my ($url, $what) = @{ $cases[$i] };
+        wrong($url, 1, qr/coordinator\.endpoints: \Q$url\E.*/, @{ $said[$i] });
+        like($said[$i][2], $what, 'and what to look at');
     }
 };
 
@@ -142,17 +156,18 @@ subtest 'several endpoints' => sub {
     my $mute_url = 'http://127.0.0.1:' . $mute->sockport;
 
     is((check($etcd->coordinator))[0], 0, 'all is well');
-    local $patience = 10;
-    my $out = wrong('one that accepts and never answers', 1, qr/coordinator.endpoints: \Q$mute_url\E.*no answer within .*; is it suspended, overloaded, or behind a firewall\?/,
-        check({ type => 'etcd', endpoints => [ $mute_url, @urls ] }));
+    local $patience = 20;
+    my $single = Graceful::Etcd->start;
+    my ($peer) = map { "http://127.0.0.1:$_->{peer_port}" } $single->{nodes}[0];
+    my ($silent, $foreign, $odd) = check_together(map { +{ type => 'etcd', endpoints => $_ } } [ $mute_url, @urls ], [ @urls, $single->endpoints ], [$peer]);
+    my $out = wrong('one that accepts and never answers', 1,
+        qr/coordinator.endpoints: \Q$mute_url\E.*no answer within .*; is it suspended, overloaded, or behind a firewall\?/, @{$silent});
     is(scalar(() = $out =~ / yes +ok$/mg), 3, 'the others are told to be fine');
     like($out, qr/^coordinator.ttl +ok/m, 'and the rest is tried there');
-    my $single = Graceful::Etcd->start;
-    wrong('one of another cluster', 78, qr/it belongs to another cluster than the endpoints before it/,
-        check({ type => 'etcd', endpoints => [ @urls, $single->endpoints ] }));
-    my ($peer) = map { "http://127.0.0.1:$_->{peer_port}" } $single->{nodes}[0];
-    wrong('one that is not etcd\'s', 78, qr/this is not etcd 3.4 or later with its HTTP gateway/, check({ type => 'etcd', endpoints => [$peer] }));
+    wrong('one of another cluster', 78, qr/it belongs to another cluster than the endpoints before it/, @{$foreign});
+    wrong('one that is not etcd\'s', 78, qr/this is not etcd 3.4 or later with its HTTP gateway/, @{$odd});
     $etcd->kill_node($_) for 0, 1;
+    $patience = 10;
     $out = wrong('no majority', 1, qr/lost the majority of the members|no leader/, check($etcd->coordinator));
     like($out, qr/^\Q$urls[2]\E +\S+ +NO +FAILED/m, 'the one that is left is shown without a leader');
     is(scalar(() = $out =~ / - +- +FAILED/g), 2, 'and the dead ones');
