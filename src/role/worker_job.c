@@ -425,6 +425,18 @@ void worker_job_clear(struct worker *w)
 		log_error("%s", e.text);
 }
 
+static const char *why_killed(const struct life *l)
+{
+	if (l->lost)
+		return "its lock is lost";
+	if (l->killed)
+		return "a stop without dumps was asked for";
+	if (l->exited)
+		return "its main process has ended, and what that left has not";
+	return l->state == LIFE_DUMPING ? "the time that it has to dump is over"
+					: "SIGABRT did not end it";
+}
+
 /*
  * The group first, as long as its leader is not reaped and the number cannot be another's; then,
  * level by level, whoever left the group.
@@ -437,7 +449,7 @@ void worker_job_kill(struct worker *w)
 	if (!w->kin)
 		return;
 	if (!w->killing)
-		log_warn("killing every process of the job");
+		log_warn("killing every process of the job: %s", why_killed(&w->life));
 	w->killing = true;
 	if (w->job_pid != 0)
 		kill(-w->job_pid, SIGKILL);

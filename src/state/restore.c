@@ -225,7 +225,8 @@ int transfer_restore(const char *dir, uid_t uid, gid_t gid, struct store *store,
 	} else {
 		rc = place_state(&t, store, r, &placed, e);
 		if (rc < 0)
-			err_add(e, "cannot restore the state of epoch %ju", (uintmax_t)r->epoch);
+			err_add(e, "cannot restore the state of epoch %ju to %s/" STATE_FILE,
+			    (uintmax_t)r->epoch, dir);
 	}
 	close(t.dirfd);
 	if (rc == 0 && id != NULL)

@@ -86,7 +86,7 @@ subtest 'a store with states in it' => sub {
     stop_ok($box->start($path)->wait_ready('orders'), 0);
     move($box->path('store'), $box->path('disk'));
     my $master = $box->start($path);
-    $master->wait_log(qr/orders.*cannot restore the state of epoch 1: .*mount what it is on/);
+    $master->wait_log(qr/orders.*cannot restore the state of epoch 1 to .*\/work-web-1\/jobs\/orders\/state: .*mount what it is on/);
     ok(!-e $box->path('store'), 'nothing is made');
     move($box->path('disk'), $box->path('store'));
     is($actor->wait_start(2)->{count}, 1, 'the job goes on when it is mounted');

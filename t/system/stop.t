@@ -163,7 +163,7 @@ subtest 'TERM and KILL come by themselves with stop_timeout' => sub {
     $master->signal('INT');
     is($master->wait_exit, 3, 'exit status');
     is_deeply([grep { /^(?:INT|TERM)$/ } $actor->lines], [qw(INT TERM)], 'INT, then TERM');
-    like($master->log_text, qr/SIGINT to the job.*has to hurry: sent SIGTERM.*killing every process/s, 'in this order');
+    like($master->log_text, qr/SIGINT to the job.*has to hurry: sent SIGTERM.*killing every process of the job: the time that it has to dump is over/s, 'in this order');
 };
 
 subtest 'EXTEND_TIMEOUT_USEC gives a dump the time it asks for' => sub {
