@@ -260,8 +260,12 @@ static int check_operands(const struct cli_command *cmd, const struct cli_args *
 {
 	if (args->n_operands < cmd->min_operands)
 		return cli_misuse(cmd, "%s is missing", cmd->operands);
-	if (args->n_operands > cmd->max_operands)
-		return cli_misuse(cmd, "\"%s\" is too much", args->operands[cmd->max_operands]);
+	if (args->n_operands > cmd->max_operands) {
+		const char *more = args->operands[cmd->max_operands];
+
+		return cli_misuse(cmd, "\"%s\" is too much%s", more,
+		    access(more, F_OK) == 0 ? "; if it is a configuration, name it by -c" : "");
+	}
 	return EXIT_OK;
 }
 

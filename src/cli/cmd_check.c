@@ -257,6 +257,26 @@ static void check_store(struct check *c)
 		warn(c, "state.url: %s", e.text);
 }
 
+/* Who runs already may need no more than it has. */
+static void check_room(struct check *c, const char *key, const char *path)
+{
+	struct err e;
+
+	if (path != NULL && probe_room(path, &e) != 0)
+		warn(c, "%s: %s", key, e.text);
+}
+
+static void check_rooms(struct check *c)
+{
+	const struct conf *conf = c->conf;
+
+	check_room(c, "run_dir", conf->run_dir);
+	check_room(c, "work_dir", conf->work_dir);
+	check_room(c, "state.url", conf->state_dir);
+	if (conf->coord == CONF_COORD_LOCAL)
+		check_room(c, "coordinator.path", conf->local_path);
+}
+
 static void check_machine(struct check *c)
 {
 	const struct conf *conf = c->conf;
@@ -269,6 +289,7 @@ static void check_machine(struct check *c)
 	check_place(c, "state.url", conf->state_dir);
 	if (conf->coord == CONF_COORD_LOCAL)
 		check_place(c, "coordinator.path", conf->local_path);
+	check_rooms(c);
 	check_log(c);
 	check_metrics(c);
 	for (size_t i = 0; i < conf->n_jobs; i++)

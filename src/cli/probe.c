@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -201,6 +202,22 @@ int probe_dir(const char *path, struct err *e)
 		err_sys(e, "cannot look at %s", at);
 	free(at);
 	return rc;
+}
+
+int probe_room(const char *path, struct err *e)
+{
+	char at[PATH_MAX];
+	struct statvfs fs;
+	struct stat st;
+
+	snprintf(at, sizeof(at), "%s", path);
+	if (go_to_existing(at, &st) != 0 || statvfs(at, &fs) != 0)
+		return 0; /* told elsewhere */
+	if (fs.f_blocks > 0 && (geteuid() == 0 ? fs.f_bfree : fs.f_bavail) == 0)
+		return err_set(e, "the file system of %s is full, free some space", at);
+	if (fs.f_files > 0 && (geteuid() == 0 ? fs.f_ffree : fs.f_favail) == 0)
+		return err_set(e, "the file system of %s can have no more files (inodes)", at);
+	return 0;
 }
 
 int probe_name(const char *path, struct err *e)

@@ -31,6 +31,8 @@ int probe_job(
 
 /* Whether a file can be made at path: its directory has to be there. */
 int probe_file(const char *path, struct err *e);
+/* Whether there is room on the file system that path is on, or will be. */
+int probe_room(const char *path, struct err *e);
 /* No directory is in the way of a file at path. */
 int probe_name(const char *path, struct err *e);
 /* Whether path is a directory that we can write, or can be made. */

@@ -177,7 +177,7 @@ subtest 'an unreadable file' => sub {
     for my $command (qw(check run)) {
         my ($status, undef, $err) = $box->run(@nobody, $box->graceful, $command, '-c', $file);
         is($status, 78, $command);
-        like($err, qr/^\Q$file\E.*Permission denied/m, 'says why');
+        like($err, qr/^\Q$file\E: Permission denied: be root or /m, 'says why');
     }
 };
 
@@ -273,6 +273,20 @@ subtest 'a limit that cannot be set' => sub {
     $master->wait_log(qr/ greedy: cannot start .*: cannot set "limits\.nofile" so high .*lower it/, 'run, too');
     $master->signal('INT');
     is($master->wait_exit, 0, 'stopped');
+};
+
+subtest 'check warns of a full disk' => sub {
+    my $disk = $box->path('disk');
+    my $unshare = qq(unshare -m sh -c 'mount -t tmpfs -o size=16k none $disk && exec "\$0" "\$@"');
+    mkdir($disk);
+    plan skip_all => 'no mount name space to be had' if !ROOT || system("$unshare true 2>&1 | cat >&2") != 0;
+    my $conf = $box->config('web-1', { orders => { command => ['/bin/true'] } }, { work_dir => "$disk/work" });
+    my $fill = "head -c 1000000 /dev/zero 2>/dev/null >$disk/full;";
+    my ($status, $out, $err) = $box->run('sh', '-c', ($unshare =~ s/&& exec/&& $fill exec/r) . ' "$@"', 'sh', $box->graceful, 'check', '-c', $conf);
+
+    is($status, 0, 'it may be freed before anything is written') or diag($err);
+    like($err, qr{^\Q$conf\E: warning: work_dir: the file system of \Q$disk\E is full, free some space$}m, 'told');
+    like($out, qr/fine: 1 job, 1 warning$/m, 'and counted');
 };
 
 subtest 'run tells them, backs off, gives up, and the other jobs run on' => sub {

@@ -249,6 +249,7 @@ subtest 'usage' => sub {
         [ [ 'status', '--run-dir=' ], qr/--run-dir needs an argument/ ],
         [ [ 'stop', 'orders' ], qr/"orders" is too much/ ],
         [ ['handoff'], qr/JOB is missing/ ],
+        [ [ 'check', '/dev/null' ], qr/"\/dev\/null" is too much; if it is a configuration, name it by -c/ ],
         [ [ 'handoff', 'a', 'b' ], qr/"b" is too much/ ],
         [ [ 'status', '3' ], qr/without --watch/ ],
         [ [ 'status', '--watch', 'x' ], qr/no number of seconds/ ],
