@@ -161,11 +161,11 @@ enum worker_left worker_left_find(const struct worker *w, const struct left_sear
 		return LEFT_FAILED;
 	if (rc > 0)
 		found = look_for(w, &left, &s->saved, e);
+	if (found == LEFT_GOES_ON && !is_newest(w, &left, s->predecessor))
+		found = LEFT_MOVED;
 	if (found == LEFT_GOES_ON) {
 		*clean = left.clean;
-		if (is_newest(w, &left, s->predecessor) && take(w, &left, s->predecessor, e))
-			return LEFT_GOES_ON;
-		found = LEFT_MOVED;
+		return take(w, &left, s->predecessor, e) ? LEFT_GOES_ON : LEFT_FAILED;
 	}
 	if (found == LEFT_FAILED || (found == LEFT_MOVED && transfer_reject(w->dir, moved, e) != 0))
 		return LEFT_FAILED;

@@ -213,6 +213,25 @@ subtest 'work_dir: full at a restore' => sub {
     stop_ok($next);
 };
 
+subtest 'work_dir: full when the job is to go on from what was left in it' => sub {
+    my ($disk, $store) = map { small_disk($_) } 'work-m-left', 'store-left';
+    my $job = job('left', restart_min => '10ms', restart_max => '100ms', max_failures => 1000, checkpoint => '1h', stop_timeout => '5s', hurry_timeout => '1s');
+    my $master = begin('left', $job, $disks{store}->($store));
+
+    fill($store);
+    put_state($master, left => 'b');
+    stop_ok($master, 3);
+    make_room($store);
+    fill($disk);
+    truncate("$disk/fill", (-s "$disk/fill") - 4096);    # as above
+    my $next = $box->start($master->{conf});
+    $next->wait_log(qr/ left: cannot restore the state, so the job is not started: .*No space left/);
+    make_room($disk);
+    wait_for('it starts with room', sub { starts('left') == 2 });
+    is(slurp("$disk/jobs/left/state"), 'b' x 4096, 'with what was left');
+    stop_ok($next);
+};
+
 subtest 'run_dir and work_dir: full or read-only at the start' => sub {
     for my $key (qw(run_dir work_dir)) {
         my $disk = small_disk("start-$key");
