@@ -32,14 +32,23 @@ static void probe_privileges(const struct job_conf *job, struct probe_job *resul
 		result->nice = setpriority(PRIO_PROCESS, 0, job->nice) == 0 ? 0 : errno;
 }
 
+/* In effect only: who may signal this process goes by the rest, and its user could stop it for
+ * good, and us with it. */
 static int become_user(const struct job_conf *job)
 {
 	if (!job->switch_user)
 		return 0;
-	if (setgroups(job->n_groups, job->groups) != 0 || setgid(job->gid) != 0 ||
-	    setuid(job->uid) != 0)
+	if (setgroups(job->n_groups, job->groups) != 0 ||
+	    setresgid((gid_t)-1, job->gid, (gid_t)-1) != 0 ||
+	    setresuid((uid_t)-1, job->uid, (uid_t)-1) != 0)
 		return errno;
 	return 0;
+}
+
+/* access(2) asks for whom we really are. */
+static int may_run(const char *path)
+{
+	return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0 ? 0 : errno;
 }
 
 static int find_command(const char *path)
@@ -52,7 +61,7 @@ static int find_command(const char *path)
 		return EISDIR;
 	if (!S_ISREG(st.st_mode))
 		return EACCES;
-	return access(path, X_OK) == 0 ? 0 : errno;
+	return may_run(path);
 }
 
 static int find_interpreter(const char *script, char path[SPAWN_INTERPRETER_MAX])
@@ -115,10 +124,10 @@ static int pass_through(const char *dir)
 		return errno;
 	if (!S_ISDIR(st.st_mode))
 		return ENOTDIR;
-	return access(path, X_OK) == 0 ? 0 : errno;
+	return may_run(path);
 }
 
-/* Never returns: the child is the job's user for good. */
+/* Never returns. */
 static void __attribute__((noreturn))
 run_child(const struct conf *conf, const struct job_conf *job, int out)
 {
