@@ -52,6 +52,7 @@ void etcd_look_away(struct etcd *t)
 		etcd_cancel(t->watch);
 	t->watch = NULL;
 	ev_timer_stop(t->base.loop, &t->look_due);
+	ev_timer_stop(t->base.loop, &t->away_due);
 }
 
 void etcd_unwatch(struct etcd *t)
@@ -437,6 +438,13 @@ static void on_grant_due(struct ev_loop *loop, struct ev_timer *w, int revents)
 	etcd_grant(w->data);
 }
 
+static void on_away_due(struct ev_loop *loop, struct ev_timer *w, int revents)
+{
+	(void)loop;
+	(void)revents;
+	etcd_look_away(w->data);
+}
+
 static void on_settle_due(struct ev_loop *loop, struct ev_timer *w, int revents)
 {
 	(void)loop;
@@ -491,6 +499,8 @@ static struct coord *open_etcd(const struct coord_setup *setup, struct err *e)
 	ev_timer_init(&t->look_due, on_look_due, 0., 0.);
 	ev_timer_init(&t->grant_due, on_grant_due, 0., 0.);
 	ev_set_priority(&t->grant_due, EV_MINPRI); /* what arrives meanwhile comes first */
+	ev_timer_init(&t->away_due, on_away_due, 0., 0.);
+	ev_set_priority(&t->away_due, EV_MINPRI); /* the request goes out first */
 	ev_timer_init(&t->settle_due, on_settle_due, 0., 0.);
 	ev_timer_init(&t->loss, on_loss, 0., 0.);
 	ev_timer_init(&t->back_due, on_back_due, 0., 0.);
@@ -499,6 +509,7 @@ static struct coord *open_etcd(const struct coord_setup *setup, struct err *e)
 	t->back_due.data = t;
 	t->look_due.data = t;
 	t->grant_due.data = t;
+	t->away_due.data = t;
 	t->settle_due.data = t;
 	t->phase = PHASE_IDLE;
 	return &t->base;

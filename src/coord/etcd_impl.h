@@ -94,6 +94,7 @@ struct etcd {
 	struct etcd_call *watch;
 	msec watch_since;
 	struct ev_timer look_due;
+	struct ev_timer away_due;     /* a commit that releases was sent */
 	struct ev_timer settle_due;   /* ETCD_ASIDE after the grant */
 	struct ev_timer grant_due;    /* the view says that we are first */
 	char holder[HOLDER_TEXT_MAX]; /* that was told last */

@@ -290,9 +290,9 @@ void etcd_commit(struct coord *c, const struct record *record, bool release)
 	t->clashes = 0;
 	t->trace = (struct record_trace){ record->epoch, record->seq, record->clean };
 	/* Its own key's end is no news then, and would be told at the very moment when etcd has the
-	 * next owner to tell of it. */
+	 * next owner to tell of it. Behind the request, which etcd can begin with meanwhile. */
 	if (release)
-		etcd_look_away(t);
+		ev_timer_start(t->base.loop, &t->away_due);
 	t->text = record_encode(record, &t->err);
 	if (t->text != NULL)
 		send(t);
