@@ -286,8 +286,9 @@ void worker_stamps_report(struct worker *w);
 void worker_left_keep(struct worker *w);
 /* What of the worker that depends on: to be taken in the loop. */
 struct left_search {
-	uint64_t predecessor;  /* whose state the job may go on from; 0: nobody's */
-	struct state_id saved; /* the file that is in the last record; all zero: none */
+	uint64_t predecessor;    /* whose state the job may go on from; 0: nobody's */
+	struct state_id saved;   /* the file that is in the last record; all zero: none */
+	struct state_id refused; /* that can never be; likewise */
 };
 struct left_search worker_left_search(const struct worker *w);
 /* Before a restore, on its thread: what is in the place of the state. */

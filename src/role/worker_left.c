@@ -63,19 +63,29 @@ static void keep_aside(const struct worker *w, const struct err *why)
 		    w->dir, why->text);
 }
 
+/* Nobody shall go on from what can never be committed, such as one that is too large. */
+static int note(const struct worker *w, const struct left *left, bool refused, struct err *e)
+{
+	return refused ? err_set(e, "it can never be, as it is") : write_note(w, left, e);
+}
+
 void worker_left_keep(struct worker *w)
 {
 	/* A rescue may have lost it before it was granted. */
 	struct left left = { .epoch = w->setup->rescue ? w->setup->rescue_epoch : w->epoch,
 		.clean = w->life.clean };
 	struct err e;
+	bool refused;
 
-	if (w->left_kept || !is_of_last_run(&w->life) || w->life.dump == LIFE_DUMP_CLEAN ||
-	    !worker_state_unsaved(w, &left.id) || state_id_equal(&left.id, &w->refused_id))
+	if (w->left_kept || !w->life.ran || w->life.dump == LIFE_DUMP_CLEAN ||
+	    !worker_state_unsaved(w, &left.id))
+		return;
+	refused = state_id_equal(&left.id, &w->refused_id);
+	if (!refused && !is_of_last_run(&w->life))
 		return;
 	w->left_kept = true;
 	set_realm(w, &left);
-	if (write_note(w, &left, &e) == 0)
+	if (note(w, &left, refused, &e) == 0)
 		log_warn("%s/" STATE_FILE
 			 " could not be committed and stays there: the job goes on "
 			 "from it if nobody owns the job before this machine does epoch=%" PRIu64,
@@ -102,6 +112,7 @@ struct left_search worker_left_search(const struct worker *w)
 
 	if (w->have_saved_id)
 		s.saved = w->saved_id;
+	s.refused = w->refused_id;
 	return s;
 }
 
@@ -133,6 +144,27 @@ static enum worker_left look_for(
 	return rc > 0 && state_id_equal(&id, &left->id) ? LEFT_GOES_ON : LEFT_MOVED;
 }
 
+/* The job's last run left what cannot be committed, and is to start from the last good state. */
+static bool is_refused(const struct worker *w, const struct state_id *refused)
+{
+	struct state_id id;
+	struct err e;
+
+	return refused->ino != 0 && transfer_peek(w->dir, worker_job_uid(w), &id, &e) > 0 &&
+	       state_id_equal(&id, refused);
+}
+
+/* No more of them than the next owner would leave there. */
+static enum worker_left move_aside(const struct worker *w, char moved[REJECTED_MAX], struct err *e)
+{
+	struct err why;
+
+	if (transfer_reject(w->dir, moved, e) != 0)
+		return LEFT_FAILED;
+	transfer_tidy(w->dir, worker_job_uid(w), &why);
+	return LEFT_MOVED;
+}
+
 /*
  * Names the new epoch in the note: until a commit, this process may die, too. Beside the old one,
  * as the coordinator may not know yet that we are the owner: if it never learns that, our job will
@@ -161,15 +193,18 @@ enum worker_left worker_left_find(const struct worker *w, const struct left_sear
 		return LEFT_FAILED;
 	if (rc > 0)
 		found = look_for(w, &left, &s->saved, e);
+	else if (is_refused(w, &s->refused))
+		found = LEFT_MOVED;
 	if (found == LEFT_GOES_ON && !is_newest(w, &left, s->predecessor))
 		found = LEFT_MOVED;
 	if (found == LEFT_GOES_ON) {
 		*clean = left.clean;
 		return take(w, &left, s->predecessor, e) ? LEFT_GOES_ON : LEFT_FAILED;
 	}
-	if (found == LEFT_FAILED || (found == LEFT_MOVED && transfer_reject(w->dir, moved, e) != 0))
-		return LEFT_FAILED;
-	left_remove(path);
+	if (found == LEFT_MOVED)
+		found = move_aside(w, moved, e);
+	if (found != LEFT_FAILED)
+		left_remove(path);
 	return found;
 }
 

@@ -223,6 +223,30 @@ subtest 'state_max' => sub {
     is(record('fat')->{size}, 1000, 'the last good one was kept');
     ok(!record('fat')->{clean}, 'as unclean');
     is($master->status->{exit}, 3, 'the status file tells it, too');
+    my ($kept) = $master->log_text =~ m{the last state of the job could not be committed, and is kept as (\S+);};
+    is(-s ($kept // ''), 1001, 'nor is the other one thrown away');
+};
+
+subtest 'state_max, and the job starts anew' => sub {
+    my $conf = $box->config('web-1', { slim => { command => quiet_job('slim'), checkpoint => 'infinity', state_max => '1000B', restart_min => '10ms', restart_max => '50ms', max_failures => 100 } });
+    my $master = $box->start($conf);
+    my $rejected = "$master->{work_dir}/jobs/slim/rejected-*";
+
+    running($master, 'slim');
+    put_state($master, slim => 's' x 1000);
+    $master->signal('USR1');
+    wait_seq(slim => 1);
+    for my $n (1 .. 5) {
+        my $job = $master->wait_state(slim => 'running');
+        put_state($master, slim => 's' x (1000 + $n));
+        kill('KILL', $job->{job_pid});
+        wait_for('another run', sub { ($master->job('slim')->{restarts} // 0) >= $n });
+        $master->wait_state(slim => 'running');
+        is(-s "$master->{work_dir}/jobs/slim/state", 1000, 'from the last good state');
+        is((grep { -s $_ == 1000 + $n } glob($rejected)), 1, 'and what was refused is kept');
+    }
+    cmp_ok(scalar(() = glob($rejected)), '<=', 3, 'up to a few');
+    stop_ok($master);
 };
 
 # A fork of some languages blocks every signal for a moment, and one that is handled then may end the job all the same.
