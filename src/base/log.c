@@ -24,7 +24,6 @@
 #define TRIES 20
 
 #define SYSLOG_PATH "/dev/log"
-#define SYSLOG_BUSY_MS 1000
 
 enum target { TARGET_FILE, TARGET_SOCKET, TARGET_SYSLOG };
 
@@ -118,14 +117,14 @@ static int open_syslog(void)
 	return fd;
 }
 
-int log_try_syslog(struct err *e)
+int log_try_syslog(int patience, struct err *e)
 {
 	struct pollfd p = { .fd = open_syslog(), .events = POLLOUT };
 	int room;
 
 	if (p.fd < 0)
 		return err_sys(e, SYSLOG_PATH " takes no lines");
-	room = poll(&p, 1, SYSLOG_BUSY_MS);
+	room = poll(&p, 1, patience);
 	close(p.fd);
 	if (room > 0 && (p.revents & POLLOUT) != 0)
 		return 0;

@@ -22,7 +22,8 @@
 #include "state/transfer.h"
 
 #define LIMIT_MAX 24
-#define COMMAND_MAX 512 /* bytes of a command in the overview */
+#define SYSLOG_BUSY_MS 1000 /* for one that is full to be read from */
+#define COMMAND_MAX 512     /* bytes of a command in the overview */
 
 struct check {
 	const struct conf *conf;
@@ -87,7 +88,7 @@ static void check_log(struct check *c)
 {
 	struct err e;
 
-	if (c->conf->log_syslog && log_try_syslog(&e) != 0)
+	if (c->conf->log_syslog && log_try_syslog(SYSLOG_BUSY_MS, &e) != 0)
 		warn(c,
 		    "log.to: %s; start a syslog daemon, or set \"stderr\": until then what is "
 		    "logged is lost",

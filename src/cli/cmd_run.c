@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/log.h"
 #include "cli/cli.h"
 #include "conf/conf.h"
 #include "role/master.h"
@@ -11,6 +12,17 @@ static bool ready_parse(const char *text, enum init_ready *how)
 		return true;
 	*how = strcmp(text, "notify") == 0 ? INIT_READY_NOTIFY : INIT_READY_SIGSTOP;
 	return *how == INIT_READY_NOTIFY || strcmp(text, "sigstop") == 0;
+}
+
+/* Who just started it would see nothing at all, not even that it is up. */
+static void tell_silence(const struct conf *conf)
+{
+	struct err e;
+
+	if (conf->log_syslog && log_try_syslog(0, &e) != 0)
+		cli_tell("%s: warning: log.to: %s; what is logged is lost until a syslog daemon "
+			 "runs, and shown here with \"stderr\"",
+		    conf->file, e.text);
 }
 
 int cmd_run(const struct cli_command *cmd, const struct cli_args *args)
@@ -31,5 +43,6 @@ int cmd_run(const struct cli_command *cmd, const struct cli_args *args)
 	conf_errors_free(&errors);
 	if (conf == NULL)
 		return status;
+	tell_silence(conf);
 	return master_run(conf, &options);
 }

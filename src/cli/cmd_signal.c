@@ -37,8 +37,9 @@ static int signal_job(const struct cli_command *cmd, const struct master *m,
 		return unknown_job(v, name);
 	if (!statusview_job_held(job) || job->worker_pid <= 0)
 		return cli_fail(EXIT_CANNOT,
-		    "%s is not held here (its state is %s): nothing to do for %s", name, job->state,
-		    cmd->name);
+		    "%s is not held here (its state is %s%s%s): nothing to do for %s", name,
+		    job->state, job->holder != NULL ? ", behind " : "",
+		    job->holder != NULL ? job->holder : "", cmd->name);
 	if (find_signal_worker(m, (pid_t)job->worker_pid, cmd->signal, &e) != 0)
 		return cli_fail(EXIT_CANNOT, "%s: %s", name, e.text);
 	printf("%s %s: sent %s to its worker (pid %lld)\n", cmd->name, name, sig_name(cmd->signal),

@@ -232,6 +232,11 @@ subtest 'check warns of a syslog that is not there' => sub {
     is($status, 0, 'the master runs all the same') or diag($err);
     like($err, qr{^\Q$conf\E: warning: log\.to: /dev/log takes no lines: No such file.*start a syslog daemon}m, 'but its lines are lost');
     like($out, qr/configuration is fine: 1 job, 1 warning$/, 'which the last line recalls');
+    # With something in the way, so that it ends.
+    $conf = $box->config('silent', { orders => { command => ['/bin/true'] } }, { log => { to => 'syslog' }, run_dir => spew($box->path('none'), '') });
+    ($status, $out, $err) = $box->run('sh', '-c', "exec $unshare \"\$@\"", 'sh', $box->graceful, 'run', '-c', $conf);
+    is($status, 1, 'run');
+    like($err, qr{^\Q$conf\E: warning: log\.to: /dev/log takes no lines: No such file.*; what is logged is lost until}m, 'tells who started it, too');
 };
 
 subtest 'check tells what is in the way of the master\'s own files' => sub {

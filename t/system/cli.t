@@ -616,7 +616,7 @@ subtest 'checkpoint and handoff' => sub {
     my @dir = ('--run-dir', $m->{dir});
     write_file("$m->{dir}/status.json", status($m->{pid}, '',
         orders => "$running,\"worker_pid\":$m->{worker}",
-        clicks => "\"state\":\"standby\",\"worker_pid\":$m->{worker}",
+        clicks => "\"state\":\"standby\",\"worker_pid\":$m->{worker},\"holder\":\"web-2 on hostB\"",
         stale => "$running,\"worker_pid\":$$",
         gone => "$running,\"worker_pid\":4194305",
         none => $running));
@@ -637,7 +637,7 @@ subtest 'checkpoint and handoff' => sub {
     my $hit = 0;
     local $SIG{INT} = sub { $hit++ };
     my @refused = (
-        [ 'clicks', qr/clicks is not held here \(its state is standby\)/ ],
+        [ 'clicks', qr/clicks is not held here \(its state is standby, behind web-2 on hostB\): / ],
         [ 'none', qr/none is not held here/ ],
         [ 'stale', qr/pid $$ is no worker of the master \(pid $m->{pid}\) any more/ ],
         [ 'gone', qr/the worker \(pid 4194305\) is gone/ ],

@@ -136,7 +136,7 @@ subtest 'a master that cannot run says so where it was started, too' => sub {
     wait_for('the job runs', sub { -e $box->path('runs') && ($master->job('orders')->{state} // '') eq 'running' });
     my ($status, $out, $err) = $box->run($box->graceful, 'run', '-c', $conf);
     is("$status $out", '1 ', 'a second one ends');
-    like($err, qr/^graceful: cannot run with \Q$conf\E: another master runs here/, 'with the reason');
+    like($err, qr/^graceful: cannot run with \Q$conf\E: another master runs here/m, 'with the reason');
     $master->signal('INT');
     is($master->wait_exit, 0, 'the first one does not mind');
 };

@@ -597,15 +597,15 @@ static void try_syslog(void)
 	struct err e;
 	int fd = start_syslogd();
 
-	CHECK(log_try_syslog(&e) == 0);
+	CHECK(log_try_syslog(100, &e) == 0);
 	log_open(true, LOG_LEVEL_DEBUG);
 	while (log_lost() == 0)
 		log_error("nobody reads this");
-	CHECK(log_try_syslog(&e) == -1 && strstr(e.text, "nobody reads from it") != NULL);
+	CHECK(log_try_syslog(100, &e) == -1 && strstr(e.text, "nobody reads from it") != NULL);
 	close(fd);
-	CHECK(log_try_syslog(&e) == -1 && strstr(e.text, "Connection refused") != NULL);
+	CHECK(log_try_syslog(100, &e) == -1 && strstr(e.text, "Connection refused") != NULL);
 	unlink(SYSLOG_SOCKET);
-	CHECK(log_try_syslog(&e) == -1 && strstr(e.text, "No such file") != NULL);
+	CHECK(log_try_syslog(100, &e) == -1 && strstr(e.text, "No such file") != NULL);
 }
 
 static void test_a_syslog_that_takes_no_lines(void **state)
