@@ -71,8 +71,8 @@ static void note_left(struct worker *w, const struct restore *r)
 static void tell_moved(const struct worker *w, const struct restore *r)
 {
 	log_warn("a state that the job left here could not be committed, and never can be, or the "
-		 "job may have run elsewhere since, or somebody changed the file: it is kept as "
-		 "%s/%s",
+		 "job may have run elsewhere since, or the machine was restarted, or somebody "
+		 "changed the file: it is kept as %s/%s",
 	    w->dir, r->moved);
 }
 

@@ -57,7 +57,9 @@ static bool decode(json_t *json, const char *boot, struct left *left)
 		.mtime = { mtime[0], mtime[1] },
 		.ctime = { ctime[0], ctime[1] },
 	};
-	return epoch > 0 && strcmp(theirs, boot) == 0;
+	if (strcmp(theirs, boot) != 0)
+		left->epoch = left->taken = 0;
+	return epoch > 0;
 }
 
 int left_read(const char *path, const char *boot, struct left *left, struct err *e)

@@ -4,8 +4,8 @@
  *
  * The state stays where it is, in the job's directory. If the lock is regained before anybody else
  * owned the job, it is newer than the record, and the job goes on from it. The note says under
- * which epoch it was made, and of which file it speaks; it does not outlive a restart of the
- * machine, as nothing in the job's directory is synced. Calls block.
+ * which epoch it was made, and of which file it speaks. After a restart of the machine nobody goes
+ * on from it, as nothing in the job's directory is synced. Calls block.
  */
 #ifndef STATE_LEFT_H
 #define STATE_LEFT_H
@@ -20,7 +20,8 @@
 #define LEFT_REALM_MAX (2 * PATH_MAX)
 
 struct left {
-	uint64_t epoch; /* of the last owner that may have written it */
+	uint64_t epoch; /* of the last owner that may have written it; 0: the machine was
+			   restarted since */
 	/* Of an owner that set out to go on from it, and may not have got as far as to be known; 0:
 	 * none. */
 	uint64_t taken;
@@ -32,8 +33,8 @@ struct left {
 
 /* boot: the name of this run of the machine. */
 int left_write(const char *path, const struct left *left, const char *boot, struct err *e);
-/* 1: it is there; 0: there is none, or none that makes sense, or it is from before a restart; -1:
- * nobody knows, as it cannot be read. */
+/* 1: it is there; 0: there is none, or none that makes sense; -1: nobody knows, as it cannot be
+ * read. */
 int left_read(const char *path, const char *boot, struct left *left, struct err *e);
 void left_remove(const char *path);
 

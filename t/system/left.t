@@ -208,6 +208,21 @@ subtest 'a dump that somebody touched meanwhile is not gone on from, and not los
     stop_ok($master, 0);
 };
 
+# What was not synced may be anything then.
+subtest 'nor is one from before a restart of the machine' => sub {
+    my ($box, $actor, $conf) = open_box();
+    my $dir = $box->path('work-web-1/jobs');
+
+    leave_dump($box, $conf);
+    spew("$dir/.left-orders", slurp("$dir/.left-orders") =~ s/("boot": *")[^"]*/${1}00000000-0000-4000-8000-000000000000/r);
+    my $master = $box->start($conf)->wait_ready('orders');
+    my $start = $actor->wait_start(3);
+    is("$start->{restored} $start->{count}", 'crash 1', 'the next run goes on from the last committed state');
+    my ($kept) = $master->log_text =~ m{it is kept as \Q$dir\E/(\S+)};
+    is(slurp("$dir/" . ($kept // '')), "2\n", 'the log says where the dump is');
+    stop_ok($master, 0);
+};
+
 subtest 'a file that was refused once says nothing about the next one' => sub {
     my ($box, $actor, $conf) = open_box({ state_max => '1KiB' });
     my $master = $box->start($conf)->wait_ready('orders');
