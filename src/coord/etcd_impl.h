@@ -1,9 +1,10 @@
 /*
- * etcd_impl.h - the inside of the etcd coordinator, shared by its three files:
- *   etcd.c        the coordinator as coord.h sees it: phases, the lease, the way out
+ * etcd_impl.h - the inside of the etcd coordinator, shared by its four files:
+ *   etcd.c        the coordinator as coord.h sees it: phases, the lease
  *   etcd_queue.c  from the queue to the lock: joins, looks, watches; also keeps an eye on the own
  *                 key while owner
  *   etcd_owner.c  announces itself, commits, and what is told when the lock is lost
+ *   etcd_leave.c  the way out
  *
  * The owner key, and when a new owner has to wait for it.
  *
@@ -130,9 +131,6 @@ void etcd_unwatch(struct etcd *t);
 void etcd_rest(struct etcd *t);
 /* The acquire, or the adoption, is given up. */
 void etcd_fail(struct etcd *t, enum coord_trouble trouble, const struct err *e);
-/* What coord_release() asks for, now that nothing is under way: of an owner, and of others. */
-void etcd_release(struct etcd *t);
-void etcd_leave(struct etcd *t);
 
 /* etcd_queue.c */
 void etcd_join(struct etcd *t);
@@ -161,5 +159,14 @@ void etcd_look_back(struct etcd *t);
 void etcd_lose(struct etcd *t, msec until, const struct err *e);
 void etcd_tell_loss(struct etcd *t);
 void etcd_own_key_gone(struct etcd *t);
+
+/* etcd_leave.c */
+/* coord_release(); and what it asks for, now that nothing is under way: of an owner, and of others.
+ */
+void etcd_give_up(struct coord *c, bool left_nothing);
+void etcd_release(struct etcd *t);
+void etcd_leave(struct etcd *t);
+void etcd_step_aside(const struct coord *c);
+void etcd_farewell(struct coord *c);
 
 #endif
