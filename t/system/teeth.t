@@ -9,7 +9,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 
 use Graceful::Etcd;
-use Graceful::Test qw(slurp);
+use Graceful::Test;
 
 plan(skip_all => 'no developer build: it has no fault points') unless Graceful::Test->has_faults;
 plan(skip_all => 'etcd is not installed') unless Graceful::Etcd->installed;
@@ -21,36 +21,18 @@ my @cases = (
     ['dead workers are rescued', 'rescue', 'skip_rescue', qr/gap not accounted for: [\d.]+ s without a cause: .* \(m1 had to release the lock\)/],
 );
 
-# Returns its pid; what it says is in the file.
-sub begin {
-    my ($out, @words) = @_;
-    my $pid = fork() // die "cannot fork: $!\n";
-
-    if ($pid == 0) {
-        open(STDIN, '<', '/dev/null');
-        open(STDOUT, '>', $out);
-        open(STDERR, '>&', \*STDOUT);
-        exec($^X, "$FindBin::Bin/../chaos/run", '--ttl', 8, '--slack', 2, @words) or POSIX::_exit(127);
-    }
-    return $pid;
-}
-
-sub end_of {
-    my ($pid) = @_;
-
-    waitpid($pid, 0);
-    return $? & 127 ? 128 + ($? & 127) : $? >> 8;
-}
+my @run = ($^X, "$FindBin::Bin/../chaos/run", '--ttl', 8, '--slack', 2);
 
 for my $case (@cases) {
     my ($name, $script, $guard, $why) = @{$case};
-    my ($whole, $broken) = map { $box->path("$guard.$_") } qw(whole broken);
-    my @pids = (begin($whole, '--script', $script), begin($broken, '--script', $script, '--developer', "$guard=fail::*"));
+    my @both = map { $box->begin(@run, '--script', $script, @{$_}) } [], [ '--developer', "$guard=fail::*" ];
 
     subtest $name => sub {
-        is(end_of($pids[0]), 0, 'it passes') or diag(slurp($whole));
-        is(end_of($pids[1]), 1, 'without that it fails') or diag(slurp($broken));
-        like(slurp($broken), $why, 'and says why');
+        my ($whole, @whole_said) = $box->finish($both[0]);
+        is($whole, 0, 'it passes') or diag(@whole_said);
+        my ($broken, $said, $complaint) = $box->finish($both[1]);
+        is($broken, 1, 'without that it fails') or diag($said, $complaint);
+        like($said, $why, 'and says why');
     };
 }
 
