@@ -89,11 +89,13 @@ sub run_etcd {
 
         head($rounds, $nodes == 1 ? 'etcd, 1 node' : "etcd, $nodes nodes");
         my @ours = pairs($options, 'state of 4 KiB', 4096, ETCD_TURNS, $more);
-        my @gaps = take_turns($rounds, @ours, [ 'etcdctl lock, no state', Bench::Etcdctl->new($etcd, 0) ],
+        my @small = ([ 'graceful, state of 64 bytes', Bench::Pair->new(64, ETCD_TURNS, { %$more, namespace => '/small' }) ]);
+        my @gaps = take_turns($rounds, @ours, @small, [ 'etcdctl lock, no state', Bench::Etcdctl->new($etcd, 0) ],
             [ 'etcdctl lock, state of 4 KiB', Bench::Etcdctl->new($etcd, 4096) ]);
 
-        row_of_ratios('  graceful to etcdctl lock, no state', $gaps[0], $gaps[-2]);
-        row_of_ratios('  graceful to etcdctl lock, 4 KiB', $gaps[0], $gaps[-1]);
+        row_of_ratios('  graceful, 64 bytes, to etcdctl, none', $gaps[-3], $gaps[-2]);
+        row_of_ratios('  graceful, 4 KiB, to etcdctl, none', $gaps[0], $gaps[-2]);
+        row_of_ratios('  graceful, 4 KiB, to etcdctl, 4 KiB', $gaps[0], $gaps[-1]);
         row_of_ratios('  graceful to the other build', $gaps[0], $gaps[1]) if $options->{with};
     }
     print "  graceful commits the state to etcd; under etcdctl lock the job leaves it in a file of this machine\n";
