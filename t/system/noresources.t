@@ -140,7 +140,7 @@ sub user_can_run {
 # As "limit fsize" of Upstart sets it for all.
 subtest 'a limit on the size of files' => sub {
     plan skip_all => 'no prlimit' unless $can_limit;
-    my $big = $box->job('big', 'echo small | dump', 'head -c 200000 /dev/zero | dump');
+    my $big = $box->job('big', 'echo small | dump', 'head -c 200000 /dev/urandom | dump');
     my $master = $box->start($box->config('web-1', { big => { command => $big, checkpoint => '100ms', stop_timeout => '15s', hurry_timeout => '1s' } }));
 
     wait_for('a backup', sub { $master->job('big')->{seq} });
