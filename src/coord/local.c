@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/task.h"
 #include "coord/coord_impl.h"
 #include "coord/local_tenure.h"
@@ -18,6 +19,8 @@
 /* How often an owner looks whether its lock file is still the one that others queue at, in
  * seconds. */
 #define GUARD_INTERVAL 1.
+/* Between two tries to adopt, likewise. */
+#define ADOPT_AGAIN .2
 
 enum phase {
 	PHASE_IDLE,       /* has not asked, or its acquire failed */
@@ -35,7 +38,8 @@ struct local {
 	bool closed;       /* by coord_close(), and left to the task to free */
 	bool leave_wanted; /* coord_release() came while a commit was under way */
 	bool adopting;
-	bool blind;            /* the guard could not see the lock file, and has said so */
+	msec adopt_by; /* no more tries then */
+	bool blind;    /* the lock file, or the record, could not be seen, and that was said */
 	struct ev_timer guard; /* of an owner */
 	struct ev_timer post;
 	void (*answer)(struct local *l); /* what to do when `post` fires */
@@ -238,6 +242,40 @@ static void answer_waiting(struct local *l)
 		answer_failed(l);
 }
 
+static void adopt_again(struct local *l)
+{
+	if (start(l, work_adopt, done_step) != 0)
+		answer_failed(l);
+}
+
+/* A disk that cannot be read may come back: the job may be dumping under the lock, which the anchor
+ * keeps. What is damaged, or not ours, stays so. */
+static bool may_adopt_yet(const struct local *l)
+{
+	return l->adopting && !fs_is_none(l->tenure.err.code) && clock_now() < l->adopt_by;
+}
+
+static void adopt_later(struct local *l)
+{
+	struct err e = l->tenure.err;
+	bool was_blind = l->blind;
+
+	l->blind = true;
+	l->answer = adopt_again;
+	ev_timer_set(&l->post, ADOPT_AGAIN, 0.);
+	ev_timer_start(l->base.loop, &l->post);
+	if (!was_blind)
+		l->base.hooks.wavering(l->base.ctx, COORD_UNUSABLE, &e);
+}
+
+static void answer_no_place(struct local *l)
+{
+	if (may_adopt_yet(l))
+		adopt_later(l);
+	else
+		answer_failed(l);
+}
+
 static void done_step(void *arg)
 {
 	struct local *l = arg;
@@ -249,7 +287,7 @@ static void done_step(void *arg)
 	case TENURE_FIRST: answer_granted(l); break;
 	case TENURE_BEHIND: answer_waiting(l); break;
 	case TENURE_FREED: answer_freed(l); break;
-	case TENURE_FAILED: answer_failed(l); break;
+	case TENURE_FAILED: answer_no_place(l); break;
 	case TENURE_LEFT: break;
 	}
 }
@@ -277,6 +315,7 @@ static void local_adopt(struct coord *c, uint64_t lease, uint64_t epoch)
 
 	(void)lease;
 	l->adopting = true;
+	l->adopt_by = msec_add(clock_now(), c->conf->ttl);
 	l->tenure.place = epoch;
 	begin(l, work_adopt);
 }

@@ -913,6 +913,25 @@ static void adopt_refuses_the_lock_of_another_master(void **state)
 	leave(&a);
 }
 
+/* The job may be dumping: a moment in which the disk does not answer must not cost it that. */
+static void adopt_waits_for_the_disk(void **state)
+{
+	struct actor a = enter_anchored("a");
+	struct actor r;
+
+	(void)state;
+	own(&a, 1);
+	murder(&a);
+	assert_int_equal(mknod(in_job_dir("state"), S_IFSOCK | 0600, 0), 0);
+	r = rescue(a.anchor);
+	order(&r, ADOPT, 1);
+	assert_contains(expect(&r, WAVERING).text, "No such device");
+	assert_true(place_is_taken(1));
+	put_record(1, 3);
+	assert_int_equal(expect(&r, GRANTED).seq, 3);
+	leave(&r);
+}
+
 /* The processes of the job may still run: a rescue that fails must not let others in. */
 static void failed_adopt_keeps_the_lock(void **state)
 {
@@ -1911,6 +1930,7 @@ static int make_dir(void **state)
 	memset(&conf, 0, sizeof(conf));
 	memset(&job, 0, sizeof(job));
 	conf.coord = CONF_COORD_LOCAL;
+	conf.ttl = 60000;
 	conf.local_path = base_dir;
 	conf.ns = strdup("/space");
 	strcpy(conf.instance, "here");
@@ -1973,6 +1993,7 @@ int main(void)
 		IN_DIR(adopt_tells_of_a_lock_that_was_released),
 		IN_DIR(adopt_refuses_what_is_no_epoch),
 		IN_DIR(adopt_refuses_the_lock_of_another_master),
+		IN_DIR(adopt_waits_for_the_disk),
 		IN_DIR(failed_adopt_keeps_the_lock),
 		IN_DIR(commit_yields_to_a_newer_epoch),
 		IN_DIR(replaced_lock_file_loses_the_lock),
