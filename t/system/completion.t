@@ -12,7 +12,7 @@ use Graceful::Test qw(slurp source_dir spew);
 plan(skip_all => 'no bash here') if system('bash', '-c', 'exit 0') != 0;
 
 my $box = Graceful::Test->new;
-my $graceful = $box->graceful;
+our $graceful = $box->graceful;
 my $script = $box->script('complete', <<'END');
 source "$1"
 shift
@@ -63,12 +63,20 @@ is(offered('history', '-c', $conf, '-n', ''), '', 'no job where a number goes');
 is(offered('handoff', '--run-dir', $box->path('run-web-1'), 'ot'), 'other', 'of the one that is meant');
 # bash expands the words that it is to choose from; and what wrote the status file may be another user's, for root to complete.
 my $trap = $box->path('sprung');
+my $name = "x\$(touch\${IFS}$trap)";
+# The master would write its own again at any moment.
+$master->signal('STOP');
 my $status = "$master->{run_dir}/status.json";
-spew($status, slurp($status) =~ s/"orders"/"x\$(touch\$\{IFS}$trap)"/r);
+spew($status, slurp($status) =~ s/"orders"/"$name"/r);
 my ($rc, undef, $why) = $box->run($graceful, 'status', '-c', $conf);
 like("$rc $why", qr/^1 .*\Qx$(touch\E.* is no name of a job/s, 'status refuses such a name');
 is(offered('handoff', '-c', $conf, ''), '', 'which is not offered');
+{
+    local $graceful = $box->script('careless', "echo 'JOB STATE'\necho 'orders running'\necho '$name running'\n");
+    is(offered('handoff', ''), 'orders', 'nor if status does not refuse it');
+}
 ok(!-e $trap, 'nor run');
+$master->signal('CONT');
 $master->signal('INT');
 $master->wait_exit;
 
