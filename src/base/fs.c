@@ -27,13 +27,15 @@ static int make_one(const char *path, mode_t mode, struct err *e)
 	}
 	if (errno != EEXIST)
 		return err_sys(e, "cannot create directory %s", path);
-	if (stat(path, &st) != 0) /* a link, perhaps */
-		return err_sys(e, "what is at %s is no directory, move it away", path);
-	if (!S_ISDIR(st.st_mode)) {
+	if (stat(path, &st) == 0) {
+		if (S_ISDIR(st.st_mode))
+			return 0;
 		errno = ENOTDIR;
-		return err_sys(e, "what is at %s is no directory, move it away", path);
 	}
-	return 0;
+	/* It may be a directory whose disk or server does not answer now. */
+	if (!fs_is_none(errno))
+		return err_sys(e, "cannot use %s", path);
+	return err_sys(e, "what is at %s is no directory, move it away", path);
 }
 
 static bool is_dir(const char *path)

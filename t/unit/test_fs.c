@@ -69,16 +69,32 @@ static void test_directories_that_cannot_be(void **state)
 	assert_int_equal(fs_mkdirs(at("file"), 0755, &err), -1);
 	assert_int_equal(err.code, ENOTDIR);
 	assert_says(at("file"));
+	assert_says("move it away");
 	assert_int_equal(fs_mkdirs(at("file/b"), 0755, &err), -1);
 	assert_int_equal(err.code, ENOTDIR);
 	assert_int_equal(symlink("nowhere", at("dangling")), 0);
 	assert_int_equal(fs_mkdirs(at("dangling"), 0755, &err), -1);
+	assert_says("move it away");
 	assert_int_equal(fs_mkdirs("", 0755, &err), -1);
 	memset(path, 'x', sizeof(path) - 1);
 	path[sizeof(path) - 1] = '\0';
 	path[0] = '/';
 	assert_int_equal(fs_mkdirs(path, 0755, &err), -1);
 	assert_int_equal(err.code, ENAMETOOLONG);
+}
+
+/* As on a server that does not answer: there may be a directory, and all that is in it. */
+static void test_a_directory_that_cannot_be_seen(void **state)
+{
+	char name[NAME_MAX + 2];
+
+	(void)state;
+	memset(name, 'x', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	assert_int_equal(symlink(name, at("link")), 0);
+	assert_int_equal(fs_mkdirs(at("link"), 0755, &err), -1);
+	assert_int_equal(err.code, ENAMETOOLONG);
+	assert_says("cannot use");
 }
 
 static void test_directories_on_a_read_only_disk(void **state)
@@ -510,6 +526,7 @@ int main(void)
 		TEST(test_missing_directories_are_made),
 		TEST(test_existing_directories_stay_as_they_are),
 		TEST(test_directories_that_cannot_be),
+		TEST(test_a_directory_that_cannot_be_seen),
 		TEST(test_directories_on_a_read_only_disk),
 		TEST(test_a_file_is_read),
 		TEST(test_a_large_file_is_read_whole),
