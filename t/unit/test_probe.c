@@ -3,8 +3,12 @@
  */
 #include "child_test.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -70,14 +74,12 @@ static void test_the_user_cannot_stop_it(void **state)
 	assert_int_equal(found.cwd, EPERM);
 }
 
-static void test_what_only_root_may(void **state)
+static void look_where_only_root_may(void)
 {
-	static char dir[] = "/tmp/graceful-probe-XXXXXX", file[64];
+	static char dir[64], file[80];
 	struct probe_job found;
 
-	(void)state;
-	if (geteuid() != 0)
-		skip();
+	snprintf(dir, sizeof(dir), "/tmp/graceful-probe-XXXXXX");
 	assert_non_null(mkdtemp(dir));
 	snprintf(file, sizeof(file), "%s/program", dir);
 	fclose(fopen(file, "w"));
@@ -93,11 +95,51 @@ static void test_what_only_root_may(void **state)
 	assert_int_equal(found.cwd, 0);
 	assert_int_equal(found.work_dir, 0);
 	assert_int_equal(found.command, EACCES);
-	assert_int_equal(chmod(file, 0755), 0);
+	/* Nor may its group, which root's is not. */
+	assert_int_equal(chown(file, NOBODY, NOBODY), 0);
+	assert_int_equal(chmod(file, 0601), 0);
+	probe(&found);
+	assert_int_equal(found.command, EACCES);
+	assert_int_equal(chown(file, 0, NOBODY), 0);
+	probe(&found);
+	assert_int_equal(found.command, EACCES);
+	assert_int_equal(chmod(file, 0610), 0);
 	probe(&found);
 	assert_int_equal(found.command, 0);
 	unlink(file);
 	rmdir(dir);
+}
+
+static void test_what_only_root_may(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	look_where_only_root_may();
+}
+
+/* As before Linux 5.8. For good: nothing that needs it may come after this. */
+static void forget_faccessat2(void)
+{
+	struct sock_filter steps[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_faccessat2, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = { sizeof(steps) / sizeof(steps[0]), steps };
+
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
+		skip();
+}
+
+static void test_what_only_root_may_on_an_old_kernel(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	forget_faccessat2();
+	look_where_only_root_may();
 }
 
 int main(void)
@@ -105,6 +147,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_user_cannot_stop_it),
 		cmocka_unit_test(test_what_only_root_may),
+		cmocka_unit_test(test_what_only_root_may_on_an_old_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
