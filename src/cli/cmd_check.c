@@ -258,24 +258,35 @@ static void check_store(struct check *c)
 		warn(c, "state.url: %s", e.text);
 }
 
-/* Who runs already may need no more than it has. */
-static void check_room(struct check *c, const char *key, const char *path)
+static bool is_among(dev_t disk, const dev_t *disks, size_t n)
 {
-	struct err e;
-
-	if (path != NULL && probe_room(path, &e) != 0)
-		warn(c, "%s: %s", key, e.text);
+	for (size_t i = 0; i < n; i++)
+		if (disks[i] == disk)
+			return true;
+	return false;
 }
 
+/* Who runs already may need no more than it has. */
 static void check_rooms(struct check *c)
 {
 	const struct conf *conf = c->conf;
+	const char *const places[][2] = {
+		{ "run_dir", conf->run_dir },
+		{ "work_dir", conf->work_dir },
+		{ "state.url", conf->state_dir },
+		{ "coordinator.path", conf->coord == CONF_COORD_LOCAL ? conf->local_path : NULL },
+	};
+	dev_t disk, full[sizeof(places) / sizeof(places[0])];
+	size_t n = 0;
+	struct err e;
 
-	check_room(c, "run_dir", conf->run_dir);
-	check_room(c, "work_dir", conf->work_dir);
-	check_room(c, "state.url", conf->state_dir);
-	if (conf->coord == CONF_COORD_LOCAL)
-		check_room(c, "coordinator.path", conf->local_path);
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		if (places[i][1] == NULL || probe_room(places[i][1], &disk, &e) == 0 ||
+		    is_among(disk, full, n))
+			continue;
+		warn(c, "%s: %s", places[i][0], e.text);
+		full[n++] = disk;
+	}
 }
 
 static void check_machine(struct check *c)

@@ -34,7 +34,7 @@ static void probe_privileges(const struct job_conf *job, struct probe_job *resul
 		result->limit = setrlimit(l->resource, &limit) == 0 ? 0 : errno;
 		result->refused = l;
 	}
-	if (job->nice < 0 && job->nice < getpriority(PRIO_PROCESS, 0))
+	if (job->nice != 0 && job->nice < getpriority(PRIO_PROCESS, 0))
 		result->nice = setpriority(PRIO_PROCESS, 0, job->nice) == 0 ? 0 : errno;
 }
 
@@ -240,7 +240,7 @@ int probe_dir(const char *path, struct err *e)
 	return rc;
 }
 
-int probe_room(const char *path, struct err *e)
+int probe_room(const char *path, dev_t *disk, struct err *e)
 {
 	char at[PATH_MAX];
 	struct statvfs fs;
@@ -249,9 +249,11 @@ int probe_room(const char *path, struct err *e)
 	snprintf(at, sizeof(at), "%s", path);
 	if (go_to_existing(at, &st) != 0 || statvfs(at, &fs) != 0)
 		return 0; /* told elsewhere */
-	if (fs.f_blocks > 0 && (geteuid() == 0 ? fs.f_bfree : fs.f_bavail) == 0)
+	*disk = st.st_dev;
+	/* Of what is kept for root the jobs have nothing. */
+	if (fs.f_blocks > 0 && fs.f_bavail == 0)
 		return err_set(e, "the file system of %s is full, free some space", at);
-	if (fs.f_files > 0 && (geteuid() == 0 ? fs.f_ffree : fs.f_favail) == 0)
+	if (fs.f_files > 0 && fs.f_favail == 0)
 		return err_set(e, "the file system of %s can have no more files (inodes)", at);
 	return 0;
 }

@@ -5,6 +5,7 @@
 #define CLI_PROBE_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "conf/conf.h"
@@ -31,8 +32,9 @@ int probe_job(
 
 /* Whether a file can be made at path: its directory has to be there. */
 int probe_file(const char *path, struct err *e);
-/* Whether there is room on the file system that path is on, or will be. */
-int probe_room(const char *path, struct err *e);
+/* Whether there is room for all users on the file system that path is on, or will be. -1: none on
+ * that disk. */
+int probe_room(const char *path, dev_t *disk, struct err *e);
 /* No directory is in the way of a file at path. */
 int probe_name(const char *path, struct err *e);
 /* Whether path is a directory that we can write, or can be made. */

@@ -285,7 +285,8 @@ subtest 'check warns of a full disk' => sub {
     my $unshare = qq(unshare -m sh -c 'mount -t tmpfs -o size=16k none $disk && exec "\$0" "\$@"');
     mkdir($disk);
     plan skip_all => 'no mount name space to be had' if !ROOT || system("$unshare true 2>&1 | cat >&2") != 0;
-    my $conf = $box->config('web-1', { orders => { command => ['/bin/true'] } }, { work_dir => "$disk/work" });
+    my $conf = $box->config('web-1', { orders => { command => ['/bin/true'] } },
+        { work_dir => "$disk/work", coordinator => { type => 'local', path => "$disk/local" } });
     my $fill = "head -c 1000000 /dev/zero 2>/dev/null >$disk/full;";
     my ($status, $out, $err) = $box->run('sh', '-c', ($unshare =~ s/&& exec/&& $fill exec/r) . ' "$@"', 'sh', $box->graceful, 'check', '-c', $conf);
 

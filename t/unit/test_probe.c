@@ -9,7 +9,9 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 
 #include "cli/probe.h"
@@ -118,6 +120,53 @@ static void test_what_only_root_may(void **state)
 	look_where_only_root_may();
 }
 
+/* As a master that was started by nice(1). */
+static void ask_for_more(void)
+{
+	struct job_conf mine = { .argv = command, .user_name = name, .cwd = cwd };
+	struct probe_job found;
+	struct rlimit none = { 0, 0 };
+	struct err e = { 0 };
+
+	CHECK(setrlimit(RLIMIT_NICE, &none) == 0);
+	become_nobody();
+	CHECK(getpriority(PRIO_PROCESS, 0) >= 10 || setpriority(PRIO_PROCESS, 0, 10) == 0);
+	mine.nice = getpriority(PRIO_PROCESS, 0) - 1;
+	CHECK(probe_job(&conf, &mine, &found, &e) == 0);
+	CHECK(found.nice != 0);
+	mine.nice = 19;
+	CHECK(probe_job(&conf, &mine, &found, &e) == 0);
+	CHECK(found.nice == 0);
+}
+
+static void test_a_priority_that_is_higher_than_ours(void **state)
+{
+	(void)state;
+	in_child(ask_for_more);
+}
+
+/* All that is left is kept for root. */
+int statvfs(const char *path, struct statvfs *fs)
+{
+	(void)path;
+	*fs = (struct statvfs){ .f_blocks = 100, .f_bfree = 5, .f_files = 100, .f_ffree = 100 };
+	fs->f_favail = fs->f_ffree;
+	return 0;
+}
+
+static void test_a_disk_that_is_full_for_users(void **state)
+{
+	struct err e = { 0 };
+	struct stat st;
+	dev_t disk;
+
+	(void)state;
+	assert_int_equal(probe_room("/", &disk, &e), -1);
+	assert_non_null(strstr(e.text, "is full"));
+	assert_int_equal(stat("/", &st), 0);
+	assert_int_equal(disk, st.st_dev);
+}
+
 /* As before Linux 5.8. For good: nothing that needs it may come after this. */
 static void forget_faccessat2(void)
 {
@@ -147,6 +196,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_user_cannot_stop_it),
 		cmocka_unit_test(test_what_only_root_may),
+		cmocka_unit_test(test_a_priority_that_is_higher_than_ours),
+		cmocka_unit_test(test_a_disk_that_is_full_for_users),
 		cmocka_unit_test(test_what_only_root_may_on_an_old_kernel),
 	};
 
