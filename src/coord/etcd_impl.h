@@ -105,7 +105,8 @@ struct etcd {
 	struct record_trace trace; /* how the next owner's records remember it */
 	bool release;
 	int clashes;
-	bool unsure;              /* it may have been carried out; until the next one is sent */
+	bool unsure;              /* one without an answer may have been carried out; until the
+				     next one is sent */
 	struct ev_timer back_due; /* the next look at what became of it */
 
 	msec aside_until; /* after an orderly release */

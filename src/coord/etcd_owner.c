@@ -89,6 +89,7 @@ static void finish(struct etcd *t, enum coord_result result, const struct err *e
 	why = t->err;
 	free(t->text);
 	t->text = NULL;
+	ev_timer_stop(t->base.loop, &t->away_due);
 	t->phase = t->doubt ? PHASE_DOUBT : PHASE_OWNER;
 	if (released)
 		t->aside_until = msec_add(clock_now(), ETCD_ASIDE);
@@ -98,7 +99,7 @@ static void finish(struct etcd *t, enum coord_result result, const struct err *e
 	}
 	if (t->phase == PHASE_OWNER && t->leave_wanted)
 		etcd_release(t);
-	else if (t->phase == PHASE_OWNER && t->release)
+	else if (t->phase == PHASE_OWNER && t->release && t->watch == NULL)
 		etcd_look(t);
 	else if (t->phase == PHASE_DOUBT && t->leave_wanted)
 		etcd_leave(t);

@@ -99,12 +99,15 @@ static const struct etcd_watch_hooks watch_hooks = {
 	.done = on_watch_done,
 };
 
-/* From where the view ends. */
+/* From where the view ends; instead of the one that there may be. */
 static void start_watch(struct etcd *t, const char *prefix)
 {
 	json_t *body = wire_watch_prefix(prefix, t->view.revision + 1);
 	struct err e;
 
+	if (t->watch != NULL)
+		etcd_cancel(t->watch);
+	t->watch = NULL;
 	t->watch_since = clock_now();
 	if (body != NULL)
 		t->watch = etcd_watch(t->client, body, &watch_hooks, t, &e);
@@ -170,8 +173,8 @@ void etcd_settle(struct etcd *t)
 	etcd_announce_late(t);
 	if (ask_is_busy(&t->look) || ev_is_active(&t->look_due))
 		return; /* the watch has broken, and the next one is that of the own key */
-	if (t->watch != NULL)
-		etcd_cancel(t->watch);
+	if (t->phase == PHASE_COMMITTING && t->release)
+		return; /* we look away */
 	start_watch(t, t->view.own_key);
 }
 

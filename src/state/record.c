@@ -219,8 +219,8 @@ static int decode_empty(struct record *r, struct err *e)
 	char sha256[RECORD_SHA_LEN + 1];
 
 	if (r->size > 0)
-		return err_set(
-		    e, "it has no \"url\" and no \"data\" for its %ju bytes", (uintmax_t)r->size);
+		return err_set(e, "it has no \"url\", \"data\" or \"zdata\" for its %ju bytes",
+		    (uintmax_t)r->size);
 	stream_sha256("", 0, sha256);
 	if (strcmp(r->sha256, sha256) != 0)
 		return err_set(e, "\"sha256\" must be that of no bytes, as \"size\" is 0");

@@ -39,7 +39,7 @@ struct record {
 	char sha256[RECORD_SHA_LEN + 1];
 	bool clean; /* dumped at a stop, not a periodic backup */
 	bool done;  /* "done": the job finished ("on_exit": "done"); left out when false */
-	bool empty; /* none of "url", "data": the job has no state (size 0, sha256 of nothing) */
+	bool empty; /* none of the three: the job has no state (size 0, sha256 of nothing) */
 	struct record_trace after; /* the last one of the owner before: what this one began from */
 	char instance[CONF_INSTANCE_MAX + 1];
 	char time[CLOCK_STAMP_MAX];

@@ -35,7 +35,7 @@ static const char *looks;   /* the same, of serve_look() */
 static char stored[1024];   /* as it travels; empty: there is none */
 static unsigned state_mod;
 static uint64_t granted_ids[8], revoked[8];
-static unsigned grants, revocations, revoked_n, ends;
+static unsigned grants, revocations, revoked_n, ends, watches;
 
 static void on_granted(void *ctx, uint64_t e, const struct record *record)
 {
@@ -271,6 +271,7 @@ static void serve_range(struct fake_conn *c)
 
 static void serve_watch(struct fake_conn *c)
 {
+	watches++;
 	fake_send(c, FAKE_STREAM);
 	fake_chunk(c, "{\"result\":{\"header\":{},\"created\":true}}\n");
 }
@@ -314,7 +315,7 @@ static int set_up(void **state)
 	etcd.conf.ttl = 60000;
 	snprintf(job.name, sizeof(job.name), "orders");
 	granted = failed = committed = released = lost = grants = revocations = revoked_n = ends =
-	    0;
+	    watches = 0;
 	hold_ends = hold_revokes = spoil_ranges = false;
 	refuse_ranges = 0;
 	held = NULL;
@@ -525,6 +526,19 @@ static void test_a_refusal_alone_is_a_failure(void **state)
 	assert_int_equal(commit(1, true, ""), COORD_OK);
 }
 
+/* It has looked away from its key by then. */
+static void test_after_a_release_that_was_refused_the_key_is_watched_again(void **state)
+{
+	(void)state;
+	own();
+	run_until(loop, &watches, 1);
+	assert_int_equal(commit(1, true, "r"), COORD_FAILED);
+	run_until(loop, &watches, 2);
+	assert_int_equal(commit(1, true, "r"), COORD_FAILED);
+	run_until(loop, &watches, 3);
+	assert_int_equal(commit(1, true, ""), COORD_OK);
+}
+
 static void test_what_was_not_done_may_be_done_yet(void **state)
 {
 	(void)state;
@@ -606,6 +620,7 @@ int main(void)
 		TEST(test_what_became_of_it_is_asked_until_it_is_told),
 		TEST(test_a_backup_does_not_wait_for_a_look_that_is_refused),
 		TEST(test_a_refusal_alone_is_a_failure),
+		TEST(test_after_a_release_that_was_refused_the_key_is_watched_again),
 		TEST(test_what_was_not_done_may_be_done_yet),
 		TEST(test_what_can_not_be_done_any_more_is_made_again),
 		TEST(test_a_lock_that_is_gone_is_lost),
