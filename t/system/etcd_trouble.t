@@ -8,7 +8,7 @@ use Test::More;
 
 use Graceful::Etcd;
 use Graceful::Proxy;
-use Graceful::Test qw(wait_for spew end_of);
+use Graceful::Test qw(birth_of spew still_run wait_for);
 
 plan(skip_all => 'etcd is not installed') unless Graceful::Etcd->installed;
 
@@ -185,12 +185,12 @@ subtest 'etcd is killed and comes back' => sub {
     $etcd->kill_node(0);
     wait_trouble($master, qr/./);
     one_complaint($master, qr/Connection refused|connect to|no answer/i);
-    # It hears of the end of its workers before it has read what they said last.
-    my @ends = map { end_of($master->job($_)->{worker_pid}) } @jobs;
-    kill('STOP', $master->pid);
+    # It hears of the end of its workers, some of which may have ended by now, before it has read what they said last.
+    $master->signal('STOP');
+    my %births = map { $_ => birth_of($_) } grep { defined } map { $master->job($_)->{worker_pid} } @jobs;
     $etcd->run_node(0);
-    wait_for('the workers have ended', sub { !grep { !$_->() } @ends });
-    kill('CONT', $master->pid);
+    wait_for('the workers have ended', sub { !still_run(%births) });
+    $master->signal('CONT');
     wait_running($master);
     is(stop($master), 0, 'it stops');
 };

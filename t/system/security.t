@@ -12,7 +12,7 @@ use POSIX ();
 use Test::More;
 
 use Graceful::Etcd;
-use Graceful::Test qw(wait_for slurp spew end_of);
+use Graceful::Test qw(birth_of wait_for slurp spew still_run);
 
 my $is_root = $> == 0;
 my $box = Graceful::Test->new;
@@ -738,12 +738,12 @@ sub check_neighbour {
 # Everything that the job forked is gone, whatever it did.
 sub check_end {
     my ($master, $name, @status) = @_;
-    my %ends = map { $_ => end_of($_) } $master->descendants;
+    my %births = map { $_ => birth_of($_) } $master->descendants;
 
     $master->signal('INT');
     my $status = $master->wait_exit;
     ok((grep { $status == $_ } @status), "the master ends ($status)");
-    is(join(' ', grep { !$ends{$_}->() } keys %ends), '', 'and leaves nobody behind');
+    is(join(' ', still_run(%births)), '', 'and leaves nobody behind');
     return;
 }
 

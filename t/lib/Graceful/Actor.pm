@@ -9,7 +9,7 @@ package Graceful::Actor;
 use strict;
 use warnings;
 
-use Graceful::Test qw(birth_of slurp source_dir wait_for);
+use Graceful::Test qw(slurp source_dir still_run wait_for);
 
 sub new {
     my ($class, $box, $name) = @_;
@@ -63,7 +63,7 @@ sub survivors {
     return if $self->{elsewhere};
     my %births = map { my ($pid, $birth) = split; $pid => $birth // '' } split(/\n/, slurp("$self->{journal}.kin"));
 
-    return grep { my $birth = birth_of($_); $birth ne '' && $birth eq $births{$_} } keys %births;
+    return still_run(%births);
 }
 
 # The whole tree of a machine that died: ends what is left, however the test went.

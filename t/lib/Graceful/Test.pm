@@ -13,6 +13,7 @@ package Graceful::Test;
 use strict;
 use warnings;
 
+use Carp qw(croak);
 use Cwd qw(abs_path);
 use Errno qw(EINTR);
 use Exporter qw(import);
@@ -25,7 +26,7 @@ use POSIX qw(:sys_wait_h);
 use Scalar::Util qw(weaken);
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
-our @EXPORT_OK = qw(wait_for slurp spew build_dir source_dir alive birth_of end_of children_of);
+our @EXPORT_OK = qw(wait_for slurp spew build_dir source_dir alive birth_of end_of still_run children_of);
 
 # A condition that takes longer is taken for one that never comes. Generous, as the machine may be busy; nothing is
 # asserted about how long things take.
@@ -113,12 +114,21 @@ sub birth_of {
     return $mode =~ /[ZX]/ ? '' : (split(' ', $rest))[18];
 }
 
-# Takes note of a process that runs now; returns a condition for wait_for(): that it has ended.
+# Those of these processes that run still, by their births.
+sub still_run {
+    my (%births) = @_;
+
+    return grep { $births{$_} ne '' && birth_of($_) eq $births{$_} } keys %births;
+}
+
+# Takes note of a process that runs now; returns a condition for wait_for(): that it has ended. Of one that does not run it would be
+# true at once, and test nothing; where some may have ended, there are birth_of() and still_run().
 sub end_of {
     my ($pid) = @_;
-    my $birth = birth_of($pid);
+    my $birth = defined $pid ? birth_of($pid) : '';
 
-    return sub { return $birth eq '' || birth_of($pid) ne $birth };
+    croak('there is no process ' . ($pid // '(unknown)') . ' to wait for the end of') if $birth eq '';
+    return sub { return !still_run($pid => $birth) };
 }
 
 sub children_of {
