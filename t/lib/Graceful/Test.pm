@@ -141,7 +141,7 @@ sub new {
     my $dir = tempdir('graceful-test-XXXXXX', TMPDIR => 1);
 
     chmod(0755, $dir);
-    my $self = bless({ dir => abs_path($dir), masters => [], commands => 0, owner => $$ }, $class);
+    my $self = bless({ dir => abs_path($dir), masters => [], begun => {}, commands => 0, owner => $$ }, $class);
     weaken($boxes[@boxes] = $self);
     return $self;
 }
@@ -253,6 +253,7 @@ sub begin {
         exec(@command) or POSIX::_exit(127);
     }
     $self->{commands}++;
+    $self->{begun}{$pid} = 1;
     return { pid => $pid, out => $out, err => $err };
 }
 
@@ -260,6 +261,7 @@ sub finish {
     my ($self, $run) = @_;
 
     waitpid($run->{pid}, 0);
+    delete $self->{begun}{ $run->{pid} };
     my $status = $? & 127 ? 128 + ($? & 127) : $? >> 8;
     my @said = map { slurp($run->{$_}) } qw(out err);
     unlink(@{$run}{qw(out err)});
@@ -287,6 +289,21 @@ sub tell_logs {
     return;
 }
 
+# The commands that a test did not come to finish. By TERM, as they may have processes of their own to end, unless they take no notice.
+sub end_begun {
+    my ($self) = @_;
+    my @left = grep { waitpid($_, WNOHANG) == 0 } keys %{ $self->{begun} };
+
+    $self->{begun} = {};
+    for my $signal (qw(TERM CONT)) { kill($signal, @left) }
+    for my $pid (@left) {
+        next if eval { wait_for("the end of command $pid", sub { waitpid($pid, WNOHANG) }, 10) };
+        kill('KILL', $pid);
+        waitpid($pid, 0);
+    }
+    return;
+}
+
 sub DESTROY { return $_[0]->clean_up }
 
 sub clean_up {
@@ -294,6 +311,7 @@ sub clean_up {
 
     return if $self->{owner} != $$;
     local ($?, $@, $!);
+    $self->end_begun;
     $_->put_down for splice(@{ $self->{masters} });
     remove_tree($self->{dir}) unless $ENV{GRACEFUL_TEST_KEEP};
     return;
