@@ -588,9 +588,9 @@ subtest 'the commands of three users, of a master of root' => sub {
         like("$rc $out$err", $user eq 'root' ? qr/^0 .*good/s : qr/^1 .*Permission denied; be root or the user that graceful runs as/,
             "status --cluster, as $user");
     }
-    my $eager = $box->config('eager', { eager => { command => ['/bin/true'], nice => -5, limits => { nofile => [ 1, 99_999_999 ] } } });
+    my $eager = $box->config('eager', { eager => { command => ['/bin/true'], nice => -5, limits => { nofile => [ 1, 2**40 ] } } });
     my (undef, undef, $warnings) = $box->run(as(nobody => $box->graceful, 'check', '-c', $eager));
-    like($warnings, qr/jobs\.eager\.limits\.nofile: a hard limit of 99999999 cannot be set, as ours is \d+: .*, or root$/m, 'check: a limit that takes root');
+    like($warnings, qr/jobs\.eager\.limits\.nofile: a hard limit of 1099511627776 cannot be set, as ours is \d+: .*, or root$/m, 'check: a limit that takes root');
     like($warnings, qr/jobs\.eager\.nice: -5 is below what we have: .*, or root$/m, 'and a priority');
     spew($conf, slurp($conf) =~ s/"daemon"/"no-such-user"/r);
     my ($rc, $out, $err) = $box->run($box->graceful, 'stop', '-c', $conf);
