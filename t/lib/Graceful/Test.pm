@@ -26,7 +26,7 @@ use POSIX qw(:sys_wait_h);
 use Scalar::Util qw(weaken);
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
-our @EXPORT_OK = qw(wait_for slurp spew build_dir source_dir alive birth_of end_of still_run children_of);
+our @EXPORT_OK = qw(wait_for slurp spew build_dir source_dir can_mount alive birth_of end_of still_run children_of);
 
 # A condition that takes longer is taken for one that never comes. Generous, as the machine may be busy; nothing is
 # asserted about how long things take.
@@ -61,6 +61,9 @@ BEGIN {
 
 sub source_dir { return abs_path(dirname(__FILE__) . '/../../..') }
 sub build_dir { return abs_path($ENV{GRACEFUL_BUILDDIR} // '.') }
+
+# Whether file systems can be mounted in a name space of one's own: a container's root may not.
+sub can_mount { return $> == 0 && system('unshare -m mount -t tmpfs none /mnt 2>/dev/null') == 0 }
 
 # Polls until $condition is true and returns its value; dies, naming $what, when it does not come.
 sub wait_for {
