@@ -146,6 +146,7 @@ static void test_a_priority_that_is_higher_than_ours(void **state)
 }
 
 /* All that is left is kept for root. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the names are reserved */
 int statvfs(const char *path, struct statvfs *fs)
 {
 	(void)path;
