@@ -70,11 +70,11 @@ static void save_release(struct worker *w)
 	worker_save_begin(w, SAVE_RELEASE);
 }
 
-/* The note first: with the release another master on this machine may go on here, and put the last
- * good state in the place of what is left. */
+/* The note first, where it can be: with the release another master on this machine may go on here,
+ * and put the last good state in the place of what is left. */
 static void save_mark(struct worker *w)
 {
-	worker_left_keep(w);
+	worker_left_keep_early(w);
 	worker_save_begin(w, SAVE_MARK);
 }
 

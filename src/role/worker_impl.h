@@ -281,9 +281,10 @@ void worker_stamps_granted(struct worker *w, const struct record *record);
 void worker_stamps_report(struct worker *w);
 
 /* worker_left.c: a state that was not committed */
-/* At the end, before the lock is released or the last report made: notes what could not be
- * committed any more. Once. */
+/* At the end, before the last report is made: notes what could not be committed any more. Once. */
 void worker_left_keep(struct worker *w);
+/* The same, before the lock is released with a mark - of the record in doubt, if there is one. */
+void worker_left_keep_early(struct worker *w);
 /* What of the worker that depends on: to be taken in the loop. */
 struct left_search {
 	uint64_t predecessor;    /* whose state the job may go on from; 0: nobody's */

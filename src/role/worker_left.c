@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "coord/leftover.h"
 #include "role/worker_impl.h"
@@ -69,7 +70,8 @@ static int note(const struct worker *w, const struct left *left, bool refused, s
 	return refused ? err_set(e, "it can never be, as it is") : write_note(w, left, e);
 }
 
-void worker_left_keep(struct worker *w)
+/* exempt: a file that is as good as committed; all zero: none. */
+static void keep(struct worker *w, const struct state_id *exempt)
 {
 	/* A rescue may have lost it before it was granted. */
 	struct left left = { .epoch = w->setup->rescue ? w->setup->rescue_epoch : w->epoch,
@@ -77,8 +79,10 @@ void worker_left_keep(struct worker *w)
 	struct err e;
 	bool refused;
 
-	if (w->left_kept || !w->life.ran || w->life.dump == LIFE_DUMP_CLEAN ||
-	    !worker_state_unsaved(w, &left.id))
+	if (w->left_kept || !w->life.ran || w->life.dump == LIFE_DUMP_CLEAN)
+		return;
+	FAULT("before_note");
+	if (!worker_state_unsaved(w, &left.id) || state_id_proves(exempt, &left.id))
 		return;
 	refused = state_id_equal(&left.id, &w->refused_id);
 	if (!refused && !is_of_last_run(&w->life))
@@ -92,6 +96,23 @@ void worker_left_keep(struct worker *w)
 		    w->dir, left.epoch);
 	else
 		keep_aside(w, &e);
+}
+
+void worker_left_keep(struct worker *w)
+{
+	static const struct state_id none;
+
+	keep(w, &none);
+}
+
+/* Not behind a thread that hangs, as it may be this disk that does not answer: the release must
+ * get out. */
+void worker_left_keep_early(struct worker *w)
+{
+	static const struct state_id none;
+
+	if (w->abandoned == 0 && !(w->life.awaited & LIFE_RESTORE))
+		keep(w, worker_is_in_doubt(w) ? &w->doubt.id : &none);
 }
 
 /* Should the coordinator be mistaken, or count anew because somebody emptied it: nobody else, and

@@ -448,7 +448,9 @@ static void adopt_record(struct worker *w)
 	}
 	w->report.saved = clock_wall();
 	w->report.backups++;
-	worker_left_committed(w);
+	/* A mark does not commit what was left. */
+	if (w->save->bytes != BYTES_COMMITTED)
+		worker_left_committed(w);
 	if (!releases(w->saving))
 		worker_doubt_end(w);
 }

@@ -75,6 +75,23 @@ subtest 'a final backup that hangs is given up with the stop' => sub {
     is($again->wait_exit, 0, 'exit status');
 };
 
+subtest 'and so is the look at the dump behind it' => sub {
+    my ($box, $actor, $confs) = open_box({ stop_timeout => '8s', hurry_timeout => '4s', checkpoint => '1h' });
+
+    is(leave_a_state($box, $confs->{'web-2'}), 0, 'the tenure before');
+    my $master = start_faulty($box, $confs->{'web-1'}, 'worker.in_upload=block,worker.before_note=block');
+    $master->signal('INT');
+    $master->wait_log(qr/committed the state and released the lock epoch=2 seq=\d+ size=2 clean=0/, 'the lock is released before it');
+    $master->wait_log(qr/^fault: before_note/m);
+    spew($box->path('go'), '');
+    is($master->wait_exit, 3, 'exit status');
+    my $again = $box->start($confs->{'web-1'});
+    is($actor->wait_start(3)->{count}, 2, 'and the next owner here goes on from it');
+    $again->wait_ready('orders');
+    $again->signal('INT');
+    is($again->wait_exit, 0, 'exit status');
+};
+
 subtest 'the job goes on from what was not committed, if nobody owned it meanwhile' => sub {
     my ($box, $actor, $confs) = open_box({ stop_timeout => '8s', hurry_timeout => '4s', checkpoint => '1h' });
     my $master = start_hanging($box, $confs->{'web-1'});
@@ -188,6 +205,19 @@ subtest 'a restore that hangs after a failure of the job is given up with the st
     is($master->wait_exit, 3, 'exit status');
     like($master->log_text, qr/committed the state and released the lock epoch=2 seq=\d+ size=2 clean=0/,
         'the lock is released with the last good state, which is marked');
+    last_good_ok($actor, 3, $box->start($confs->{'web-2'}));
+};
+
+# As when it is the disk of work_dir that does not answer.
+subtest 'and the look at what is left there hangs, too' => sub {
+    my ($box, $actor, $confs) = open_box({ stop_timeout => 'infinity', checkpoint => '1h' });
+    my $master = start_hung_restore($box, $actor, $confs, 'in_restore', 'worker.before_note=block');
+
+    $master->signal('INT');
+    $master->wait_log(qr/committed the state and released the lock epoch=2 seq=\d+ size=2 clean=0/, 'the lock is released before it');
+    $master->wait_log(qr/^fault: before_note/m);
+    spew($box->path('go'), '');
+    is($master->wait_exit, 3, 'exit status');
     last_good_ok($actor, 3, $box->start($confs->{'web-2'}));
 };
 
