@@ -237,7 +237,8 @@ static void fail_limit(int report_fd, const char *name)
 	int code = errno;
 
 	strcat(doing, name);
-	strcat(doing, "\" so high (lower it, or give graceful that limit, or root)");
+	strcat(doing,
+	    code == EPERM ? "\" so high (lower it, or give graceful that limit, or root)" : "\"");
 	errno = code;
 	fail(report_fd, doing);
 }

@@ -653,7 +653,7 @@ static void test_limits_that_are_refused(void **state)
 	(void)state;
 	job.limits = &limit;
 	job.n_limits = 1;
-	assert_fails("/bin/true", EINVAL, "\"limits.nofile\"");
+	assert_fails("/bin/true", EINVAL, "\"limits.nofile\": Invalid");
 }
 
 static void fail_as_nobody(void)
