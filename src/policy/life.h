@@ -132,6 +132,7 @@ struct life {
 	bool doubtful;    /* by the clock alone: a commit may still be accepted */
 	bool ran;         /* a job process ran since the last commit that ended it */
 	bool exited;      /* the job's main process has ended */
+	bool aborted;     /* the watchdog barked at its last run */
 	bool clean;       /* the job's last run ended with status 0, by its own will */
 	bool done;        /* finished for ever */
 	bool failed;      /* gave up: max_failures */

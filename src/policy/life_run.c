@@ -4,12 +4,11 @@
 
 static unsigned running_exited(struct life *l, msec with_zero, msec now)
 {
-	bool aborted = l->kill_at != MSEC_NEVER; /* then no exit status is by its own will */
-
 	life_disarm(l);
 	l->state = LIFE_CLEARING;
 	l->exited = true;
-	l->clean = with_zero != 0 && !aborted;
+	/* Once its watchdog barked, no exit status is by its own will. */
+	l->clean = with_zero != 0 && !l->aborted;
 	l->done = l->clean && l->conf->finish_done;
 	l->kill_at = msec_add(now, l->conf->hurry_timeout);
 	return LIFE_CLEAR;
@@ -60,7 +59,7 @@ static unsigned running_lost(struct life *l, msec left, msec now)
 static unsigned running_alive(struct life *l, msec arg, msec now)
 {
 	(void)arg;
-	if (l->conf->watchdog > 0 && l->kill_at == MSEC_NEVER)
+	if (l->conf->watchdog > 0 && !l->aborted)
 		l->watchdog_at = msec_add(now, l->conf->watchdog);
 	return 0;
 }
@@ -72,6 +71,7 @@ static unsigned running_tick(struct life *l, msec arg, msec now)
 	(void)arg;
 	if (now >= l->watchdog_at) {
 		l->watchdog_at = MSEC_NEVER;
+		l->aborted = true;
 		l->kill_at = msec_add(now, l->conf->hurry_timeout);
 		act |= LIFE_SIGNAL_ABORT;
 	}
@@ -88,6 +88,7 @@ unsigned life_spawned(struct life *l, msec arg, msec now)
 {
 	l->state = LIFE_RUNNING;
 	l->ran = true;
+	l->aborted = false;
 	l->clean = false;
 	l->exited = false;
 	if (l->lost)

@@ -466,7 +466,7 @@ static const char *why_ended(const struct worker *w)
 {
 	if (w->life.lost)
 		return ", as its lock was lost";
-	return w->life.state == LIFE_RUNNING && w->life.kill_at != MSEC_NEVER
+	return w->life.state == LIFE_RUNNING && w->life.aborted
 		   ? ", as it gave no sign of life for its watchdog time"
 		   : "";
 }

@@ -193,11 +193,16 @@ END
             watchdog => '8s',
         },
         never => { command => job('never'), watchdog => '100ms' },
+        deaf => {
+            command => job('deaf', "trap '' ABRT; $say READY=1"),
+            watchdog => '100ms', hurry_timeout => '100ms', restart_min => '1h', restart_max => '1h',
+        },
     });
 
     is(slurp($box->path('lively.up')), '8000000', 'WATCHDOG_USEC');
     $master->wait_log(qr/ dog: the job gave no sign of life for its watchdog time: sent SIGABRT/, 'the watchdog to bark');
     $master->wait_log(qr/ dog: the job was ended by SIGABRT/, 'the end');
+    $master->wait_log(qr/ deaf: the job was ended by SIGKILL, as it gave no sign of life/, 'and that of one that ignores it');
     wait_for('the restart', sub { ($master->job('dog')->{restarts} // 0) >= 1 });
     $master->wait_state(dog => 'running');
     is($master->job('lively')->{restarts}, 0, 'who gives signs of life lives');

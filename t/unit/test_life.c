@@ -1315,6 +1315,22 @@ static void an_aborted_job_that_exits_with_0_has_failed(void **state)
 	assert_false(s.life.done);
 }
 
+/* It had called exit() when SIGKILL came; and what it had said before that waited to be heard. */
+static void one_that_exits_with_0_as_it_is_killed_has_failed_too(void **state)
+{
+	struct script s;
+
+	(void)state;
+	open_script(&s, &finishing);
+	PLAY(&s, TO_RUNNING, AT(100, ALIVE, 0, NOTHING, RUNNING),
+	    AT(5100, TICK, 0, SIGNAL_ABORT, RUNNING), AT(15100, TICK, 0, KILL, RUNNING),
+	    AT(15101, ALIVE, 0, NOTHING, RUNNING));
+	assert_int_equal(life_deadline(&s.life), MSEC_NEVER);
+	PLAY(&s, AT(15102, EXITED, 1, CLEAR, CLEARING), AT(15103, CLEARED, 0, SAVE, SAVING));
+	assert_false(s.life.clean);
+	assert_false(s.life.done);
+}
+
 static void a_stop_gives_an_aborted_job_no_more_time(void **state)
 {
 	struct life_conf conf = finishing;
@@ -1602,6 +1618,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_lock_lost_while_restoring_starts_nothing),
 	cmocka_unit_test(a_silent_job_is_aborted_killed_and_restarted),
 	cmocka_unit_test(an_aborted_job_that_exits_with_0_has_failed),
+	cmocka_unit_test(one_that_exits_with_0_as_it_is_killed_has_failed_too),
 	cmocka_unit_test(a_stop_gives_an_aborted_job_no_more_time),
 	cmocka_unit_test(the_watchdog_sleeps_during_a_stop),
 	cmocka_unit_test(a_rescue_commits_and_releases),
