@@ -212,10 +212,11 @@ enum worker_left worker_left_find(const struct worker *w, const struct left_sear
 	rc = left_read(path, boot, &left, e);
 	if (rc < 0)
 		return LEFT_FAILED;
-	if (rc > 0)
-		found = look_for(w, &left, &s->saved, e);
-	else if (is_refused(w, &s->refused))
+	/* Also of what was gone on from, though the note about it is there still. */
+	if (is_refused(w, &s->refused))
 		found = LEFT_MOVED;
+	else if (rc > 0)
+		found = look_for(w, &left, &s->saved, e);
 	if (found == LEFT_GOES_ON && !is_newest(w, &left, s->predecessor))
 		found = LEFT_MOVED;
 	if (found == LEFT_GOES_ON) {

@@ -243,6 +243,22 @@ subtest 'a file that was refused once says nothing about the next one' => sub {
     stop_ok($master, 0);
 };
 
+subtest 'nor is it gone on from twice, if it was left with a note' => sub {
+    my ($box, $actor, $conf) = open_box();
+
+    leave_dump($box, $conf);
+    my $master = $box->start(conf_of($box, $actor, 'web-1', { state_max => '1B' }));
+    my $start = $actor->wait_start(3);
+    is("$start->{restored} $start->{count}", 'clean 2', 'the next run goes on from the dump');
+    $master->wait_log(qr/cannot save the state.*too large/);
+    kill('KILL', $start->{pid});
+    $start = $actor->wait_start(4);
+    is("$start->{restored} $start->{count}", 'crash 1', 'and the one behind it from the last committed state');
+    $master->signal('INT');
+    $master->wait_exit;
+    like($master->log_text, qr/it is kept as/, 'the dump is kept');
+};
+
 subtest 'what was left in one namespace is nothing to the job of that name in another' => sub {
     my ($box, $actor, $conf) = open_box();
     my $other = conf_of($box, $actor, 'web-2', {}, { namespace => '/other' });
