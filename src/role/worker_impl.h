@@ -67,7 +67,9 @@ struct second_look {
  * with it, renews no lease and hears of no stop, until the master ends this process for its silence
  * and rescues. No process of the job lives then, a commit is fenced, and a job is not started when
  * the lease may have ended (worker_job_spawn()). While the job runs the loop touches neither its
- * state nor the name of that; and a store is never waited for here.
+ * state nor the name of that, but for the watch of its directory, which is set right behind the
+ * start, and a look behind the end of a main process that never had a state, while others of the
+ * job may live; and a store is never waited for here.
  */
 #define WORKER_QUICK_MAX (64u << 10)
 
@@ -129,9 +131,10 @@ struct worker {
 	/* worker_state.c, worker_restore.c */
 	struct record record; /* the last committed one */
 	bool have_record;
-	bool run_clean; /* the last run in this tenure ended well: what a restart is told */
-	bool goes_on;   /* the job began from what it left here when its lock was lost */
-	bool left_kept; /* what it left now was noted */
+	bool run_clean;  /* the last run in this tenure ended well: what a restart is told */
+	bool goes_on;    /* the job began from what it left here when its lock was lost */
+	bool left_kept;  /* what it left now was noted */
+	bool forgetting; /* the note of what it began from is being removed */
 	/* The restore is done, and is told when the lock's owner is announced. */
 	bool restore_done;
 	enum life_event restore_ev;

@@ -4,6 +4,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/task.h"
 #include "coord/leftover.h"
 #include "role/worker_impl.h"
 #include "state/left.h"
@@ -64,10 +65,15 @@ static void keep_aside(const struct worker *w, const struct err *why)
 		    w->dir, why->text);
 }
 
-/* Nobody shall go on from what can never be committed, such as one that is too large. */
+/* Nobody shall go on from what can never be committed, such as one that is too large. Nor is there
+ * a note that would last, while a thread is about to remove one. */
 static int note(const struct worker *w, const struct left *left, bool refused, struct err *e)
 {
-	return refused ? err_set(e, "it can never be, as it is") : write_note(w, left, e);
+	if (refused)
+		return err_set(e, "it can never be, as it is");
+	if (w->forgetting)
+		return err_set(e, "the note about an older one is not removed yet");
+	return write_note(w, left, e);
 }
 
 /* exempt: a file that is as good as committed; all zero: none. */
@@ -230,15 +236,34 @@ enum worker_left worker_left_find(const struct worker *w, const struct left_sear
 	return found;
 }
 
-void worker_left_committed(struct worker *w)
+static void forget(void *arg)
 {
 	char path[NOTE_MAX];
 
+	FAULT("in_forget");
+	note_path(arg, path);
+	left_remove(path);
+}
+
+static void forgotten(void *arg)
+{
+	struct worker *w = arg;
+
+	w->forgetting = false;
+}
+
+/* While the job runs, beside the loop. At the end this process must not leave before it is done. */
+void worker_left_committed(struct worker *w)
+{
+	struct err e;
+
 	/* A rescue does not know whether the dead worker's job had gone on from it. What was kept
 	 * was not committed: it is the mark that was. */
-	if ((!w->goes_on && !w->setup->rescue) || w->left_kept)
+	if ((!w->goes_on && !w->forgetting && !w->setup->rescue) || w->left_kept)
 		return;
-	w->goes_on = false;
-	note_path(w, path);
-	left_remove(path);
+	if (!w->kin)
+		forget(w);
+	else if (!w->forgetting)
+		w->forgetting = task_start(w->loop, forget, forgotten, w, &e) != NULL;
+	w->goes_on = w->kin && !w->forgetting; /* without a thread, at the next commit */
 }
