@@ -40,8 +40,8 @@ void log_reopen(void);
  * copies. */
 void log_who(const char *role, const char *job);
 
-/* Whether somebody listens there and reads, without a line; for one that is busy it waits for that
- * many milliseconds. */
+/* Whether somebody listens there (if not, e->code is not 0) and reads, without a line; for one that
+ * is busy it waits for that many milliseconds. */
 int log_try_syslog(int patience, struct err *e);
 
 /* The descriptor of the log target that must survive a fork's clean-up of descriptors, or -1. */

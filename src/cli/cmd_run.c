@@ -19,7 +19,8 @@ static void tell_silence(const struct conf *conf)
 {
 	struct err e;
 
-	if (conf->log_syslog && log_try_syslog(0, &e) != 0)
+	/* One that is full may only be busy, as when the machine starts. */
+	if (conf->log_syslog && log_try_syslog(0, &e) != 0 && e.code != 0)
 		cli_tell("%s: warning: log.to: %s; what is logged is lost until a syslog daemon "
 			 "runs, and shown here with \"stderr\"",
 		    conf->file, e.text);

@@ -252,8 +252,9 @@ static int read_file(const char *path, char **text, size_t *len, struct err *e)
 		    "No such file or directory: write one, as the examples of graceful.json(5), or "
 		    "name another by -c");
 	if (fd < 0 && e->code == EACCES)
-		return err_set(
-		    e, "Permission denied: be root or the user that graceful runs as, or chmod it");
+		return err_set(e,
+		    "Permission denied: be root or the user that graceful runs as, or chmod it or "
+		    "the directories above it");
 	if (fd < 0)
 		return -1;
 	if ((st.st_mode & S_IWOTH) != 0)

@@ -72,7 +72,7 @@ my ($rc, undef, $why) = $box->run($graceful, 'status', '-c', $conf);
 like("$rc $why", qr/^1 .*\Qx$(touch\E.* is no name of a job/s, 'status refuses such a name');
 is(offered('handoff', '-c', $conf, ''), '', 'which is not offered');
 {
-    local $graceful = $box->script('careless', "echo 'JOB STATE'\necho 'orders running'\necho '$name running'\n");
+    local $graceful = $box->script('careless', "echo 'JOB  pid 7'\necho '2 jobs: 2 running'\necho 'JOB STATE'\necho 'orders running'\necho '$name running'\n");
     is(offered('handoff', ''), 'orders', 'nor if status does not refuse it');
 }
 ok(!-e $trap, 'nor run');
