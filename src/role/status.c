@@ -9,6 +9,11 @@
 
 #include "base/fs.h"
 
+static bool is_in_backoff(const struct seat *s)
+{
+	return s->state == SEAT_DUE && (s->delay > 0 || s->end.failed);
+}
+
 /* A job's state when no worker of its own speaks for it. */
 const char *status_of_job(const struct post *p)
 {
@@ -16,7 +21,7 @@ const char *status_of_job(const struct post *p)
 	case SEAT_VACANT: return "stopped";
 	case SEAT_PARKED: return "parked";
 	case SEAT_FINISHED: return "done";
-	case SEAT_DUE: return p->seat.delay > 0 || p->seat.end.failed ? "backoff" : "starting";
+	case SEAT_DUE: return is_in_backoff(&p->seat) ? "backoff" : "starting";
 	case SEAT_ORPHANED: return "dumping";
 	case SEAT_STRANDED:
 	case SEAT_RESCUED: return "releasing";
@@ -35,7 +40,7 @@ static void speak_for_worker(const struct post *p, json_t *o)
 {
 	json_object_del(o, "holder");
 	json_object_del(o, "retry");
-	if (p->seat.state == SEAT_DUE && p->seat.due != MSEC_NEVER)
+	if (is_in_backoff(&p->seat) && p->seat.due != MSEC_NEVER)
 		json_object_set_new(o, "retry", json_integer(clock_wall_at(p->seat.due)));
 }
 

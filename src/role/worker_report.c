@@ -84,11 +84,6 @@ static void promise_report(struct worker *w)
 	w->report.mute_by = last ? MSEC_NEVER : msec_min(lock_mute_by(w), msec_add(now, silence));
 }
 
-static bool is_in_backoff(enum life_state s)
-{
-	return s == LIFE_SAVING || s == LIFE_BACKOFF;
-}
-
 static void fill_report(struct worker *w)
 {
 	struct report *r = &w->report;
@@ -122,7 +117,8 @@ static void fill_report(struct worker *w)
 	r->restarts = l->restarts;
 	r->failures = l->failures;
 	r->since = w->state_since;
-	r->retry = is_in_backoff(l->state) ? clock_wall_at(l->retry_at) : 0;
+	/* As long as its state is being saved nobody knows when. */
+	r->retry = l->state == LIFE_BACKOFF ? clock_wall_at(l->retry_at) : 0;
 	fill_moving(w, r);
 	worker_stamps_report(w);
 	fill_end(l, &r->end);
