@@ -350,6 +350,15 @@ static int next_kept(int fd, const int *keep, size_t n)
 	return next;
 }
 
+/* A kernel before 5.9 has no such call, and a sandbox may not know it. */
+static void close_between(int from, int end)
+{
+	if (close_range((unsigned)from, (unsigned)end - 1, 0) == 0)
+		return;
+	for (int fd = from; fd < end; fd++)
+		close(fd);
+}
+
 void fs_close_others(const int *keep, size_t n)
 {
 	int from = 3;
@@ -358,7 +367,7 @@ void fs_close_others(const int *keep, size_t n)
 	/* Gap by gap: a master of many jobs hands a worker descriptors with high numbers. */
 	while ((kept = next_kept(from, keep, n)) >= 0) {
 		if (kept > from)
-			close_range((unsigned)from, (unsigned)kept - 1, 0);
+			close_between(from, kept);
 		from = kept + 1;
 	}
 	closefrom(from);

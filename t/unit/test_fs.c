@@ -459,6 +459,17 @@ static bool is_open(int fd)
 	return fcntl(fd, F_GETFD) >= 0;
 }
 
+static bool old_kernel;
+
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the names are reserved */
+int close_range(unsigned first, unsigned last, int flags)
+{
+	if (!old_kernel)
+		return (int)syscall(SYS_close_range, first, last, flags);
+	errno = ENOSYS;
+	return -1;
+}
+
 static void close_all_but_three(void)
 {
 	const int keep[] = { 60, -1, 5, 300, 1 };
@@ -516,6 +527,10 @@ static void test_closing_the_others(void **state)
 	(void)state;
 	in_child(close_all_but_three);
 	in_child(close_all);
+	old_kernel = true;
+	in_child(close_all_but_three);
+	in_child(close_all);
+	old_kernel = false;
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
