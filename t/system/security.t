@@ -654,7 +654,9 @@ subtest 'a debugger that keeps a worker' => sub {
         like($master->wait_exit, qr/^[03]$/, 'the stop ends');
         like(slurp("/proc/$pid/status"), qr/^State:\s+Z/m, 'though the debugger keeps the worker');
         like($master->log_text, qr/held: the worker has ended, but a debugger keeps us from reaping it pid=$pid/, 'which is told');
-        like($master->log_text, qr/locks_released=1 unclean=[01] left=0/, 'and the lock is released');
+        # SIGCONT, which goes with QUIT, stops it for its debugger: before it has released the lock, so that its rescue does; or behind
+        # that, and nobody tells of it.
+        like($master->log_text, qr/locks_released=[01] unclean=[01] left=0/, 'and no lock is left');
     }
     kill('KILL', $debugger);
     waitpid($debugger, 0);
