@@ -193,6 +193,19 @@ subtest 'a dump is noted before the lock is released' => sub {
     stop_ok($next, 0);
 };
 
+# The master that comes behind leave_dump() does not go on from what that left.
+sub dump_is_moved_aside {
+    my ($box, $actor, $conf) = @_;
+    my $dir = $box->path('work-web-1/jobs/orders');
+    my $master = $box->start($conf)->wait_ready('orders');
+    my $start = $actor->wait_start(3);
+
+    is("$start->{restored} $start->{count}", 'crash 1', 'the next run goes on from the last committed state');
+    my ($kept) = $master->log_text =~ m{it is kept as \Q$dir\E/(\S+)};
+    is(slurp("$dir/" . ($kept // '')), "2\n", 'the log says where the dump is');
+    return stop_ok($master, 0);
+}
+
 # The operator, whom the log led there.
 subtest 'a dump that somebody touched meanwhile is not gone on from, and not lost' => sub {
     my ($box, $actor, $conf) = open_box();
@@ -200,12 +213,7 @@ subtest 'a dump that somebody touched meanwhile is not gone on from, and not los
 
     leave_dump($box, $conf);
     chmod(0640, "$dir/state") or die "chmod: $!\n";
-    my $master = $box->start($conf)->wait_ready('orders');
-    my $start = $actor->wait_start(3);
-    is("$start->{restored} $start->{count}", 'crash 1', 'the next run goes on from the last committed state');
-    my ($kept) = $master->log_text =~ m{it is kept as \Q$dir\E/(\S+)};
-    is(slurp("$dir/" . ($kept // '')), "2\n", 'the log says where the dump is');
-    stop_ok($master, 0);
+    dump_is_moved_aside($box, $actor, $conf);
 };
 
 # What was not synced may be anything then.
@@ -215,12 +223,7 @@ subtest 'nor is one from before a restart of the machine' => sub {
 
     leave_dump($box, $conf);
     spew("$dir/.left-orders", slurp("$dir/.left-orders") =~ s/("boot": *")[^"]*/${1}00000000-0000-4000-8000-000000000000/r);
-    my $master = $box->start($conf)->wait_ready('orders');
-    my $start = $actor->wait_start(3);
-    is("$start->{restored} $start->{count}", 'crash 1', 'the next run goes on from the last committed state');
-    my ($kept) = $master->log_text =~ m{it is kept as \Q$dir\E/(\S+)};
-    is(slurp("$dir/" . ($kept // '')), "2\n", 'the log says where the dump is');
-    stop_ok($master, 0);
+    dump_is_moved_aside($box, $actor, $conf);
 };
 
 subtest 'a file that was refused once says nothing about the next one' => sub {
