@@ -211,6 +211,8 @@ gid_t worker_job_gid(const struct worker *w);
 void worker_state_place(struct worker *w);
 int worker_state_open(struct worker *w, struct err *e);
 void worker_state_granted(struct worker *w, const struct record *record);
+/* As transfer_peek(), of the job's state file; also on a thread. Blocks. */
+int worker_state_peek(const struct worker *w, struct state_id *id, struct err *e);
 /* Whether there is a state file that is not in the last record; which one. */
 bool worker_state_unsaved(const struct worker *w, struct state_id *id);
 bool worker_never_had_a_state(const struct worker *w);

@@ -162,7 +162,7 @@ static enum worker_left look_for(
     const struct worker *w, const struct left *left, const struct state_id *saved, struct err *e)
 {
 	struct state_id id;
-	int rc = transfer_peek(w->dir, worker_job_uid(w), &id, e);
+	int rc = worker_state_peek(w, &id, e);
 
 	if (rc == 0 || (rc > 0 && state_id_equal(&id, saved)))
 		return LEFT_NONE;
@@ -177,7 +177,7 @@ static bool is_refused(const struct worker *w, const struct state_id *refused)
 	struct state_id id;
 	struct err e;
 
-	return refused->ino != 0 && transfer_peek(w->dir, worker_job_uid(w), &id, &e) > 0 &&
+	return refused->ino != 0 && worker_state_peek(w, &id, &e) > 0 &&
 	       state_id_equal(&id, refused);
 }
 

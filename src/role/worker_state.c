@@ -19,11 +19,9 @@ gid_t worker_job_gid(const struct worker *w)
 	return w->job->switch_user ? w->job->gid : getegid();
 }
 
-static int peek(const struct worker *w, struct state_id *id)
+int worker_state_peek(const struct worker *w, struct state_id *id, struct err *e)
 {
-	struct err e;
-
-	return transfer_peek(w->dir, worker_job_uid(w), id, &e);
+	return transfer_peek(w->dir, worker_job_uid(w), id, e);
 }
 
 bool worker_never_had_a_state(const struct worker *w)
@@ -32,13 +30,17 @@ bool worker_never_had_a_state(const struct worker *w)
 	 */
 	bool had = w->setup->rescue && w->setup->known_seq != 0;
 	struct state_id id;
+	struct err e;
 
-	return !had && !w->have_record && !w->have_saved_id && peek(w, &id) == 0;
+	return !had && !w->have_record && !w->have_saved_id && worker_state_peek(w, &id, &e) == 0;
 }
 
 bool worker_state_unsaved(const struct worker *w, struct state_id *id)
 {
-	return peek(w, id) > 0 && !(w->have_saved_id && state_id_equal(id, &w->saved_id));
+	struct err e;
+
+	return worker_state_peek(w, id, &e) > 0 &&
+	       !(w->have_saved_id && state_id_equal(id, &w->saved_id));
 }
 
 struct preparation {
@@ -149,7 +151,7 @@ static bool is_out_of_place(const struct worker *w, int code)
 const char *worker_state_restored(const struct worker *w, bool *gone, struct err *e)
 {
 	struct state_id id;
-	int rc = transfer_peek(w->dir, worker_job_uid(w), &id, e);
+	int rc = worker_state_peek(w, &id, e);
 
 	*gone =
 	    rc < 0 ? is_out_of_place(w, e->code) : rc == 0 && w->have_record && !w->record.empty;

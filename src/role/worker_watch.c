@@ -24,7 +24,7 @@ struct glance {
 	struct state_id saved;
 	/* What was seen. */
 	struct state_id id;
-	int rc; /* of transfer_peek() */
+	int rc; /* of worker_state_peek() */
 };
 
 static void peek(struct glance *g)
@@ -32,7 +32,7 @@ static void peek(struct glance *g)
 	struct err e;
 
 	FAULT("in_look");
-	g->rc = transfer_peek(g->w->dir, worker_job_uid(g->w), &g->id, &e);
+	g->rc = worker_state_peek(g->w, &g->id, &e);
 }
 
 /* What is no proper file counts, so that the backup says why. */
